@@ -1,0 +1,46 @@
+/** An open file. Positions and lengths are bytes. Errors are Node.js' system errors (`code` ENOSPC, EIO, …). */
+export interface DiskFile {
+  readonly path: string
+  /** Reads up to `length` bytes at `position` into `target` at `offset`; resolves to the bytes read, less only at the end of the file. */
+  read(target: Buffer, offset: number, length: number, position: number): Promise<number>
+  /** Writes all buffers one behind the other at `position`; resolves when the operating system has them (page cache). */
+  write(buffers: readonly Buffer[], position: number): Promise<void>
+  /** Resolves when everything written before this call is on the disk (fdatasync). */
+  datasync(): Promise<void>
+  truncate(length: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface DiskSpace {
+  totalBytes: number
+  /** Free for this process. */
+  freeBytes: number
+}
+
+export interface FileInfo {
+  name: string
+  isDirectory: boolean
+  bytes: number
+  modifiedMs: number
+}
+
+/** The only way to the file system. Paths are absolute or relative to the process' directory. */
+export interface Disk {
+  /** `create` makes the file when it is missing (parents must exist), else a missing file is ENOENT; always readable and writable. */
+  open(path: string, options?: { create?: boolean }): Promise<DiskFile>
+  /** Makes the directory and its parents; fine when it is there. */
+  makeDirectory(path: string): Promise<void>
+  /** Entries of a directory, sorted by name; empty when the directory is missing. */
+  list(path: string): Promise<FileInfo[]>
+  exists(path: string): Promise<boolean>
+  readFile(path: string): Promise<Buffer>
+  /** Replaces the file as a whole: a side file, synced, renamed over it, directory synced. */
+  writeFileAtomic(path: string, data: Buffer): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  /** Deletes a file, or a directory with all in it; fine when it is missing. */
+  remove(path: string): Promise<void>
+  /** Makes creations, renames and deletions in this directory durable. */
+  syncDirectory(path: string): Promise<void>
+  space(path: string): Promise<DiskSpace>
+}

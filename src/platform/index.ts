@@ -1,0 +1,5 @@
+export type { Clock, Timer } from './clock.ts'
+export type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
+export { type LogFields, type Logger, silentLogger } from './logger.ts'
+export type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
+export type { Random } from './random.ts'
