@@ -1,0 +1,21 @@
+import type { Clock } from './clock.ts'
+import type { Disk } from './disk.ts'
+import type { Network } from './network.ts'
+import type { Random } from './random.ts'
+import { realClock } from './realClock.ts'
+import { realDisk } from './realDisk.ts'
+import { realNetwork } from './realNetwork.ts'
+import { realRandom } from './realRandom.ts'
+
+/** Everything that a room needs of the outside world. */
+export interface Platform {
+  clock: Clock
+  random: Random
+  disk: Disk
+  network: Network
+}
+
+/** The real machine. A simulation passes its own. */
+export function createRealPlatform(): Platform {
+  return { clock: realClock, random: realRandom, disk: realDisk, network: realNetwork }
+}

@@ -1,0 +1,193 @@
+import fs from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
+
+/** `writev` takes at most this many buffers in one call (IOV_MAX on Linux). */
+const BUFFERS_PER_WRITE_MAX = 1024
+
+class RealFile implements DiskFile {
+  readonly path: string
+  readonly #descriptor: number
+
+  constructor(path: string, descriptor: number) {
+    this.path = path
+    this.#descriptor = descriptor
+  }
+
+  async read(target: Buffer, offset: number, length: number, position: number): Promise<number> {
+    let done = 0
+    while (done < length) {
+      const count = await this.#readOnce(target, offset + done, length - done, position + done)
+      if (count === 0) break
+      done += count
+    }
+    return done
+  }
+
+  async write(buffers: readonly Buffer[], position: number): Promise<void> {
+    let rest = buffers
+    let at = position
+    while (rest.length > 0) {
+      const part = rest.length > BUFFERS_PER_WRITE_MAX ? rest.slice(0, BUFFERS_PER_WRITE_MAX) : rest
+      const written = await this.#writeOnce(part, at)
+      at += written
+      rest = behind(rest, written)
+    }
+  }
+
+  datasync(): Promise<void> {
+    return new Promise((resolve, reject) =>
+      fs.fdatasync(this.#descriptor, error => (error ? reject(error) : resolve()))
+    )
+  }
+
+  truncate(length: number): Promise<void> {
+    return new Promise((resolve, reject) =>
+      fs.ftruncate(this.#descriptor, length, error => (error ? reject(error) : resolve()))
+    )
+  }
+
+  size(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      fs.fstat(this.#descriptor, (error, stats) => (error ? reject(error) : resolve(stats.size)))
+    )
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve, reject) =>
+      fs.close(this.#descriptor, error => (error ? reject(error) : resolve()))
+    )
+  }
+
+  #readOnce(target: Buffer, offset: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) =>
+      fs.read(this.#descriptor, target, offset, length, position, (error, count) =>
+        error ? reject(error) : resolve(count)
+      )
+    )
+  }
+
+  #writeOnce(buffers: readonly Buffer[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const done = (error: Error | null, written: number): void =>
+        error ? reject(error) : resolve(written)
+      if (buffers.length === 1) {
+        const only = buffers[0]!
+        fs.write(this.#descriptor, only, 0, only.length, position, done)
+      } else {
+        fs.writev(this.#descriptor, buffers as Buffer[], position, done)
+      }
+    })
+  }
+}
+
+/** What is left of `buffers` once their first `bytes` bytes are written. */
+function behind(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let left = bytes
+  let first = 0
+  while (first < buffers.length && left >= buffers[first]!.length) {
+    left -= buffers[first]!.length
+    first += 1
+  }
+  if (first === buffers.length) return []
+  const rest = buffers.slice(first)
+  if (left > 0) rest[0] = rest[0]!.subarray(left)
+  return rest
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.promises.open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function openDescriptor(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) =>
+    fs.open(path, flags, 0o644, (error, descriptor) =>
+      error ? reject(error) : resolve(descriptor)
+    )
+  )
+}
+
+/** The machine's file system. */
+export const realDisk: Disk = {
+  async open(path, options): Promise<DiskFile> {
+    const { O_RDWR, O_CREAT } = fs.constants
+    const flags = options?.create === true ? O_RDWR | O_CREAT : O_RDWR
+    return new RealFile(path, await openDescriptor(path, flags))
+  },
+
+  async makeDirectory(path): Promise<void> {
+    await fs.promises.mkdir(path, { recursive: true })
+  },
+
+  async list(path): Promise<FileInfo[]> {
+    let names: string[]
+    try {
+      names = await fs.promises.readdir(path)
+    } catch (error) {
+      if (isMissing(error)) return []
+      throw error
+    }
+    const infos: FileInfo[] = []
+    for (const name of names.sort()) {
+      const stats = await fs.promises.stat(join(path, name)).catch(error => {
+        if (isMissing(error)) return null // deleted since the directory was read
+        throw error
+      })
+      if (stats === null) continue
+      infos.push({
+        name,
+        isDirectory: stats.isDirectory(),
+        bytes: stats.size,
+        modifiedMs: stats.mtimeMs
+      })
+    }
+    return infos
+  },
+
+  async exists(path): Promise<boolean> {
+    try {
+      await fs.promises.access(path)
+      return true
+    } catch (error) {
+      if (isMissing(error)) return false
+      throw error
+    }
+  },
+
+  readFile: path => fs.promises.readFile(path),
+
+  async writeFileAtomic(path, data): Promise<void> {
+    const side = `${path}.tmp`
+    const handle = await fs.promises.open(side, 'w')
+    try {
+      await handle.writeFile(data)
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
+    await fs.promises.rename(side, path)
+    await syncDirectory(dirname(path))
+  },
+
+  rename: (from, to) => fs.promises.rename(from, to),
+
+  async remove(path): Promise<void> {
+    await fs.promises.rm(path, { recursive: true, force: true })
+  },
+
+  syncDirectory,
+
+  async space(path): Promise<DiskSpace> {
+    const stats = await fs.promises.statfs(path)
+    return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize }
+  }
+}
