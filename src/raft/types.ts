@@ -1,0 +1,230 @@
+/**
+ * The shapes of the room's door: what the store hands in, what it gets back.
+ * Entry layout: log/ (raft.md 4.2). Everything here is data; the work is done in node/.
+ */
+import type { Logger, Platform } from '../platform/index.ts'
+
+/** What an entry holds; byte 32 of its header. */
+export const EntryKind = { messages: 1, commands: 2, configuration: 3, noop: 4 } as const
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
+
+/** Bytes in front of an entry's body (raft.md 4.2). */
+export const ENTRY_HEADER_BYTES = 64
+
+/** A whole entry is never larger than this, header included (raft.md 4.2). */
+export const ENTRY_BYTES_MAX = 16 * 1024 * 1024
+
+/** One entry of the log: a batch of messages or commands. */
+export interface Entry {
+  /** From 1, without gaps. */
+  readonly index: number
+  readonly term: number
+  /** Of the header, in bytes from the log's very first byte; the same on all replicas. */
+  readonly position: number
+  readonly kind: number
+  readonly flags: number
+  /** Messages or commands in the body. */
+  readonly count: number
+  /** The entry's own time, ms; never falls from entry to entry (raft.md 4.2, `time`). */
+  readonly timeMs: number
+  /** Header and body, one buffer. The body begins at ENTRY_HEADER_BYTES. Must not be changed. */
+  readonly bytes: Buffer
+}
+
+/**
+ * One entry in the making. `bytes` has ENTRY_HEADER_BYTES of room in front of the body, so that
+ * the disk write and the frames to the followers need no copy; from `take()` on it belongs to the log.
+ */
+export interface Proposal {
+  readonly kind: typeof EntryKind.messages | typeof EntryKind.commands
+  /** Written to the header as they are; 16 bits. */
+  readonly flags: number
+  readonly count: number
+  readonly bytes: Buffer
+  /** Called once, before the CRCs: patch what depends on the place and the time. `bodyPosition` = the entry's position + ENTRY_HEADER_BYTES. */
+  seal(bodyPosition: number, timeMs: number): void
+  /** Called once, right after `seal`, when the entry stands in the leader's log. It may still be lost: a commit is told by `apply`. */
+  appended(index: number, term: number): void
+}
+
+/** Where the leader pulls its entries from. Asked only while this node leads and is ready (R-E9). */
+export interface ProposalSource {
+  /** What was collected so far as one entry (about 1 MiB at most), or null. Called again until null or the budget is used. */
+  take(): Proposal | null
+}
+
+/** What stands on the log. Both are synchronous; a throw stops the node (it would diverge). */
+export interface StateMachine {
+  /** Committed entries, each once, in order, on every replica, from `appliedIndex + 1` on; kinds 3 and 4 too. The array is reused after the call, the entries are not. */
+  apply(entries: readonly Entry[]): void
+  /** Role, leader or readiness changed. Speculative state is thrown away when `ready` turns false. */
+  roleChanged(status: RaftStatus): void
+}
+
+export type RaftRole = 'leader' | 'follower' | 'candidate' | 'preCandidate' | 'stopped'
+
+export interface PeerStatus {
+  readonly id: string
+  /** The stream to it stands (this node's side). */
+  readonly connected: boolean
+  /** Highest index known to be durable there; 0 when unknown or not leading. */
+  readonly matchIndex: number
+  /** It answered within the last election timeout; false when not leading. */
+  readonly active: boolean
+  /** As it told in its Hello; null before. */
+  readonly brokerAddress: string | null
+}
+
+/** Counters since the start of the node; sums in ms, sizes in bytes. */
+export interface RaftCounters {
+  readonly entriesProposed: number
+  readonly entriesApplied: number
+  readonly writes: number
+  readonly writtenBytes: number
+  readonly writeMsSum: number
+  readonly writeMsMax: number
+  /** From an entry's append on the leader to its commit. */
+  readonly commits: number
+  readonly commitMsSum: number
+  readonly commitMsMax: number
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  readonly elections: number
+}
+
+export interface RaftStatus {
+  readonly group: string
+  readonly selfId: string
+  readonly term: number
+  readonly role: RaftRole
+  /** Leads, and its own no-op is committed and applied: takes proposals (R-E9). */
+  readonly ready: boolean
+  readonly leaderId: string | null
+  /** As told by the leader in its Hello; null when not known. The own one when leading. */
+  readonly leaderBrokerAddress: string | null
+  readonly commitIndex: number
+  readonly lastIndex: number
+  readonly appliedIndex: number
+  readonly durableIndex: number
+  /** Came up after a power loss or with damage and does not campaign yet (R-D6, 4.9); null when whole. */
+  readonly trouble: string | null
+  /** Why the node stopped; null while it runs. */
+  readonly stopReason: string | null
+  readonly peers: readonly PeerStatus[]
+  readonly counters: RaftCounters
+}
+
+/** All in ms unless the name says else. Defaults: DEFAULT_TIMINGS (raft.md 4.5, 4.6). */
+export interface RaftTimings {
+  tickMs: number
+  heartbeatMs: number
+  electionTimeoutMs: number
+  electionJitterMs: number
+  /** Wait of a vote round before it counts as failed. */
+  voteRoundMs: number
+  reconnectMinMs: number
+  reconnectMaxMs: number
+  connectTimeoutMs: number
+}
+
+export interface RaftPeer {
+  /** As in `dLegerPeers`: n0, n1, … */
+  id: string
+  host: string
+  port: number
+}
+
+export interface RaftOptions {
+  platform: Platform
+  logger: Logger
+  /** `dLegerGroup`; nodes of another group are refused at the handshake. */
+  group: string
+  selfId: string
+  /** All members, this node too. One = a group of one. */
+  peers: readonly RaftPeer[]
+  /** Log, index and hard state lie below it. */
+  directory: string
+  /** `mappedFileSizeCommitLog`, bytes. */
+  segmentBytes: number
+  flushMode: 'sync' | 'async'
+  /** `flushIntervalCommitLog`, ms; async mode only. */
+  flushIntervalMs: number
+  preferredLeaderId: string | null
+  /** Told to the peers, so that each knows where the leader's clients connect. */
+  brokerAddress: string
+  /** Up to where the state machine's persisted state is; applied from the next on. */
+  appliedIndex: number
+  tailCacheBytes: number
+  timings?: Partial<RaftTimings>
+  /** The node stopped by itself and does not come back: disk failure, broken invariant, refused identity. A sentence. */
+  onFatal?: (reason: string) => void
+}
+
+/** Reads of the log by position. Only bytes below `committedPosition` are the truth. */
+export interface LogReader {
+  /** First position that is still there. */
+  readonly startPosition: number
+  /** End of the last committed entry. */
+  readonly committedPosition: number
+  /** Bytes inside one entry from memory (a view, valid until the next trim), null when not in memory. */
+  peek(position: number, length: number): Buffer | null
+  /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
+  read(position: number, length: number): Promise<Buffer>
+}
+
+export interface SegmentInfo {
+  readonly firstPosition: number
+  readonly bytes: number
+  readonly firstIndex: number
+  /** Time of its last entry, ms. */
+  readonly lastTimeMs: number
+  /** The log has gone on to the next one. */
+  readonly sealed: boolean
+}
+
+export interface StopOptions {
+  /** Hand leadership over first (R-T). Default true. */
+  transfer?: boolean
+  /** How long the pipeline may take to commit and the transfer to succeed, ms. */
+  graceMs?: number
+}
+
+export interface RaftNode {
+  /** Listens, connects to the peers, ticks. Rejects when the port cannot be had. */
+  start(): Promise<void>
+  /** Proposals wait. Cheap: may be called for each message. */
+  wake(): void
+  status(): RaftStatus
+  /** Leads and takes proposals; the same as `status().ready`, without building a status. */
+  readonly ready: boolean
+  readonly term: number
+  readonly leaderId: string | null
+  /** An index that a majority confirmed and this node has applied; rejects with NotLeaderError. */
+  readIndex(): Promise<number>
+  /** True when another node leads then. */
+  transferLeadership(targetId?: string): Promise<boolean>
+  readonly log: LogReader
+  /** Fdatasynced here up to this index: derived state may be persisted up to it (R-D5). */
+  readonly durableIndex: number
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  /** Drops whole segments below `position`, the first byte of entry `index`; only after the state is checkpointed at or behind it. */
+  trimPrefix(index: number, position: number): Promise<void>
+  segments(): readonly SegmentInfo[]
+  stop(options?: StopOptions): Promise<void>
+}
+
+/** The call needs the leader, or the leader of before is none any more. Try again at `leaderId`. */
+export class NotLeaderError extends Error {
+  override readonly name = 'NotLeaderError'
+  readonly leaderId: string | null
+  constructor(leaderId: string | null) {
+    super(leaderId === null ? 'no leader is known' : `the leader is ${leaderId}`)
+    this.leaderId = leaderId
+  }
+}
+
+/** The node does not start: its identity, its directory or its options forbid it. The message says what to do. */
+export class RaftStartError extends Error {
+  override readonly name = 'RaftStartError'
+}
