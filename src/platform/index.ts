@@ -1,5 +1,6 @@
 export type { Clock, Timer } from './clock.ts'
 export type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
+export type { Host } from './host.ts'
 export { type LogFields, type Logger, silentLogger } from './logger.ts'
 export type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
 export { createRealPlatform, type Platform } from './platform.ts'

@@ -1,0 +1,8 @@
+/** The machine that the process runs on. */
+export interface Host {
+  /**
+   * Names the present boot of the machine: another one after every reset or power loss, the same
+   * over restarts of the process. In a container it is the machine's. '' when it cannot be told.
+   */
+  bootId(): Promise<string>
+}

@@ -1,0 +1,20 @@
+import fs from 'node:fs'
+import type { Host } from './host.ts'
+
+/** Linux: a fresh uuid at each boot. */
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id'
+
+/** Tests of power loss set this, so that a restarted process takes its machine for rebooted. */
+const BOOT_ID_VARIABLE = 'LEDGERMQ_BOOT_ID'
+
+export const realHost: Host = {
+  async bootId(): Promise<string> {
+    const override = process.env[BOOT_ID_VARIABLE]
+    if (override !== undefined && override !== '') return override
+    // Elsewhere than on Linux there is no such file: '' says "not known", never "the same boot".
+    return fs.promises.readFile(BOOT_ID_FILE, 'utf8').then(
+      text => text.trim(),
+      () => ''
+    )
+  }
+}
