@@ -1,0 +1,138 @@
+import { join } from 'node:path'
+import winston from 'winston'
+import type { LogFields, Logger } from './logger.ts'
+
+/** Names of the levels, most urgent first. */
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export interface LoggingOptions {
+  /** Where the files go; made when missing. RocketMQ's layout: `~/logs/rocketmqlogs/broker.log`, `store.log`, … */
+  directory: string
+  /** Least urgent level that is written. */
+  level: LogLevel
+  /** Whether events also go to the standard output. */
+  console: boolean
+  /** Size in bytes at which a file is set aside. */
+  fileBytesMax?: number
+  /** How many files of one name are kept, the current one included. */
+  filesMax?: number
+}
+
+const FILE_BYTES_MAX = 128 * 1024 * 1024
+const FILES_MAX = 10
+
+/** The loggers of one process or one broker; each name has a file of its own. */
+export class Logging {
+  readonly #options: LoggingOptions
+  readonly #loggers = new Map<string, winston.Logger>()
+
+  constructor(options: LoggingOptions) {
+    this.#options = options
+  }
+
+  /** The logger that writes to `<name>.log`. */
+  logger(name: string): Logger {
+    let target = this.#loggers.get(name)
+    if (target === undefined) {
+      target = this.#create(name)
+      this.#loggers.set(name, target)
+    }
+    return new WinstonLogger(target)
+  }
+
+  /** Resolves when everything is written. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#loggers.values()].map(ended))
+    this.#loggers.clear()
+  }
+
+  #create(name: string): winston.Logger {
+    const { directory, level, console, fileBytesMax, filesMax } = this.#options
+    const transports: winston.transport[] = [
+      new winston.transports.File({
+        filename: join(directory, `${name}.log`),
+        maxsize: fileBytesMax ?? FILE_BYTES_MAX,
+        maxFiles: filesMax ?? FILES_MAX,
+        tailable: true
+      })
+    ]
+    if (console) transports.push(new winston.transports.Console())
+    const logger = winston.createLogger({
+      level,
+      format: winston.format.combine(
+        winston.format.timestamp({ format: 'YYYY-MM-DD HH:mm:ss,SSS' }),
+        winston.format.printf(event => lineOf(name, event))
+      ),
+      transports
+    })
+    // A full disk must not end the process because it could not say so.
+    logger.on('error', () => {})
+    return logger
+  }
+}
+
+function ended(logger: winston.Logger): Promise<void> {
+  return new Promise(resolve => {
+    // The logger's own 'finish' comes before its files are written out.
+    let open = logger.transports.length
+    for (const transport of logger.transports) {
+      transport.once('finish', () => {
+        open -= 1
+        if (open === 0) resolve()
+      })
+    }
+    logger.end()
+  })
+}
+
+class WinstonLogger implements Logger {
+  readonly #target: winston.Logger
+
+  constructor(target: winston.Logger) {
+    this.#target = target
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#target.debug(message, { fields })
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#target.info(message, { fields })
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#target.warn(message, { fields })
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#target.error(message, { fields })
+  }
+}
+
+/** `2026-11-21 10:00:00,123 INFO broker - role changed term=4 role=leader`: one event, one line. */
+function lineOf(name: string, event: winston.Logform.TransformableInfo): string {
+  const { timestamp, level, message } = event
+  const fields = event['fields'] as LogFields | undefined
+  return `${timestamp} ${level.toUpperCase()} ${name} - ${oneLine(String(message))}${tail(fields)}`
+}
+
+function tail(fields: LogFields | undefined): string {
+  if (fields === undefined) return ''
+  let text = ''
+  for (const [key, value] of Object.entries(fields)) text += ` ${key}=${plain(value)}`
+  return text
+}
+
+function plain(value: unknown): string {
+  if (value instanceof Error) return JSON.stringify(value.stack ?? value.message)
+  if (typeof value === 'string') {
+    return /^[\w./:@%;,+-]+$/.test(value) ? value : JSON.stringify(value)
+  }
+  if (typeof value === 'object' && value !== null) return oneLine(JSON.stringify(value))
+  return String(value)
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll('\n', '\\n').replaceAll('\r', '\\r')
+}
