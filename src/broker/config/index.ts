@@ -1,0 +1,11 @@
+export type { KeySpec, KeyType } from './keys.ts'
+export {
+  ConfigForbiddenError,
+  type ConfigListener,
+  type ConfigUpdate,
+  LiveConfig
+} from './liveConfig.ts'
+export { allowedValues, ConfigError, type ParsedConfig, parseConfig } from './parse.ts'
+export { followerBrokerId, type PeerAddress } from './peers.ts'
+export { compileSettings, Permission, type Settings } from './settings.ts'
+export { type ConfigKey, type ConfigValues, configKeys, keySpec } from './table.ts'

@@ -1,0 +1,85 @@
+import { intKey, type Keys, longKey } from './keys.ts'
+
+/** Keys that RocketMQ does not have. */
+export const ownKeys = {
+  shutdownGraceSeconds: intKey(
+    35,
+    'now',
+    'A stopping member of a group forwards for so long, until its clients have moved to the new leader, s.',
+    0,
+    600
+  ),
+  forwardHoldMillis: intKey(
+    2_000,
+    'now',
+    'A request waits so long for a leader before it is refused, ms.',
+    0,
+    10_000
+  ),
+  forwardHoldMaxRequests: intKey(
+    4_096,
+    'now',
+    'Requests that may wait for a leader.',
+    0,
+    1_000_000
+  ),
+  forwardHoldMaxBytes: longKey(
+    33_554_432,
+    'now',
+    'Bytes of requests that may wait for a leader.',
+    0
+  ),
+  forwardTimeoutMillis: intKey(
+    3_000,
+    'now',
+    'Patience with the leader’s answer to a forwarded request, ms.',
+    100,
+    60_000
+  ),
+  pendingSendMaxRequests: intKey(
+    100_000,
+    'now',
+    'Sends that may wait for their commitment, over all connections; beyond it they are answered SYSTEM_BUSY.',
+    1
+  ),
+  pendingSendMaxBytes: longKey(
+    134_217_728,
+    'start',
+    'Bytes of messages that may wait for their commitment; beyond it sends are answered SYSTEM_BUSY.',
+    1_048_576
+  ),
+  tailCacheBytes: longKey(
+    67_108_864,
+    'start',
+    'Newest part of the log kept in memory, bytes.',
+    4_194_304
+  ),
+  maxTopics: intKey(
+    50_000,
+    'now',
+    'Topics that may be made by sending or by heartbeats.',
+    16,
+    10_000_000
+  ),
+  maxGroups: intKey(
+    50_000,
+    'now',
+    'Consumer groups that may be made by being met.',
+    16,
+    10_000_000
+  ),
+  maxClientsPerGroup: intKey(
+    10_000,
+    'now',
+    'Members of one producer or consumer group.',
+    1,
+    1_000_000
+  ),
+  maxSubscriptionsPerGroup: intKey(
+    1_000,
+    'now',
+    'Topics to which one group may subscribe.',
+    1,
+    1_000_000
+  )
+} as const satisfies Keys
