@@ -1,0 +1,126 @@
+import { join } from 'node:path'
+import type { Disk } from '../../platform/index.ts'
+import { parsePropertiesFile } from '../../protocol/index.ts'
+
+/** Names of the three brokers, as `dLegerSelfId` says them. */
+export const NODE_IDS = ['n0', 'n1', 'n2'] as const
+export type NodeId = (typeof NODE_IDS)[number]
+
+const NAMESRV_PORT = 9876
+/** Below it lie the stores that the sample configuration files name. */
+const SAMPLE_ROOT = '/tmp/rmqstore'
+const PORT_OFFSET_MAX = 65_535 - 40_913
+
+/** One process of the cluster that fast-try runs. */
+export interface Member {
+  name: 'namesrv' | NodeId
+  /** Port that clients use. */
+  port: number
+  /** Every port that must be free before the start. */
+  ports: number[]
+  /** The broker's configuration file; null for the name server. */
+  configFile: string | null
+  /** Program in `bin` and its arguments. */
+  command: string[]
+  logDirectory: string
+  outputFile: string
+  pidFile: string
+}
+
+export interface Layout {
+  /** Holds all data, logs and pid files; `clean` removes it. */
+  stateDirectory: string
+  namesrvAddress: string
+  namesrv: Member
+  brokers: Member[]
+}
+
+/**
+ * Where everything of a local cluster lies. With an offset every port moves by it and the state directory gets it
+ * as a suffix, so that several clusters run side by side.
+ */
+export async function readLayout(root: string, portOffset: number, disk: Disk): Promise<Layout> {
+  const stateDirectory = portOffset === 0 ? SAMPLE_ROOT : `${SAMPLE_ROOT}-${portOffset}`
+  const namesrvPort = NAMESRV_PORT + portOffset
+  const namesrvAddress = `127.0.0.1:${namesrvPort}`
+  const member = (
+    name: Member['name']
+  ): Pick<Member, 'logDirectory' | 'outputFile' | 'pidFile'> => ({
+    logDirectory: join(stateDirectory, 'logs', name),
+    outputFile: join(stateDirectory, 'logs', `${name}.out`),
+    pidFile: join(stateDirectory, 'run', `${name}.pid`)
+  })
+  const brokers: Member[] = []
+  for (const id of NODE_IDS) {
+    const sample = join(root, 'conf', 'dledger', `broker-${id}.conf`)
+    if (!(await disk.exists(sample))) {
+      throw new Error(`Make sure that ${sample} exists: the cluster is described there.`)
+    }
+    let configFile = sample
+    let text = (await disk.readFile(sample)).toString('latin1')
+    if (portOffset !== 0) {
+      text = shifted(text, portOffset, stateDirectory)
+      configFile = join(stateDirectory, 'conf', `broker-${id}.conf`)
+      await disk.makeDirectory(join(stateDirectory, 'conf'))
+      await disk.writeFileAtomic(configFile, Buffer.from(text, 'latin1'))
+    }
+    const { port, raftPort } = portsOf(text, id, sample)
+    brokers.push({
+      name: id,
+      port,
+      ports: [port, raftPort],
+      configFile,
+      command: ['mqbroker', '-c', configFile, '-n', namesrvAddress],
+      ...member(id)
+    })
+  }
+  const namesrv: Member = {
+    name: 'namesrv',
+    port: namesrvPort,
+    ports: [namesrvPort],
+    configFile: null,
+    command: ['mqnamesrv', '-c', join(stateDirectory, 'conf', 'namesrv.conf')],
+    ...member('namesrv')
+  }
+  return { stateDirectory, namesrvAddress, namesrv, brokers }
+}
+
+/** Reads the environment's PORT_OFFSET; a plain sentence for what cannot be one. */
+export function parsePortOffset(text: string | undefined): number {
+  if (text === undefined || text === '') return 0
+  const offset = Number(text)
+  if (!Number.isInteger(offset) || offset < 0 || offset > PORT_OFFSET_MAX) {
+    throw new Error(
+      `PORT_OFFSET=${text}: use a whole number from 0 to ${PORT_OFFSET_MAX}, for example 1000.`
+    )
+  }
+  return offset
+}
+
+function shifted(text: string, offset: number, stateDirectory: string): string {
+  return text
+    .split('\n')
+    .map(line => {
+      if (line.startsWith('#')) return line
+      const at = line.indexOf('=')
+      const key = line.slice(0, at)
+      const value = line.slice(at + 1)
+      if (key === 'listenPort') return `${key}=${Number(value) + offset}`
+      if (key === 'namesrvAddr' || key === 'dLegerPeers') {
+        return `${key}=${value.replace(/:(\d+)/g, (_, port) => `:${Number(port) + offset}`)}`
+      }
+      return `${key}=${value.replace(SAMPLE_ROOT, stateDirectory)}`
+    })
+    .join('\n')
+}
+
+function portsOf(text: string, id: string, file: string): { port: number; raftPort: number } {
+  const { entries } = parsePropertiesFile(text)
+  const port = Number(entries.get('listenPort'))
+  const own = (entries.get('dLegerPeers') ?? '').split(';').find(peer => peer.startsWith(`${id}-`))
+  const raftPort = Number(own?.slice(own.lastIndexOf(':') + 1))
+  if (!Number.isInteger(port) || !Number.isInteger(raftPort)) {
+    throw new Error(`${file} must give listenPort, and dLegerPeers with an address for ${id}.`)
+  }
+  return { port, raftPort }
+}

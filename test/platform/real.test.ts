@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { createRealPlatform, Logging, type Socket } from '../../src/platform/index.ts'
+import { diskSuite } from '../helpers/diskSuite.ts'
+
+const platform = createRealPlatform()
+
+t.test('real disk', async t => {
+  diskSuite(t, async t => ({ disk: platform.disk, root: t.testdir() }))
+})
+
+t.test('sockets', async t => {
+  const { network } = platform
+
+  /** A connection to a server that does with it what `onConnection` says. */
+  async function pair(t: Test, onConnection: (socket: Socket) => void): Promise<Socket> {
+    const listener = await network.listen({ host: '127.0.0.1', port: 0 }, onConnection)
+    const socket = network.connect({ host: '127.0.0.1', port: listener.port, timeoutMs: 1000 })
+    t.after(async () => {
+      socket.destroy()
+      await listener.close()
+    })
+    return socket
+  }
+
+  t.test('buffers of one write arrive in order', async t => {
+    const received: Buffer[] = []
+    let ended: () => void = () => {}
+    const end = new Promise<void>(resolve => {
+      ended = resolve
+    })
+    const socket = await pair(t, server => {
+      server.onData(chunk => received.push(chunk))
+      server.onClose(error => {
+        t.equal(error, null)
+        ended()
+      })
+      t.equal(server.remoteAddress, '127.0.0.1')
+    })
+    socket.write([Buffer.from('one '), Buffer.from('two '), Buffer.from('three')])
+    socket.end()
+    await end
+    t.equal(Buffer.concat(received).toString(), 'one two three')
+  })
+
+  t.test('a write above the high-water mark says so, and drains', async t => {
+    const socket = await pair(t, server => {
+      server.onData(() => {})
+      server.onClose(() => {})
+    })
+    await new Promise<void>(resolve => socket.onConnect(resolve))
+    const drained = new Promise<void>(resolve => socket.onDrain(resolve))
+    t.equal(socket.write([Buffer.alloc(32 * 1024 * 1024)]), false)
+    t.ok(socket.bufferedBytes > 0)
+    await drained
+    t.equal(socket.bufferedBytes, 0)
+  })
+
+  t.test('a refused connection is the error of onClose', async t => {
+    const listener = await network.listen({ host: '127.0.0.1', port: 0 }, () => {})
+    await listener.close()
+    const socket = network.connect({ host: '127.0.0.1', port: listener.port, timeoutMs: 1000 })
+    const error = await new Promise<Error | null>(resolve => socket.onClose(resolve))
+    t.match(error, { code: 'ECONNREFUSED' })
+    t.equal(socket.write([Buffer.from('x')]), false, 'writing to it later does no harm')
+  })
+
+  t.test('a port that is taken rejects', async t => {
+    const listener = await network.listen({ host: '127.0.0.1', port: 0 }, () => {})
+    t.after(() => listener.close())
+    await t.rejects(
+      network.listen({ host: '127.0.0.1', port: listener.port }, () => {}),
+      { code: 'EADDRINUSE' }
+    )
+  })
+
+  t.test('host addresses end with the loopback', async t => {
+    const addresses = network.hostAddresses()
+    t.ok(addresses.includes('127.0.0.1'))
+    t.ok(addresses.slice(-2).some(address => address === '127.0.0.1' || address === '::1'))
+  })
+})
+
+t.test('a cancelled timer stays silent, the others keep their order', async t => {
+  const { clock } = platform
+  const seen: string[] = []
+  clock.after(1, () => seen.push('cancelled')).cancel()
+  let ticks = 0
+  await new Promise<void>(resolve => {
+    const timer = clock.every(1, () => {
+      ticks += 1
+      if (ticks < 3) return
+      timer.cancel()
+      clock.after(1, resolve)
+    })
+  })
+  t.equal(ticks, 3)
+  t.strictSame(seen, [])
+})
+
+t.test('logs', async t => {
+  t.test('an event is one line with its fields, below the level it is none', async t => {
+    const directory = t.testdir()
+    const logging = new Logging({ directory, level: 'info', console: false })
+    const logger = logging.logger('broker')
+    logger.debug('not seen')
+    logger.info('role changed', { term: 4, role: 'leader', remark: 'two\nlines', nothing: null })
+    logger.error('broken', { error: new Error('why') })
+    await logging.close()
+    const lines = readFileSync(join(directory, 'broker.log'), 'utf8').trimEnd().split('\n')
+    t.equal(lines.length, 2)
+    t.match(
+      lines[0],
+      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO broker - role changed term=4 role=leader remark="two\\nlines" nothing=null$/
+    )
+    t.match(lines[1], /ERROR broker - broken error="Error: why\\n/)
+  })
+
+  t.test('files are set aside by size and only so many are kept', async t => {
+    const directory = t.testdir()
+    const logging = new Logging({
+      directory,
+      level: 'info',
+      console: false,
+      fileBytesMax: 2000,
+      filesMax: 2
+    })
+    const logger = logging.logger('store')
+    for (let i = 0; i < 50; i += 1) {
+      logger.info(`event ${i} ${'x'.repeat(100)}`)
+      await new Promise<void>(resolve => platform.clock.turnEnd(resolve))
+    }
+    await logging.close()
+    const files = await platform.disk.list(directory)
+    t.ok(files.length <= 2, `${files.length} files`)
+    t.ok(
+      files.some(file => file.name === 'store1.log'),
+      'one was set aside'
+    )
+    for (const file of files) t.ok(file.bytes < 4000, `${file.name}: ${file.bytes} bytes`)
+  })
+})
