@@ -1,5 +1,5 @@
+export { ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES, type Entry, EntryKind } from './log/entry.ts'
 export type {
-  Entry,
   LogReader,
   PeerStatus,
   Proposal,
@@ -15,10 +15,4 @@ export type {
   StateMachine,
   StopOptions
 } from './types.ts'
-export {
-  ENTRY_BYTES_MAX,
-  ENTRY_HEADER_BYTES,
-  EntryKind,
-  NotLeaderError,
-  RaftStartError
-} from './types.ts'
+export { NotLeaderError, RaftStartError } from './types.ts'

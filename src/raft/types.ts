@@ -3,33 +3,7 @@
  * Entry layout: log/ (raft.md 4.2). Everything here is data; the work is done in node/.
  */
 import type { Logger, Platform } from '../platform/index.ts'
-
-/** What an entry holds; byte 32 of its header. */
-export const EntryKind = { messages: 1, commands: 2, configuration: 3, noop: 4 } as const
-export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
-
-/** Bytes in front of an entry's body (raft.md 4.2). */
-export const ENTRY_HEADER_BYTES = 64
-
-/** A whole entry is never larger than this, header included (raft.md 4.2). */
-export const ENTRY_BYTES_MAX = 16 * 1024 * 1024
-
-/** One entry of the log: a batch of messages or commands. */
-export interface Entry {
-  /** From 1, without gaps. */
-  readonly index: number
-  readonly term: number
-  /** Of the header, in bytes from the log's very first byte; the same on all replicas. */
-  readonly position: number
-  readonly kind: number
-  readonly flags: number
-  /** Messages or commands in the body. */
-  readonly count: number
-  /** The entry's own time, ms; never falls from entry to entry (raft.md 4.2, `time`). */
-  readonly timeMs: number
-  /** Header and body, one buffer. The body begins at ENTRY_HEADER_BYTES. Must not be changed. */
-  readonly bytes: Buffer
-}
+import type { Entry, EntryKind } from './log/entry.ts'
 
 /**
  * One entry in the making. `bytes` has ENTRY_HEADER_BYTES of room in front of the body, so that

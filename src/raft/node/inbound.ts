@@ -1,0 +1,172 @@
+import type { Listener, Logger, Platform, Socket, Timer } from '../../platform/index.ts'
+import {
+  encodeFrameHead,
+  FRAME_BYTES_MAX,
+  type Frame,
+  FrameReader,
+  FrameType,
+  HANDSHAKE_FRAME_BYTES_MAX,
+  type Hello,
+  helloCodec,
+  helloReplyCodec,
+  RefuseCode,
+  WireError
+} from '../wire/index.ts'
+import type { Refusal } from './peerStream.ts'
+
+/** The first frame must be there by then. */
+const HANDSHAKE_MS = 5000
+/** Pings come every second: a silent connection is a dead one. */
+const SILENCE_MS = 6000
+/** Peers reconnect one connection at a time; more are strangers. */
+const CONNECTIONS_MAX = 64
+const REFUSAL_LOG_PERIOD_MS = 30_000
+
+export interface InboundEvents {
+  hello(): Hello
+  /** Null: accepted. */
+  judgeHello(hello: Hello): Refusal | null
+  /** A peer's stream stands; what it sends comes next. */
+  inboundUp(hello: Hello): void
+  /** The newest stream of this peer broke. */
+  inboundDown(peerId: string): void
+  /** Throws WireError when the frame does not parse. */
+  frame(peerId: string, frame: Frame): void
+  /** All frames of one chunk were given. */
+  chunkDone(): void
+}
+
+/** The raft port: accepts the peers' streams, one for each peer, the newest holds. */
+export class Inbound {
+  readonly #platform: Platform
+  readonly #logger: Logger
+  readonly #events: InboundEvents
+  readonly #sessions = new Map<string, Session>()
+  readonly #sockets = new Set<Socket>()
+  #listener: Listener | null = null
+  #lastRefusal = ''
+  #lastRefusalMs = 0
+  receivedBytes = 0
+
+  constructor(platform: Platform, logger: Logger, events: InboundEvents) {
+    this.#platform = platform
+    this.#logger = logger
+    this.#events = events
+  }
+
+  async listen(port: number): Promise<void> {
+    this.#listener = await this.#platform.network.listen({ port }, socket => this.#accept(socket))
+  }
+
+  /** Stops listening and drops every connection. */
+  async close(): Promise<void> {
+    const listener = this.#listener
+    this.#listener = null
+    const closed = listener?.close()
+    for (const socket of [...this.#sockets]) socket.destroy()
+    await closed
+  }
+
+  /** The peer's stream is not to be believed any more. */
+  drop(peerId: string, reason: string): void {
+    this.#sessions.get(peerId)?.socket.destroy(new Error(reason))
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#listener === null || this.#sockets.size >= CONNECTIONS_MAX) {
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    const { clock } = this.#platform
+    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+    let session: Session | null = null
+    let heard = true
+    /** Refused or broken: what still comes is not looked at. */
+    let deaf = false
+    let watch: Timer = clock.after(HANDSHAKE_MS, () => socket.destroy(new Error('no Hello came')))
+    socket.onData(chunk => {
+      if (deaf) return
+      this.receivedBytes += chunk.length
+      heard = true
+      try {
+        reader.push(chunk)
+        for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+          if (session === null) {
+            session = this.#greet(socket, frame)
+            if (session === null) {
+              deaf = true
+              return
+            }
+            reader.frameBytesMax = FRAME_BYTES_MAX
+            watch.cancel()
+            watch = clock.every(SILENCE_MS, () => {
+              if (!heard) socket.destroy(new Error('nothing came, not even a ping'))
+              heard = false
+            })
+          } else if (frame.type === FrameType.ping) {
+            socket.write([PONG_FRAME])
+          } else if (this.#sessions.get(session.peerId) === session) {
+            this.#events.frame(session.peerId, frame)
+          }
+        }
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error
+        deaf = true
+        const peer = session?.peerId ?? 'a stranger'
+        this.#logger.warn(`dropped a connection of ${peer}: ${error.message}`, {
+          address: socket.remoteAddress
+        })
+        socket.destroy(error)
+      }
+      if (session !== null) this.#events.chunkDone()
+    })
+    socket.onClose(() => {
+      watch.cancel()
+      this.#sockets.delete(socket)
+      if (session === null || this.#sessions.get(session.peerId) !== session) return
+      this.#sessions.delete(session.peerId)
+      this.#events.inboundDown(session.peerId)
+    })
+  }
+
+  #greet(socket: Socket, frame: Frame): Session | null {
+    if (frame.type !== FrameType.hello) throw new WireError('the first frame is not a Hello')
+    const hello = helloCodec.decode(frame.header)
+    const refusal = this.#events.judgeHello(hello)
+    const reply = helloReplyCodec.encode({
+      ...this.#events.hello(),
+      refuseCode: refusal?.code ?? RefuseCode.none,
+      remark: refusal?.remark ?? ''
+    })
+    socket.write([encodeFrameHead(FrameType.helloReply, reply, 0)])
+    if (refusal !== null) {
+      this.#logRefusal(`refused ${hello.nodeId.slice(0, 64)}: ${refusal.remark}`, socket)
+      socket.end()
+      return null
+    }
+    const session = { peerId: hello.nodeId, socket }
+    const before = this.#sessions.get(hello.nodeId)
+    this.#sessions.set(hello.nodeId, session)
+    before?.socket.destroy()
+    this.#events.inboundUp(hello)
+    return session
+  }
+
+  /** A refused node tries twice a second; the log has room for it twice a minute. */
+  #logRefusal(sentence: string, socket: Socket): void {
+    const nowMs = this.#platform.clock.monotonicMs()
+    if (sentence === this.#lastRefusal && nowMs - this.#lastRefusalMs < REFUSAL_LOG_PERIOD_MS)
+      return
+    this.#lastRefusal = sentence
+    this.#lastRefusalMs = nowMs
+    this.#logger.warn(sentence, { address: socket.remoteAddress })
+  }
+}
+
+interface Session {
+  peerId: string
+  socket: Socket
+}
+
+const PONG_FRAME = encodeFrameHead(FrameType.pong, new Uint8Array(0), 0)

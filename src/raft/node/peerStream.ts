@@ -1,0 +1,271 @@
+import type { Logger, Platform, Socket, Timer } from '../../platform/index.ts'
+import type { RaftPeer, RaftTimings } from '../types.ts'
+import {
+  encodeFrameHead,
+  FrameReader,
+  FrameType,
+  HANDSHAKE_FRAME_BYTES_MAX,
+  type Hello,
+  type HelloReply,
+  helloCodec,
+  helloReplyCodec,
+  RefuseCode,
+  WireError
+} from '../wire/index.ts'
+
+/** Handed to the socket and not yet taken: the send window and what goes beside it; beyond, the peer does not read. */
+const BUFFERED_BYTES_MAX = 48 * 1024 * 1024
+/** Between the two refused connections that prove that the process is gone (raft.md 4.6). */
+const PROOF_RETRY_MS = 20
+/** An unanswered ping costs the connection after this many periods. */
+const PING_PERIOD_MS = 1000
+const PINGS_MISSED_MAX = 3
+/** The same refusal is logged again after this time. */
+const REFUSAL_LOG_PERIOD_MS = 30_000
+
+export interface Refusal {
+  code: number
+  remark: string
+}
+
+export interface PeerStreamEvents {
+  /** What this node says of itself now. */
+  hello(): Hello
+  /** Null: the peer is who it should be. */
+  judgeReply(peerId: string, reply: HelloReply): Refusal | null
+  /** The stream stands; the first message may be sent. */
+  streamUp(peerId: string, reply: HelloReply): void
+  /** It stood and broke. */
+  streamDown(peerId: string): void
+  /** Nobody listens at the peer's port any more: refused twice in a row. At most once until the stream stands again. */
+  peerGone(peerId: string): void
+  /** The peer refused this node. */
+  refusedBy(peerId: string, refusal: Refusal): void
+}
+
+type State =
+  | { kind: 'stopped' }
+  | { kind: 'waiting'; timer: Timer }
+  | { kind: 'opening'; socket: Socket; deadline: Timer | null }
+  | { kind: 'up'; socket: Socket; pings: Timer }
+
+/**
+ * This node's ordered stream to one peer: connects, introduces itself, connects again when it
+ * breaks (backoff), and finds out quickly when the peer's process is gone.
+ */
+export class PeerStream {
+  readonly peer: RaftPeer
+  readonly #platform: Platform
+  readonly #logger: Logger
+  readonly #timings: RaftTimings
+  readonly #events: PeerStreamEvents
+  #state: State = { kind: 'stopped' }
+  #backoffMs = 0
+  #refusedInARow = 0
+  #proofGiven = false
+  #pingsUnanswered = 0
+  #pending: Buffer[] = []
+  #lastRefusal = ''
+  #lastRefusalMs = 0
+  #lastError = ''
+  sentBytes = 0
+
+  constructor(
+    platform: Platform,
+    logger: Logger,
+    peer: RaftPeer,
+    timings: RaftTimings,
+    events: PeerStreamEvents
+  ) {
+    this.#platform = platform
+    this.#logger = logger
+    this.peer = peer
+    this.#timings = timings
+    this.#events = events
+  }
+
+  get up(): boolean {
+    return this.#state.kind === 'up'
+  }
+
+  start(): void {
+    if (this.#state.kind === 'stopped') this.#connect()
+  }
+
+  /** Connects at once instead of after the backoff: there is a hint that something changed. */
+  hurry(): void {
+    if (this.#state.kind !== 'waiting') return
+    this.#state.timer.cancel()
+    this.#connect()
+  }
+
+  /** Lies down until `flush`. Dropped when the stream does not stand. */
+  send(head: Buffer, payload: readonly Buffer[] | null): void {
+    if (this.#state.kind !== 'up') return
+    this.#pending.push(head)
+    if (payload !== null) for (const buffer of payload) this.#pending.push(buffer)
+  }
+
+  /** One socket write for all that was sent since the last one. */
+  flush(): void {
+    if (this.#pending.length === 0) return
+    const buffers = this.#pending
+    this.#pending = []
+    if (this.#state.kind !== 'up') return
+    const { socket } = this.#state
+    for (const buffer of buffers) this.sentBytes += buffer.length
+    socket.write(buffers)
+    if (socket.bufferedBytes > BUFFERED_BYTES_MAX) {
+      socket.destroy(new Error(`${socket.bufferedBytes} bytes are waiting, the peer does not read`))
+    }
+  }
+
+  /** `drain`: what was sent still leaves. */
+  stop(drain = false): void {
+    const state = this.#state
+    if (drain) this.flush()
+    this.#state = { kind: 'stopped' }
+    this.#pending = []
+    switch (state.kind) {
+      case 'stopped':
+        return
+      case 'waiting':
+        state.timer.cancel()
+        return
+      case 'opening':
+        state.deadline?.cancel()
+        state.socket.destroy()
+        return
+      case 'up':
+        state.pings.cancel()
+        if (drain) state.socket.end()
+        else state.socket.destroy()
+    }
+  }
+
+  #connect(): void {
+    const { host, port } = this.peer
+    const socket = this.#platform.network.connect({
+      host,
+      port,
+      timeoutMs: this.#timings.connectTimeoutMs
+    })
+    const opening: State = { kind: 'opening', socket, deadline: null }
+    this.#state = opening
+    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+    socket.onConnect(() => {
+      if (this.#state !== opening) return
+      this.#refusedInARow = 0
+      opening.deadline = this.#platform.clock.after(this.#timings.connectTimeoutMs, () =>
+        socket.destroy(new Error('no answer to the Hello'))
+      )
+      const hello = helloCodec.encode(this.#events.hello())
+      socket.write([encodeFrameHead(FrameType.hello, hello, 0)])
+    })
+    socket.onData(chunk => {
+      if (this.#state.kind === 'stopped') return
+      try {
+        reader.push(chunk)
+        for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+          if (frame.type === FrameType.pong) this.#pingsUnanswered = 0
+          else if (frame.type === FrameType.helloReply && this.#state === opening) {
+            this.#greeted(socket, opening, helloReplyCodec.decode(frame.header))
+          }
+        }
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error
+        socket.destroy(error)
+      }
+    })
+    socket.onClose(error => this.#closed(socket, error))
+  }
+
+  #greeted(socket: Socket, opening: State & { kind: 'opening' }, reply: HelloReply): void {
+    opening.deadline?.cancel()
+    if (reply.refuseCode !== RefuseCode.none) {
+      const refusal = { code: reply.refuseCode, remark: reply.remark }
+      this.#logRefusal(`${this.peer.id} refused this node: ${reply.remark}`)
+      socket.destroy()
+      this.#events.refusedBy(this.peer.id, refusal)
+      return
+    }
+    const refusal = this.#events.judgeReply(this.peer.id, reply)
+    if (refusal !== null) {
+      this.#logRefusal(`${this.peer.id} is not who it should be: ${refusal.remark}`)
+      socket.destroy()
+      return
+    }
+    this.#backoffMs = 0
+    this.#proofGiven = false
+    this.#pingsUnanswered = 0
+    this.#lastError = ''
+    this.#lastRefusal = ''
+    const pings = this.#platform.clock.every(PING_PERIOD_MS, () => this.#ping(socket))
+    this.#state = { kind: 'up', socket, pings }
+    this.#logger.info(`connected to ${this.peer.id}`, {
+      host: this.peer.host,
+      port: this.peer.port
+    })
+    this.#events.streamUp(this.peer.id, reply)
+  }
+
+  #ping(socket: Socket): void {
+    if (this.#pingsUnanswered >= PINGS_MISSED_MAX) {
+      socket.destroy(new Error(`${PINGS_MISSED_MAX} pings went unanswered`))
+      return
+    }
+    this.#pingsUnanswered += 1
+    socket.write([PING_FRAME])
+  }
+
+  #closed(socket: Socket, error: Error | null): void {
+    const state = this.#state
+    if (state.kind === 'stopped' || state.kind === 'waiting' || state.socket !== socket) return
+    const wasUp = state.kind === 'up'
+    if (state.kind === 'up') state.pings.cancel()
+    else state.deadline?.cancel()
+    this.#pending = []
+    this.#logBreak(wasUp, error)
+    const refused = (error as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED'
+    this.#refusedInARow = refused ? this.#refusedInARow + 1 : 0
+    // A broken stream is tried again at once, the first refusal soon after: two are the proof.
+    let delayMs = 0
+    if (refused && this.#refusedInARow === 1 && !this.#proofGiven) delayMs = PROOF_RETRY_MS
+    else if (!wasUp) delayMs = this.#nextBackoff()
+    const timer = this.#platform.clock.after(delayMs, () => this.#connect())
+    this.#state = { kind: 'waiting', timer }
+    if (wasUp) this.#events.streamDown(this.peer.id)
+    if (this.#refusedInARow >= 2 && !this.#proofGiven) {
+      this.#proofGiven = true
+      this.#events.peerGone(this.peer.id)
+    }
+  }
+
+  #nextBackoff(): number {
+    const { reconnectMinMs, reconnectMaxMs } = this.#timings
+    this.#backoffMs = Math.min(reconnectMaxMs, Math.max(reconnectMinMs, this.#backoffMs * 2))
+    return this.#backoffMs
+  }
+
+  /** One line for each new cause, not for each attempt. */
+  #logBreak(wasUp: boolean, error: Error | null): void {
+    const cause = error === null ? 'closed by the peer' : error.message
+    if (wasUp) this.#logger.warn(`the stream to ${this.peer.id} broke`, { cause })
+    else if (cause !== this.#lastError && error !== null) {
+      this.#logger.info(`${this.peer.id} cannot be reached`, { cause })
+    }
+    this.#lastError = cause
+  }
+
+  #logRefusal(sentence: string): void {
+    const nowMs = this.#platform.clock.monotonicMs()
+    this.#backoffMs = this.#timings.reconnectMaxMs
+    if (sentence === this.#lastRefusal && nowMs - this.#lastRefusalMs < REFUSAL_LOG_PERIOD_MS)
+      return
+    this.#lastRefusal = sentence
+    this.#lastRefusalMs = nowMs
+    this.#logger.warn(sentence)
+  }
+}
+
+const PING_FRAME = encodeFrameHead(FrameType.ping, new Uint8Array(0), 0)

@@ -1,0 +1,15 @@
+/** Byte 6 of a frame. Unknown ones are ignored. */
+export const FrameType = {
+  hello: 1,
+  helloReply: 2,
+  append: 3,
+  appendReply: 4,
+  vote: 5,
+  voteReply: 6,
+  timeoutNow: 7,
+  repair: 8,
+  repairReply: 9,
+  /** Keeps a connection honest: answered by a pong on the same connection. No header. */
+  ping: 10,
+  pong: 11
+} as const
