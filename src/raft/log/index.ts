@@ -1,0 +1,46 @@
+export {
+  decodeEntry,
+  ENTRY_BYTES_MAX,
+  ENTRY_HEADER_BYTES,
+  type Entry,
+  type EntryHeader,
+  EntryKind,
+  entryBodyCrc,
+  entryBytesMax,
+  entryHeaderCrc,
+  entryIndex,
+  entryIsSound,
+  entryPosition,
+  entryPrevCrc,
+  entrySize,
+  entryTerm,
+  entryTimeMs,
+  positionAfter,
+  sealEntry
+} from './entry.ts'
+export {
+  DamagedEntryError,
+  LogError,
+  LogFailedError,
+  RepairError,
+  TrimmedError,
+  UnusableLogError
+} from './errors.ts'
+export type {
+  Fault,
+  FlushMode,
+  Founder,
+  HardState,
+  HardStatePatch,
+  LatencySummary,
+  LogListener,
+  LogOptions,
+  LogStart,
+  LogStatistics,
+  PrepareOptions,
+  RaftLog,
+  Recovery,
+  SegmentInfo,
+  TermStart,
+  WriteDone
+} from './types.ts'
