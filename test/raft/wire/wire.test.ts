@@ -1,0 +1,157 @@
+import t from 'tap'
+import {
+  encodeFrameHead,
+  FRAME_PREFIX_BYTES,
+  type Frame,
+  FrameReader,
+  FrameType,
+  type HelloReply,
+  helloCodec,
+  helloReplyCodec,
+  RefuseCode,
+  WireError
+} from '../../../src/raft/wire/index.ts'
+
+const reply: HelloReply = {
+  protocol: 1,
+  clusterId: 'c0ffee',
+  group: 'RaftNode00',
+  nodeId: 'n1',
+  nodeUid: '00112233445566778899aabbccddeeff',
+  term: 2 ** 40 + 7,
+  lastIndex: Number.MAX_SAFE_INTEGER,
+  lastTerm: 3,
+  logStart: 1,
+  empty: false,
+  recovering: true,
+  features: 0,
+  brokerAddress: '127.0.0.1:30911',
+  incarnation: 12,
+  refuseCode: RefuseCode.identity,
+  remark: 'wiped – “neu”'
+}
+
+function frameBytes(type: number, header: Uint8Array, payload: Buffer): Buffer {
+  return Buffer.concat([encodeFrameHead(type, header, payload.length), payload])
+}
+
+function drain(reader: FrameReader, chunk: Buffer): Frame[] {
+  const frames: Frame[] = []
+  reader.push(chunk)
+  for (let frame = reader.next(); frame !== null; frame = reader.next()) frames.push(frame)
+  return frames
+}
+
+/** A small generator of its own, so that a failing run can be repeated. */
+function seeded(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+t.test('a header comes back field by field, also beyond 32 bits', async t => {
+  t.strictSame(helloReplyCodec.decode(Buffer.from(helloReplyCodec.encode(reply))), reply)
+})
+
+t.test('a field that is not there has its zero, one that is not known is ignored', async t => {
+  const bare = helloCodec.decode(Buffer.alloc(0))
+  t.equal(bare.term, 0)
+  t.equal(bare.nodeId, '')
+  t.equal(bare.empty, false)
+  const asHello = helloCodec.decode(Buffer.from(helloReplyCodec.encode(reply)))
+  t.equal(asHello.nodeId, 'n1')
+  t.notOk('remark' in asHello)
+})
+
+t.test('a number beyond 2^53 and a string without end are refused', async t => {
+  t.throws(() => helloCodec.decode(Buffer.from('30ffffffffffffffffff01', 'hex')), WireError)
+  const long = helloCodec.encode({ ...reply, nodeId: 'n'.repeat(5000) })
+  t.throws(() => helloCodec.decode(Buffer.from(long)), WireError)
+})
+
+t.test('a header of more than 65535 bytes is not written', async t => {
+  t.throws(() => encodeFrameHead(FrameType.hello, new Uint8Array(65_536), 0), WireError)
+})
+
+const payloads = [0, 1, 7, 300, 70_000].map(length => Buffer.alloc(length, length % 251))
+const stream = Buffer.concat(
+  payloads.map((payload, at) =>
+    frameBytes(at + 1, helloReplyCodec.encode({ ...reply, term: at }), payload)
+  )
+)
+
+for (const size of [1, 2, 3, 7, 8, 9, 1024, 65_536, stream.length]) {
+  t.test(`frames come out whole when the socket delivers ${size} bytes at a time`, async t => {
+    const reader = new FrameReader(100_000)
+    const frames: Frame[] = []
+    for (let at = 0; at < stream.length; at += size) {
+      frames.push(...drain(reader, stream.subarray(at, at + size)))
+    }
+    t.equal(frames.length, payloads.length)
+    for (const [at, frame] of frames.entries()) {
+      t.equal(frame.type, at + 1)
+      t.equal(helloReplyCodec.decode(frame.header).term, at)
+      t.ok(frame.payload.equals(payloads[at]!), `payload of ${frame.payload.length} bytes`)
+    }
+  })
+}
+
+t.test('a frame within one chunk is a view of it, not a copy', async t => {
+  const [frame] = drain(new FrameReader(100_000), stream.subarray(0, 2000))
+  t.equal(frame?.header.buffer, stream.buffer)
+})
+
+t.test(
+  'a frame above the limit, or shorter than its header says, is refused at its prefix',
+  async t => {
+    const large = Buffer.from('000003e9000003 00'.replaceAll(' ', ''), 'hex')
+    t.throws(() => drain(new FrameReader(1000), large), { message: /1001 bytes, limit 1000/ })
+    const short = Buffer.from('0000001000090300', 'hex')
+    t.throws(() => drain(new FrameReader(1000), short), { message: /shorter than its header/ })
+    for (let length = 0; length < FRAME_PREFIX_BYTES; length += 1) {
+      const tiny = Buffer.from([0, 0, 0, length, 0, 0, 3, 0])
+      t.throws(() => drain(new FrameReader(1000), tiny), WireError, `length ${length}`)
+    }
+  }
+)
+
+t.test('mutated, cut and random streams give frames or a WireError, nothing else', async t => {
+  const seed = Number(process.env['SEED'] ?? 20_261_121)
+  const random = seeded(seed)
+  const small = Buffer.concat(
+    payloads
+      .slice(0, 4)
+      .map((payload, at) => frameBytes(at + 1, helloReplyCodec.encode(reply), payload))
+  )
+  let frames = 0
+  let errors = 0
+  for (let run = 0; run < 20_000; run += 1) {
+    const bytes = Buffer.from(
+      run % 5 === 0
+        ? Buffer.from(Array.from({ length: 64 }, () => Math.floor(random() * 256)))
+        : small.subarray(0, Math.floor(random() * (small.length + 1)))
+    )
+    const flips = Math.floor(random() * 4)
+    for (let at = 0; at < flips && bytes.length > 0; at += 1) {
+      bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
+    }
+    const reader = new FrameReader(4096)
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const size = 1 + Math.floor(random() * 400)
+        for (const frame of drain(reader, bytes.subarray(at, at + size))) {
+          frames += 1
+          if (frame.header.length + frame.payload.length > 4096) t.fail(`too large, seed ${seed}`)
+          helloReplyCodec.decode(frame.header)
+        }
+        at += size
+      }
+    } catch (error) {
+      errors += 1
+      if (!(error instanceof WireError)) throw error
+    }
+  }
+  t.ok(frames > 10_000 && errors > 1000, `${frames} frames, ${errors} errors`)
+})
