@@ -1,0 +1,556 @@
+/**
+ * The language of the consensus core: what may be told to it (events), what it asks for (effects), what travels between
+ * nodes (messages), and what it starts from. Rules named R-… are those of the design of the Raft log.
+ *
+ * Node ids are the short names of the configuration ("n0"). A uid is the random identity of one data directory, written
+ * as lower-case hex; it is compared, never parsed. Indexes start at 1; 0 means "none". Terms start at 1.
+ */
+
+export type NodeId = string
+export type Uid = string
+
+/** Kind byte of an entry (log format). */
+export const EntryKind = { messages: 1, commands: 2, configuration: 3, noop: 4 } as const
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
+
+export const ENTRY_HEADER_BYTES = 64
+
+/** One member of the group. The addresses are carried for others; the core reads id, uid and role only. */
+export interface Member {
+  readonly id: NodeId
+  readonly uid: Uid
+  readonly role: 'voter' | 'learner'
+  readonly raftAddress: string
+  readonly brokerAddress: string
+  readonly priority: number
+}
+
+/** Body of a configuration entry (kind 3). The first one of a group names the founders and the cluster id (R-D7). */
+export interface Configuration {
+  readonly version: number
+  /** Hex; '' only where none has been drawn. */
+  readonly clusterId: string
+  readonly members: readonly Member[]
+}
+
+/** What the core knows of an entry that came from a peer; the bytes stay with the driver, which has checked both CRCs. */
+export interface EntrySummary {
+  readonly index: number
+  readonly term: number
+  /** Position of the header in the log, in bytes; equal on all replicas. */
+  readonly positionBytes: number
+  /** Header and body, in bytes. */
+  readonly sizeBytes: number
+  readonly headerCrc: number
+  readonly kind: EntryKind
+  /** Decoded body when `kind` is configuration, else null. */
+  readonly configuration: Configuration | null
+}
+
+// ---- messages (field names as in the protobuf table) ----------------------------------------------------------------
+
+/**
+ * Entries `prevIndex + 1 … prevIndex + count` follow as bytes. Outgoing: the driver attaches them. Incoming: the driver
+ * passes their summaries with the event. `count` 0 is a heartbeat, a probe, or news of a commit.
+ */
+export interface AppendMessage {
+  readonly type: 'append'
+  readonly term: number
+  readonly leaderId: NodeId
+  readonly prevIndex: number
+  readonly prevTerm: number
+  readonly commit: number
+  readonly count: number
+  readonly payloadBytes: number
+  /** The highest read round that an answer to this message confirms (R-E9, read index). */
+  readonly readSeq: number
+  /** First index that the leader still has. */
+  readonly logStart: number
+  /** Counts the appends of this leader to this peer; never starts again while the process lives. */
+  readonly streamSeq: number
+}
+
+export const AppendResult = {
+  ok: 0,
+  conflict: 1,
+  diskFull: 2,
+  recovering: 3,
+  corrupt: 4,
+  busy: 5
+} as const
+export type AppendResult = (typeof AppendResult)[keyof typeof AppendResult]
+
+export interface AppendReplyMessage {
+  readonly type: 'appendReply'
+  readonly term: number
+  readonly nodeId: NodeId
+  readonly result: AppendResult
+  /** Highest index that is durable here under the flush mode and equal to the leader's log. */
+  readonly match: number
+  /** Highest index that is equal to the leader's log, durable or not. */
+  readonly received: number
+  readonly hintIndex: number
+  readonly hintTerm: number
+  readonly readSeq: number
+  readonly lastIndex: number
+  readonly logStart: number
+  readonly applied: number
+  readonly freePermille: number
+  readonly diskOk: boolean
+  /** Of the newest append that this answers. */
+  readonly streamSeq: number
+  readonly incarnation: number
+  readonly nodeUid: Uid
+}
+
+export interface VoteMessage {
+  readonly type: 'vote'
+  /** Of a pre-vote: the proposed term. */
+  readonly term: number
+  readonly candidateId: NodeId
+  readonly candidateUid: Uid
+  readonly lastIndex: number
+  readonly lastTerm: number
+  readonly pre: boolean
+  /** Campaign of a leadership transfer: beats the voter's leader (R-E4). */
+  readonly force: boolean
+}
+
+export const VoteReason = {
+  none: 0,
+  olderTerm: 1,
+  votedForAnother: 2,
+  notUpToDate: 3,
+  hearsLeader: 4,
+  recovering: 5,
+  notFounded: 6,
+  unknownCandidate: 7,
+  stopped: 8
+} as const
+export type VoteReason = (typeof VoteReason)[keyof typeof VoteReason]
+
+export interface VoteReplyMessage {
+  readonly type: 'voteReply'
+  /** The proposed term when a pre-vote is granted, else the voter's own. */
+  readonly term: number
+  readonly voterId: NodeId
+  readonly granted: boolean
+  readonly pre: boolean
+  readonly reason: VoteReason
+  /** The leader that the voter is or hears; '' for none. */
+  readonly leaderId: NodeId
+  readonly voterUid: Uid
+  readonly recovering: boolean
+  readonly damaged: boolean
+  /** Last entry below the first fault that no peer could repair (R-D6w). */
+  readonly intactIndex: number
+  readonly intactTerm: number
+}
+
+export interface TimeoutNowMessage {
+  readonly type: 'timeoutNow'
+  readonly term: number
+  readonly leaderId: NodeId
+  readonly lastIndex: number
+}
+
+/** Asks for exactly the entry whose header has this CRC (log recovery). `headerCrc` -1: unknown, only LEADERS can answer. */
+export interface RepairMessage {
+  readonly type: 'repair'
+  readonly index: number
+  /** 0: unknown. */
+  readonly term: number
+  readonly headerCrc: number
+}
+
+export const RepairAnswer = { have: 0, none: 1, leaders: 2 } as const
+export type RepairAnswer = (typeof RepairAnswer)[keyof typeof RepairAnswer]
+
+/** `have` and `leaders` are followed by the entry; the driver passes its summary with the event. */
+export interface RepairReplyMessage {
+  readonly type: 'repairReply'
+  readonly index: number
+  readonly answer: RepairAnswer
+  /** The sender's current term. */
+  readonly term: number
+  /** Term of the sender's entry before it. */
+  readonly prevTerm: number
+}
+
+export type Message =
+  | AppendMessage
+  | AppendReplyMessage
+  | VoteMessage
+  | VoteReplyMessage
+  | TimeoutNowMessage
+  | RepairMessage
+  | RepairReplyMessage
+
+// ---- links ----------------------------------------------------------------------------------------------------------
+
+/** What the core wants to know of a peer's Hello or HelloReply, and what it tells of itself (`Raft.hello()`). */
+export interface HelloFacts {
+  readonly nodeId: NodeId
+  readonly nodeUid: Uid
+  /** '' while none is committed. */
+  readonly clusterId: string
+  readonly incarnation: number
+  readonly term: number
+  readonly lastIndex: number
+  readonly lastTerm: number
+  readonly logStart: number
+  /** No entry and no cluster id (R-D7). */
+  readonly empty: boolean
+  readonly recovering: boolean
+}
+
+/** `refuse_code` of a HelloReply. */
+export const RefuseCode = {
+  none: 0,
+  clusterId: 1,
+  unknownMember: 2,
+  /** A known id with another uid: a wiped disk, or a copy of a configuration (R-D7, R-M6). */
+  otherUid: 3,
+  self: 4
+} as const
+export type RefuseCode = (typeof RefuseCode)[keyof typeof RefuseCode]
+
+// ---- events ---------------------------------------------------------------------------------------------------------
+
+export type Event =
+  /** Exactly once, first, after the log was verified and synced and the new incarnation was saved (R-E1, R-R1). */
+  | { readonly kind: 'start' }
+  /** `count` >= 1 periods of `tickMs` have passed; the driver caps it at 2 a callback and puts late ones off (stalls). */
+  | { readonly kind: 'tick'; readonly count: number }
+  /** `entries` are the summaries of the entries behind an append or a repair reply, in order; else empty. */
+  | {
+      readonly kind: 'receive'
+      readonly from: NodeId
+      readonly message: Message
+      readonly entries: readonly EntrySummary[]
+    }
+  /** One sealed batch waits; `sizeBytes` counts the header too. Answered within the step by `appendOwn` or `proposalRefused`. */
+  | {
+      readonly kind: 'propose'
+      readonly entryKind: 1 | 2
+      readonly sizeBytes: number
+      readonly token: number
+    }
+  /** Every write (append, cut, rewrite) up to and with `writeSeq` is durable under the flush mode. */
+  | { readonly kind: 'storageDone'; readonly writeSeq: number }
+  /** Every hard state up to and with `seq` is durable. */
+  | { readonly kind: 'hardStateSaved'; readonly seq: number }
+  /** A write or fsync failed for good (R-D8; not ENOSPC of a write). The node ends. */
+  | { readonly kind: 'storageFailed'; readonly reason: string }
+  /** A write or fsync is not done for 1 s, or it is again (R-D9). */
+  | { readonly kind: 'storageSlow'; readonly slow: boolean }
+  /** `room`: all goes on; `refuse`: commands only; `full`: the reserve is used up, nothing can be taken. */
+  | {
+      readonly kind: 'diskPressure'
+      readonly level: 'room' | 'refuse' | 'full'
+      readonly freePermille: number
+    }
+  /** The outgoing connection stands and the peer's HelloReply without refusal was read. Also after each reconnect. */
+  | { readonly kind: 'linkUp'; readonly peer: NodeId; readonly hello: HelloFacts }
+  | { readonly kind: 'linkDown'; readonly peer: NodeId }
+  /** A peer connected to us and said Hello. No `refuseHello` in the effects: answer with `hello()` and serve it. */
+  | { readonly kind: 'hello'; readonly peer: NodeId; readonly hello: HelloFacts }
+  /** A peer refused our Hello. */
+  | {
+      readonly kind: 'helloRefused'
+      readonly peer: NodeId
+      readonly code: number
+      readonly remark: string
+    }
+  /** Two refused reconnects 20 ms apart prove that the peer's process is gone (fast path). */
+  | { readonly kind: 'peerGone'; readonly peer: NodeId }
+  /** Entries asked for by `readEntries`, verified: `firstIndex … firstIndex + sizesBytes.length - 1`. Empty: could not be read. */
+  | {
+      readonly kind: 'entriesRead'
+      readonly peer: NodeId
+      readonly requestId: number
+      readonly firstIndex: number
+      readonly sizesBytes: readonly number[]
+    }
+  /** The state machine has applied up to `index`; `lagBytes` of committed entries still wait. */
+  | { readonly kind: 'applied'; readonly index: number; readonly lagBytes: number }
+  /** One call stands for all reads of a turn. Answered by `readReady` or `readFailed` with the same id, maybe later. */
+  | { readonly kind: 'readIndex'; readonly id: number }
+  /** Null: the best peer. Answered by `transferEnded`. */
+  | { readonly kind: 'transfer'; readonly target: NodeId | null }
+  /** A read found these entries damaged. */
+  | { readonly kind: 'damaged'; readonly faults: readonly Fault[] }
+  /** The log now starts at `firstIndex` (whole segments were trimmed below the committed and applied index). */
+  | { readonly kind: 'trimmed'; readonly firstIndex: number }
+  | { readonly kind: 'stop' }
+
+// ---- effects --------------------------------------------------------------------------------------------------------
+
+export type RoleName = 'follower' | 'preCandidate' | 'candidate' | 'leader' | 'stopped'
+
+export type ProposalRefusal =
+  | 'notLeader'
+  | 'notReady'
+  | 'transferring'
+  | 'busy'
+  | 'diskFull'
+  | 'tooLarge'
+
+/**
+ * In the order given, each may be carried out at once: the core itself holds back what has to wait for a disk.
+ * Nothing in here has to be kept by the driver beyond its execution, except the queue of writes.
+ */
+export type Effect =
+  /** Goes ahead of all data writes, in its own file (R-D1); answered by `hardStateSaved` after its fdatasync. */
+  | {
+      readonly kind: 'saveHardState'
+      readonly seq: number
+      readonly term: number
+      readonly vote: NodeId | null
+      readonly founders: readonly Member[] | null
+      readonly clusterId: string
+    }
+  /** Seal, cache and write the entry that was proposed with `token` (0: the core's own no-op or configuration). */
+  | {
+      readonly kind: 'appendOwn'
+      readonly writeSeq: number
+      readonly index: number
+      readonly term: number
+      readonly positionBytes: number
+      readonly sizeBytes: number
+      readonly entryKind: EntryKind
+      readonly token: number
+      readonly configuration: Configuration | null
+    }
+  /** Cache and write entries `firstIndex … lastIndex` of those that came with this event. */
+  | {
+      readonly kind: 'appendReceived'
+      readonly writeSeq: number
+      readonly firstIndex: number
+      readonly lastIndex: number
+    }
+  /** Remove `fromIndex` and all behind it from log, index and cache, in the queue of writes (R-L5). */
+  | { readonly kind: 'cut'; readonly writeSeq: number; readonly fromIndex: number }
+  /** Write the entry `index` of those that came with this event over the faulty one in its place. */
+  | { readonly kind: 'rewrite'; readonly writeSeq: number; readonly index: number }
+  /** Requests (append, vote, timeoutNow, repair) go out on our connection, replies on the peer's. No connection: drop it. */
+  | { readonly kind: 'send'; readonly to: NodeId; readonly message: Message }
+  /** Read entries from `firstIndex` on, at least one, until `maxBytes` or `lastIndex`; one request a peer; throttled. */
+  | {
+      readonly kind: 'readEntries'
+      readonly peer: NodeId
+      readonly requestId: number
+      readonly firstIndex: number
+      readonly lastIndex: number
+      readonly maxBytes: number
+    }
+  /** Everything up to `index` is committed and whole here: apply it. */
+  | { readonly kind: 'committed'; readonly index: number }
+  /** `ready`: leader whose own entry is committed and applied (R-E9). When leadership ends, all own pending proposals have an unknown fate. */
+  | {
+      readonly kind: 'roleChanged'
+      readonly role: RoleName
+      readonly term: number
+      readonly leaderId: NodeId | null
+      readonly ready: boolean
+    }
+  | {
+      readonly kind: 'proposalRefused'
+      readonly token: number
+      readonly reason: ProposalRefusal
+      readonly leaderId: NodeId | null
+    }
+  /** The answer may be given once `index` is applied. */
+  | { readonly kind: 'readReady'; readonly id: number; readonly index: number }
+  | {
+      readonly kind: 'readFailed'
+      readonly id: number
+      readonly reason: 'notLeader' | 'busy'
+      readonly leaderId: NodeId | null
+    }
+  | {
+      readonly kind: 'transferEnded'
+      readonly target: NodeId | null
+      readonly ok: boolean
+      readonly reason: string
+    }
+  /** Answer that Hello with the code and close. */
+  | {
+      readonly kind: 'refuseHello'
+      readonly peer: NodeId
+      readonly code: RefuseCode
+      readonly remark: string
+    }
+  /** Read the own entry: HAVE when its header has this CRC, else LEADERS when `asLeader`, else NONE; then send the reply. */
+  | {
+      readonly kind: 'answerRepair'
+      readonly to: NodeId
+      readonly index: number
+      readonly headerCrc: number
+      readonly asLeader: boolean
+      readonly term: number
+      readonly prevTerm: number
+    }
+  /** Neither recovering nor damaged any more: save the machine's boot id (R-D6). */
+  | { readonly kind: 'whole' }
+  /** Something that an operator should find in the log. */
+  | { readonly kind: 'report'; readonly level: 'info' | 'warn' | 'error'; readonly text: string }
+  /** The node has ended and takes no events any more. `storage`: clear the boot id before closing (R-D8). */
+  | { readonly kind: 'fatal'; readonly reason: string; readonly storage: boolean }
+
+// ---- what the core starts from --------------------------------------------------------------------------------------
+
+/** An entry that is damaged but must not be cut (log recovery). */
+export interface Fault {
+  readonly index: number
+  /** 0: unknown (never so for the last entry of a log). */
+  readonly term: number
+  /** -1: unknown. */
+  readonly headerCrc: number
+  readonly positionBytes: number
+}
+
+export interface HardStateFacts {
+  readonly term: number
+  readonly vote: NodeId | null
+  readonly founders: readonly Member[] | null
+  /** '' until the first configuration is committed. */
+  readonly clusterId: string
+}
+
+export interface LogFacts {
+  /** First index that is there (1 for an untrimmed log, also when it is empty). */
+  readonly firstIndex: number
+  /** Term of the entry before `firstIndex`; 0 when there never was one. */
+  readonly startTerm: number
+  /** Last index that this node claims, damaged entries included; `firstIndex - 1` when empty. */
+  readonly lastIndex: number
+  /** First index of each term, rising in both; entries of unknown term continue the term before. */
+  readonly terms: readonly { readonly term: number; readonly firstIndex: number }[]
+  /** End of the last entry. */
+  readonly nextPositionBytes: number
+  /** All configuration entries that are there, oldest first. */
+  readonly configurations: readonly {
+    readonly index: number
+    readonly configuration: Configuration
+  }[]
+  /** Damaged entries, by rising index. */
+  readonly faults: readonly Fault[]
+}
+
+export interface Timings {
+  readonly tickMs: number
+  /** After the last frame to a follower. */
+  readonly heartbeatMs: number
+  readonly electionTimeoutMs: number
+  readonly electionJitterMs: number
+  /** Extra patience of nodes that are not the preferred leader. */
+  readonly priorityDelayMs: number
+  /** Greatest extra patience by apply lag; reached at `applyLagLimitBytes`. */
+  readonly applyLagDelayMs: number
+  readonly voteRoundMs: number
+  readonly voteRetryMinMs: number
+  readonly voteRetryMaxMs: number
+  /** Greatest random wait before a campaign against a leader that is proven gone. */
+  readonly goneJitterMs: number
+  readonly transferTimeoutMs: number
+  readonly preferredCheckMs: number
+  /** How long the preferred leader must have been fit before leadership goes to it. */
+  readonly preferredFitMs: number
+  readonly repairIntervalMs: number
+}
+
+export interface Limits {
+  /** Sent and not yet durable at one follower. */
+  readonly windowBytes: number
+  readonly windowFrames: number
+  /** Entries of one append to a follower that catches up, except when a single entry is larger. */
+  readonly frameBytes: number
+  /** Own entries that are not committed yet. */
+  readonly uncommittedBytes: number
+  readonly uncommittedEntries: number
+  readonly applyLagLimitBytes: number
+  readonly entryBytes: number
+  /** Newest entries whose sizes the core remembers and whose bytes the driver keeps in memory; older ones come by `readEntries`. */
+  readonly tailBytes: number
+  readonly tailEntries: number
+  readonly waitingReads: number
+}
+
+export interface RaftCoreOptions {
+  readonly selfId: NodeId
+  readonly selfUid: Uid
+  /** This start's number, already saved. */
+  readonly incarnation: number
+  /** All members by `dLegerPeers`, this one included; binding for the first start only (R-D7). */
+  readonly peers: readonly {
+    readonly id: NodeId
+    readonly raftAddress: string
+    readonly brokerAddress: string
+  }[]
+  readonly preferredLeaderId: NodeId | null
+  readonly segmentBytes: number
+  /** 32 bits for the generator of the jitter; the driver draws them. */
+  readonly seed: number
+  /** Becomes the group's id if this node leads first; hex, drawn by the driver. */
+  readonly newClusterId: string
+  /** Size of the body of a configuration entry as the driver encodes it; a pure function. */
+  readonly configurationBodyBytes: (configuration: Configuration) => number
+  readonly hardState: HardStateFacts
+  readonly log: LogFacts
+  /** Highest commit index that the hard state or the applied state bears witness to; may be beyond a lost tail. */
+  readonly knownCommit: number
+  readonly appliedIndex: number
+  /** R-D6, and the other cases of log recovery that say "recovering". */
+  readonly recovering: boolean
+  /** An operator's word for one start: these voters need not answer in the way out of a wide power loss (R-D6w). */
+  readonly forceRecoverWithout?: readonly NodeId[]
+  readonly timings?: Partial<Timings>
+  readonly limits?: Partial<Limits>
+}
+
+/** A peer as the leader sees it; for status pages. */
+export interface PeerStatus {
+  readonly id: NodeId
+  readonly state: 'down' | 'probe' | 'replicate' | 'behindLogStart'
+  readonly matchIndex: number
+  readonly nextIndex: number
+  readonly inFlightBytes: number
+  readonly active: boolean
+  readonly applied: number
+  readonly freePermille: number
+  readonly diskOk: boolean
+  readonly result: AppendResult
+}
+
+/** The core's door. Created by `new Raft(options)`; the first event is `start`. */
+export interface RaftCore {
+  /**
+   * Same state, same event: same effects. Never throws on what a peer sent; throws only when the driver breaks this contract.
+   * The list is valid until the next call; carry it out in order before that.
+   */
+  step(event: Event): readonly Effect[]
+  /** What Hello and HelloReply say of this node now. */
+  hello(): HelloFacts
+  readonly term: number
+  readonly role: RoleName
+  readonly leaderId: NodeId | null
+  /** Leader, own entry committed and applied: takes writes (R-E9). */
+  readonly ready: boolean
+  readonly commitIndex: number
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly lastTerm: number
+  /** Durable under the flush mode. */
+  readonly durableIndex: number
+  /** End of the last entry, in bytes; -1 in the moment between a cut and the append behind it. */
+  readonly nextPositionBytes: number
+  readonly recovering: boolean
+  readonly damaged: boolean
+  /** Null: this node belongs to no group yet. */
+  readonly configuration: Configuration | null
+  /** One for each other member while leader, else empty. */
+  peerStatuses(): PeerStatus[]
+  /** Term of an entry that is there or stands before the first; 0: unknown. */
+  termAt(index: number): number
+}
