@@ -1,0 +1,135 @@
+/** Composed output is gathered in chunks of this size. */
+export const OUTPUT_CHUNK_BYTES = 65_536
+const POOL_CHUNKS_MAX = 256
+/** Views up to this size are copied: one more buffer in a socket write costs more than the copy. */
+const COPY_BYTES_MAX = 1_024
+
+/** Chunks for all connections of a server or client. A chunk comes back only when the operating system has taken all of it. */
+export class ChunkPool {
+  readonly #free: Buffer[] = []
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(OUTPUT_CHUNK_BYTES)
+  }
+
+  give(chunk: Buffer): void {
+    if (this.#free.length < POOL_CHUNKS_MAX) this.#free.push(chunk)
+  }
+}
+
+/**
+ * What one connection has to say in this turn, in order: frames composed in place, and views of buffers of others.
+ *
+ *   chunk  | handed to the socket before | this turn's open piece | free |
+ *          0                        #pieceStart                 #fill   OUTPUT_CHUNK_BYTES
+ *
+ * Bytes left of `#fill` are never written again until `released()` says that the socket is empty.
+ */
+export class OutputBuffer {
+  /** Bytes not yet handed to the socket. */
+  pendingBytes = 0
+
+  readonly #pool: ChunkPool
+  readonly #reservation: { buffer: Buffer; offset: number }
+  #reservedBytes = 0
+  #chunk: Buffer | null = null
+  #pieceStart = 0
+  #fill = 0
+  #parts: Buffer[] = []
+  /** Chunks that are full and may still be in the socket's hands. */
+  #full: Buffer[] = []
+
+  constructor(pool: ChunkPool) {
+    this.#pool = pool
+    this.#reservation = { buffer: Buffer.alloc(0), offset: 0 }
+  }
+
+  /** Memory of chunks held, whether used or not. */
+  get heldBytes(): number {
+    return (this.#full.length + (this.#chunk === null ? 0 : 1)) * OUTPUT_CHUNK_BYTES
+  }
+
+  reserve(bytesMax: number): { buffer: Buffer; offset: number } {
+    const reservation = this.#reservation
+    this.#reservedBytes = bytesMax
+    if (bytesMax > OUTPUT_CHUNK_BYTES) {
+      reservation.buffer = Buffer.allocUnsafeSlow(bytesMax)
+      reservation.offset = 0
+      return reservation
+    }
+    if (this.#chunk === null || this.#fill + bytesMax > OUTPUT_CHUNK_BYTES) this.#nextChunk()
+    reservation.buffer = this.#chunk!
+    reservation.offset = this.#fill
+    return reservation
+  }
+
+  commit(bytes: number): void {
+    const { buffer } = this.#reservation
+    if (bytes < 0 || bytes > this.#reservedBytes) {
+      throw new Error(`${bytes} bytes committed of ${this.#reservedBytes} reserved`)
+    }
+    this.#reservedBytes = 0
+    if (buffer === this.#chunk) this.#fill += bytes
+    else {
+      this.#sealPiece()
+      this.#parts.push(buffer.subarray(0, bytes))
+    }
+    this.pendingBytes += bytes
+  }
+
+  append(view: Buffer): void {
+    if (view.length <= COPY_BYTES_MAX) {
+      const { buffer, offset } = this.reserve(view.length)
+      view.copy(buffer, offset)
+      this.commit(view.length)
+      return
+    }
+    this.#sealPiece()
+    this.#parts.push(view)
+    this.pendingBytes += view.length
+  }
+
+  /** Everything since the last call, for the socket. */
+  take(): Buffer[] {
+    this.#sealPiece()
+    const parts = this.#parts
+    this.#parts = []
+    this.pendingBytes = 0
+    return parts
+  }
+
+  /** The socket has nothing left of what was taken: all chunks without pending bytes may be used again. */
+  released(): void {
+    if (this.pendingBytes > 0) return
+    for (const chunk of this.#full) this.#pool.give(chunk)
+    this.#full.length = 0
+    if (this.#chunk !== null) this.#pool.give(this.#chunk)
+    this.#chunk = null
+    this.#pieceStart = 0
+    this.#fill = 0
+  }
+
+  /** The connection is gone. Chunks that a dying socket may still read from are left to the garbage collector. */
+  discard(): void {
+    this.#parts = []
+    this.#full = []
+    this.#chunk = null
+    this.#pieceStart = 0
+    this.#fill = 0
+    this.pendingBytes = 0
+  }
+
+  #nextChunk(): void {
+    this.#sealPiece()
+    if (this.#chunk !== null) this.#full.push(this.#chunk)
+    this.#chunk = this.#pool.take()
+    this.#pieceStart = 0
+    this.#fill = 0
+  }
+
+  #sealPiece(): void {
+    if (this.#fill === this.#pieceStart) return
+    this.#parts.push(this.#chunk!.subarray(this.#pieceStart, this.#fill))
+    this.#pieceStart = this.#fill
+  }
+}
