@@ -1,0 +1,38 @@
+export {
+  APPEND_TIMEOUT_MS,
+  type AppendFailure,
+  type AppendRefusal,
+  type AppendWaiter,
+  type BatchAppendWaiter,
+  type MessageInput,
+  PENDING_BYTES_MAX,
+  PENDING_SENDS_MAX,
+  PROPERTIES_BYTES_MAX,
+  QUEUE_ID_MAX,
+  TOPIC_BYTES_MAX
+} from './append.ts'
+export type {
+  Command,
+  CommandResult,
+  ConsumerOffset,
+  GroupSettings,
+  QueueRef,
+  TopicSettings
+} from './commands.ts'
+export { PUT_LATENCY_BUCKETS, StoreCounters } from './counters.ts'
+export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
+export { openStore } from './openStore.ts'
+export { type PullRequest, type PullResult, PullStatus } from './pull.ts'
+export { type DataVersion, LOCK_LIVE_MS, type StoreTables } from './tables.ts'
+export {
+  type Arrival,
+  type KeyQuery,
+  type KeyQueryResult,
+  type PullLimits,
+  type QueueUnit,
+  type Store,
+  StoreError,
+  type StoreOptions,
+  type StoreRuntime,
+  type TablesChange
+} from './types.ts'

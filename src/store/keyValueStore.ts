@@ -1,0 +1,19 @@
+/** A small ordered store of bytes. LevelDB behind it in production (levelStore.ts), memory in tests and simulations. */
+export interface KeyValueStore {
+  /** All pairs with `from` <= key < `to`, ascending, in blocks. */
+  entries(from: Buffer, to: Buffer): AsyncIterable<readonly (readonly [Buffer, Buffer])[]>
+  /** All or nothing. `sync`: on the disk when it resolves. */
+  write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+/** `value` null deletes. */
+export interface KeyValueChange {
+  key: Buffer
+  value: Buffer | null
+}
+
+/** Another process holds the directory, or it cannot be read. The message says which and what to do. */
+export class StateOpenError extends Error {
+  override readonly name = 'StateOpenError'
+}

@@ -1,0 +1,41 @@
+/** Reading a queue: request and answer. The statuses and next offsets are those of broker.md 4.2. */
+
+export interface PullRequest {
+  topic: string
+  queueId: number
+  offset: number
+  /** At least 1. */
+  maxMessages: number
+  /** Bytes of the answer; the first message always goes. Absent: only the store's own limits (256 KiB from memory, 64 KiB from disk). */
+  maxBytes?: number
+  /** Java hash codes of the wanted tags; null = all. Collisions pass (the client compares the text). */
+  tagHashes: ReadonlySet<number> | null
+}
+
+export const PullStatus = {
+  FOUND: 'FOUND',
+  NO_MATCHED_MESSAGE: 'NO_MATCHED_MESSAGE',
+  MESSAGE_WAS_REMOVING: 'MESSAGE_WAS_REMOVING',
+  OFFSET_FOUND_NULL: 'OFFSET_FOUND_NULL',
+  OFFSET_OVERFLOW_BADLY: 'OFFSET_OVERFLOW_BADLY',
+  OFFSET_OVERFLOW_ONE: 'OFFSET_OVERFLOW_ONE',
+  OFFSET_TOO_SMALL: 'OFFSET_TOO_SMALL',
+  NO_MATCHED_LOGIC_QUEUE: 'NO_MATCHED_LOGIC_QUEUE',
+  NO_MESSAGE_IN_QUEUE: 'NO_MESSAGE_IN_QUEUE'
+} as const
+export type PullStatus = (typeof PullStatus)[keyof typeof PullStatus]
+
+export interface PullResult {
+  status: PullStatus
+  nextBeginOffset: number
+  minOffset: number
+  maxOffset: number
+  /** Stored messages one behind the other; views of the log's memory, valid until the end of the turn unless written or copied. Empty unless FOUND. */
+  chunks: Buffer[]
+  bytes: number
+  messageCount: number
+  /** Log bytes between the last message taken and the end of the log; for the slave read hint and GROUP_GET_FALL_SIZE. */
+  behindBytes: number
+  /** Store time of the last message taken; 0 unless FOUND. */
+  lastStoreTimestamp: number
+}
