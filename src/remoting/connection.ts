@@ -8,8 +8,8 @@ import {
   FrameReader,
   OWN_LANGUAGE,
   OWN_VERSION,
-  peekCommand,
   ProtocolError,
+  peekCode,
   type RemotingCommand,
   ResponseCode,
   response
@@ -253,7 +253,10 @@ export class SocketConnection implements Connection {
   #refuses(): RemotingError | null {
     const { limits } = this.#endpoint
     if (this.closed) {
-      return new RemotingError('LMQ_CONNECTION_CLOSED', `${this.remoteAddress}: ${this.#closeReason}`)
+      return new RemotingError(
+        'LMQ_CONNECTION_CLOSED',
+        `${this.remoteAddress}: ${this.#closeReason}`
+      )
     }
     if (this.invocations.size >= limits.invocationsMax) {
       return new RemotingError(
@@ -402,16 +405,15 @@ export class SocketConnection implements Connection {
 
   /** Throws what the protocol throws for a frame that cannot be read. */
   #dispatch(frame: Frame): void {
-    const { peek, frameHandlers } = this.#endpoint
-    if (peekCommand(frame, peek) && (peek.flag & CommandFlag.response) === 0) {
-      const handler = frameHandlers.get(peek.code)
+    const { frameHandlers } = this.#endpoint
+    if (frameHandlers.size > 0) {
+      const handler = frameHandlers.get(peekCode(frame))
       if (handler !== undefined) {
-        const { opaque, flag } = peek
-        const { serializeType } = frame
         try {
-          if (handler(frame, peek, this)) return
+          if (handler(frame, this)) return
         } catch (error) {
-          this.#failed({ opaque, flag, serializeType }, peek.code, error)
+          const command = decodeCommand(frame)
+          this.#failed(command, command.code, error)
           return
         }
       }

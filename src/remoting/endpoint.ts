@@ -1,5 +1,4 @@
 import type { Clock, Logger, Timer } from '../platform/index.ts'
-import type { CommandPeek } from '../protocol/index.ts'
 import { BoundedLog } from './boundedLog.ts'
 import type { SocketConnection } from './connection.ts'
 import { DeadlineWheel, TICK_MS } from './deadlines.ts'
@@ -28,7 +27,6 @@ export class Endpoint {
   readonly connections = new Set<SocketConnection>()
   readonly openListeners: ConnectionListener[] = []
   readonly closeListeners: CloseListener[] = []
-  readonly peek: CommandPeek = { code: 0, opaque: 0, flag: 0 }
 
   #nextConnectionId = 1
   #opaque = 0

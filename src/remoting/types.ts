@@ -1,4 +1,4 @@
-import type { CommandPeek, Frame, RemotingCommand } from '../protocol/index.ts'
+import type { Frame, RemotingCommand } from '../protocol/index.ts'
 
 /** What is needed of a request to answer it; a RemotingCommand has it all. */
 export interface RequestHead {
@@ -19,10 +19,10 @@ export type RequestHandler = (
 ) => RemotingCommand | null | Promise<RemotingCommand | null>
 
 /**
- * Hot path: gets the frame with nothing decoded but code, opaque and flag, and answers through `reserve`/`commit`, `writeChunks`
- * or `respond`. `peek` is reused for the next frame. False: take the general way, nothing was answered.
+ * Hot path: gets the frame with nothing looked at but its code, and answers through `reserve`/`commit`, `writeChunks` or `respond`.
+ * False: take the general way, nothing was answered. Must be false for a response (CommandFlag), whose code can be the same number.
  */
-export type FrameHandler = (frame: Frame, peek: CommandPeek, connection: Connection) => boolean
+export type FrameHandler = (frame: Frame, connection: Connection) => boolean
 
 /** Room for one frame; the same object is handed out again by the next `reserve`. */
 export interface Reservation {
