@@ -1,4 +1,5 @@
-export { ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES, type Entry, EntryKind } from './log/entry.ts'
+export type { SegmentInfo } from './log/index.ts'
+export { ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES, type Entry, EntryKind } from './log/index.ts'
 export type {
   LogReader,
   PeerStatus,
@@ -11,7 +12,6 @@ export type {
   RaftRole,
   RaftStatus,
   RaftTimings,
-  SegmentInfo,
   StateMachine,
   StopOptions
 } from './types.ts'

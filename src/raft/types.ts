@@ -3,7 +3,7 @@
  * Entry layout: log/ (raft.md 4.2). Everything here is data; the work is done in node/.
  */
 import type { Logger, Platform } from '../platform/index.ts'
-import type { Entry, EntryKind } from './log/entry.ts'
+import type { Entry, EntryKind, SegmentInfo } from './log/index.ts'
 
 /**
  * One entry in the making. `bytes` has ENTRY_HEADER_BYTES of room in front of the body, so that
@@ -144,16 +144,6 @@ export interface LogReader {
   peek(position: number, length: number): Buffer | null
   /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
   read(position: number, length: number): Promise<Buffer>
-}
-
-export interface SegmentInfo {
-  readonly firstPosition: number
-  readonly bytes: number
-  readonly firstIndex: number
-  /** Time of its last entry, ms. */
-  readonly lastTimeMs: number
-  /** The log has gone on to the next one. */
-  readonly sealed: boolean
 }
 
 export interface StopOptions {

@@ -2,19 +2,12 @@ import { codec, type MessageOf } from './codec.ts'
 
 export const WIRE_PROTOCOL = 1
 
-/** Why a Hello was refused. 0: it was not. */
-export const RefuseCode = {
-  none: 0,
-  /** Speaks another version of the wire protocol. */
-  protocol: 1,
+/** Refusals that the wire itself gives; lower codes are the core's (RefuseCode of core/types.ts). */
+export const WireRefuseCode = {
   /** Belongs to another group (`dLegerGroup`). */
-  group: 2,
-  /** Its log is of another cluster. */
-  cluster: 3,
-  /** Not a member of the group, or this node itself. */
-  member: 4,
-  /** A member's id with another disk behind it: it was wiped or replaced. */
-  identity: 5
+  group: 64,
+  /** Speaks another version of the wire protocol. */
+  protocol: 65
 } as const
 
 const helloTable = {
@@ -43,11 +36,12 @@ export const helloCodec = codec('Hello', helloTable)
 
 const helloReplyTable = {
   ...helloTable,
+  /** 0: not refused. */
   refuseCode: ['uint64', 15],
   /** The refusal in words, for the log of the other side. */
   remark: ['string', 16]
 } as const
 
-/** The answer, on the same connection; nothing but pongs follows it in that direction. */
+/** The answer, on the same connection; replies and pongs follow it in that direction. */
 export type HelloReply = MessageOf<typeof helloReplyTable>
 export const helloReplyCodec = codec('HelloReply', helloReplyTable)

@@ -1,4 +1,5 @@
 export { type Codec, codec, type FieldTable, type MessageOf } from './codec.ts'
+export { decodeConfiguration, encodeConfiguration } from './configuration.ts'
 export {
   encodeFrameHead,
   FRAME_BYTES_MAX,
@@ -14,6 +15,7 @@ export {
   type HelloReply,
   helloCodec,
   helloReplyCodec,
-  RefuseCode,
-  WIRE_PROTOCOL
+  WIRE_PROTOCOL,
+  WireRefuseCode
 } from './handshake.ts'
+export { decodeMessage, type EncodedMessage, encodeMessage } from './messages.ts'

@@ -8,7 +8,6 @@ import {
   type HelloReply,
   helloCodec,
   helloReplyCodec,
-  RefuseCode,
   WireError
 } from '../../../src/raft/wire/index.ts'
 
@@ -27,7 +26,7 @@ const reply: HelloReply = {
   features: 0,
   brokerAddress: '127.0.0.1:30911',
   incarnation: 12,
-  refuseCode: RefuseCode.identity,
+  refuseCode: 3,
   remark: 'wiped – “neu”'
 }
 
