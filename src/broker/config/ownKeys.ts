@@ -36,18 +36,6 @@ export const ownKeys = {
     100,
     60_000
   ),
-  pendingSendMaxRequests: intKey(
-    100_000,
-    'now',
-    'Sends that may wait for their commitment, over all connections; beyond it they are answered SYSTEM_BUSY.',
-    1
-  ),
-  pendingSendMaxBytes: longKey(
-    134_217_728,
-    'start',
-    'Bytes of messages that may wait for their commitment; beyond it sends are answered SYSTEM_BUSY.',
-    1_048_576
-  ),
   tailCacheBytes: longKey(
     67_108_864,
     'start',

@@ -1,0 +1,174 @@
+import type { Clock } from '../../platform/index.ts'
+import type { Connection } from '../../remoting/index.ts'
+import { type ClientInfo, clientsOf, type Registrant } from './clientInfo.ts'
+import type { Subscription } from './subscription.ts'
+
+/** One consumer group as the heartbeats of its members show it; the last one wins silently (broker.md 4.6). */
+export interface ConsumerGroup {
+  readonly name: string
+  consumeType: string
+  messageModel: string
+  consumeFromWhere: string
+  readonly subscriptions: Map<string, Subscription>
+  readonly members: Map<number, ClientInfo>
+}
+
+export interface ConsumerRegistration {
+  group: string
+  consumeType: string
+  messageModel: string
+  consumeFromWhere: string
+  subscriptions: readonly Subscription[]
+}
+
+/** Told when a group got or lost a member, or a topic. */
+export type GroupListener = (group: ConsumerGroup, reason: 'register' | 'unregister' | 'closed') => void
+
+export interface ConsumerLimits {
+  groupsMax: () => number
+  membersMax: () => number
+  subscriptionsMax: () => number
+}
+
+/** Which consumers are connected here, by group. Local to this node: every member hears heartbeats of its own. */
+export class ConsumerTable {
+  readonly #groups = new Map<string, ConsumerGroup>()
+  readonly #clock: Clock
+  readonly #limits: ConsumerLimits
+  readonly #listener: GroupListener
+
+  constructor(clock: Clock, limits: ConsumerLimits, listener: GroupListener) {
+    this.#clock = clock
+    this.#limits = limits
+    this.#listener = listener
+  }
+
+  find(group: string): ConsumerGroup | undefined {
+    return this.#groups.get(group)
+  }
+
+  groups(): ConsumerGroup[] {
+    return [...this.#groups.values()]
+  }
+
+  /** By (group, client id), as tools ask for one member. */
+  findMember(group: string, clientId: string): ClientInfo | undefined {
+    for (const member of this.#groups.get(group)?.members.values() ?? [])
+      if (member.clientId === clientId) return member
+    return undefined
+  }
+
+  /** Groups that subscribe the topic. */
+  groupsOfTopic(topic: string): string[] {
+    const names: string[] = []
+    for (const group of this.#groups.values())
+      if (group.subscriptions.has(topic)) names.push(group.name)
+    return names
+  }
+
+  /**
+   * Takes one consumer of a heartbeat. A new connection, or a topic more or less, is a change of which the members are told;
+   * a newer subscription of a known topic is not. `refused`: a limit is reached, nothing was registered.
+   */
+  register(
+    registration: ConsumerRegistration,
+    client: Registrant,
+    connection: Connection
+  ): 'changed' | 'same' | 'refused' {
+    let group = this.#groups.get(registration.group)
+    if (registration.subscriptions.length > this.#limits.subscriptionsMax()) return 'refused'
+    if (group === undefined) {
+      if (this.#groups.size >= this.#limits.groupsMax()) return 'refused'
+      group = {
+        name: registration.group,
+        consumeType: registration.consumeType,
+        messageModel: registration.messageModel,
+        consumeFromWhere: registration.consumeFromWhere,
+        subscriptions: new Map(),
+        members: new Map()
+      }
+      this.#groups.set(registration.group, group)
+    }
+    const joined = this.#join(group, client, connection)
+    if (joined === 'refused') return 'refused'
+    group.consumeType = registration.consumeType
+    group.messageModel = registration.messageModel
+    group.consumeFromWhere = registration.consumeFromWhere
+    const resubscribed = this.#subscribe(group, registration.subscriptions)
+    if (joined === 'same' && !resubscribed) return 'same'
+    this.#listener(group, 'register')
+    return 'changed'
+  }
+
+  #join(group: ConsumerGroup, client: Registrant, connection: Connection): 'new' | 'same' | 'refused' {
+    const known = group.members.get(connection.id)
+    if (known !== undefined && known.clientId === client.clientId) {
+      known.language = client.language
+      known.version = client.version
+      known.lastHeartbeatMs = this.#clock.monotonicMs()
+      known.lastHeartbeatWallMs = this.#clock.wallMs()
+      return 'same'
+    }
+    if (known === undefined && group.members.size >= this.#limits.membersMax()) return 'refused'
+    group.members.set(connection.id, {
+      ...client,
+      connection,
+      lastHeartbeatMs: this.#clock.monotonicMs(),
+      lastHeartbeatWallMs: this.#clock.wallMs()
+    })
+    clientsOf(connection).consumerGroups.add(group.name)
+    return 'new'
+  }
+
+  #subscribe(group: ConsumerGroup, subscriptions: readonly Subscription[]): boolean {
+    let changed = false
+    const wanted = new Set<string>()
+    for (const subscription of subscriptions) {
+      wanted.add(subscription.topic)
+      const present = group.subscriptions.get(subscription.topic)
+      if (present === undefined) changed = true
+      else if (subscription.version <= present.version) continue
+      group.subscriptions.set(subscription.topic, subscription)
+    }
+    for (const topic of [...group.subscriptions.keys()]) {
+      if (wanted.has(topic)) continue
+      group.subscriptions.delete(topic)
+      changed = true
+    }
+    return changed
+  }
+
+  /** Only shows that the client lives: a heartbeat without subscriptions (heartbeat V2, remoting.md 2.6). False: it is not known. */
+  touch(groupName: string, connection: Connection): boolean {
+    const member = this.#groups.get(groupName)?.members.get(connection.id)
+    if (member === undefined) return false
+    member.lastHeartbeatMs = this.#clock.monotonicMs()
+    member.lastHeartbeatWallMs = this.#clock.wallMs()
+    return true
+  }
+
+  unregister(groupName: string, connection: Connection): void {
+    this.#leave(groupName, connection, 'unregister')
+  }
+
+  closed(connection: Connection): void {
+    for (const group of [...clientsOf(connection).consumerGroups]) this.#leave(group, connection, 'closed')
+  }
+
+  #leave(groupName: string, connection: Connection, reason: 'unregister' | 'closed'): void {
+    const group = this.#groups.get(groupName)
+    if (group?.members.delete(connection.id) !== true) return
+    clientsOf(connection).consumerGroups.delete(groupName)
+    if (group.members.size === 0) this.#groups.delete(groupName)
+    else this.#listener(group, reason)
+  }
+
+  /** Those silent since before `beforeMs` (monotonic). */
+  silentSince(beforeMs: number): ClientInfo[] {
+    const silent: ClientInfo[] = []
+    for (const group of this.#groups.values())
+      for (const member of group.members.values())
+        if (member.lastHeartbeatMs < beforeMs) silent.push(member)
+    return silent
+  }
+}

@@ -1,0 +1,82 @@
+import type { Clock } from '../../platform/index.ts'
+import type { Connection } from '../../remoting/index.ts'
+import { type ClientInfo, clientsOf, type Registrant } from './clientInfo.ts'
+
+/** Which producers are connected here, by group (broker.md 4.6). Local to this node: every member hears heartbeats of its own. */
+export class ProducerTable {
+  readonly #groups = new Map<string, Map<number, ClientInfo>>()
+  readonly #clock: Clock
+  readonly #groupsMax: () => number
+  readonly #membersMax: () => number
+
+  /** The limits are asked for at each registration, since they can change at run time. */
+  constructor(clock: Clock, limits: { groupsMax: () => number; membersMax: () => number }) {
+    this.#clock = clock
+    this.#groupsMax = limits.groupsMax
+    this.#membersMax = limits.membersMax
+  }
+
+  /** False when a limit is reached and the client was not registered. */
+  register(group: string, client: Registrant, connection: Connection): boolean {
+    let members = this.#groups.get(group)
+    if (members === undefined) {
+      if (this.#groups.size >= this.#groupsMax()) return false
+      members = new Map()
+      this.#groups.set(group, members)
+    }
+    const known = members.get(connection.id)
+    if (known !== undefined && known.clientId === client.clientId) {
+      known.language = client.language
+      known.version = client.version
+      known.lastHeartbeatMs = this.#clock.monotonicMs()
+      known.lastHeartbeatWallMs = this.#clock.wallMs()
+      return true
+    }
+    if (known === undefined && members.size >= this.#membersMax()) return false
+    members.set(connection.id, {
+      ...client,
+      connection,
+      lastHeartbeatMs: this.#clock.monotonicMs(),
+      lastHeartbeatWallMs: this.#clock.wallMs()
+    })
+    clientsOf(connection).producerGroups.add(group)
+    return true
+  }
+
+  unregister(group: string, connection: Connection): void {
+    const members = this.#groups.get(group)
+    if (members?.delete(connection.id) !== true) return
+    clientsOf(connection).producerGroups.delete(group)
+    if (members.size === 0) this.#groups.delete(group)
+  }
+
+  closed(connection: Connection): void {
+    for (const group of [...clientsOf(connection).producerGroups]) this.unregister(group, connection)
+  }
+
+  /** Members of a group; empty when it has none. */
+  members(group: string): ClientInfo[] {
+    return [...(this.#groups.get(group)?.values() ?? [])]
+  }
+
+  groups(): string[] {
+    return [...this.#groups.keys()]
+  }
+
+  /** For replies, which name a client and no group (broker.md 5.5). */
+  findClient(clientId: string): ClientInfo | undefined {
+    for (const members of this.#groups.values())
+      for (const member of members.values())
+        if (member.clientId === clientId && !member.connection.closed) return member
+    return undefined
+  }
+
+  /** Those silent since before `beforeMs` (monotonic). */
+  silentSince(beforeMs: number): ClientInfo[] {
+    const silent: ClientInfo[] = []
+    for (const members of this.#groups.values())
+      for (const member of members.values())
+        if (member.lastHeartbeatMs < beforeMs) silent.push(member)
+    return silent
+  }
+}

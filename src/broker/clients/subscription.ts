@@ -1,0 +1,45 @@
+import { javaHash } from '../../protocol/index.ts'
+
+/** What one group wants of one topic, taken apart once, so that a pull only compares numbers. */
+export interface Subscription {
+  readonly topic: string
+  /** As the client wrote it. */
+  readonly expression: string
+  /** TAG, SQL92 or a class filter's; null of old clients is TAG. */
+  readonly expressionType: string
+  /** The client's version of it, ms; a pull that carries a newer one is told to wait (25). */
+  readonly version: number
+  readonly tags: readonly string[]
+  /** Tag hashes that pass; null: everything passes. Collisions pass, the client drops them (broker.md 4.4). */
+  readonly codes: ReadonlySet<number> | null
+  readonly classFilterMode: boolean
+}
+
+/** The expression is one of separators only: SUBSCRIPTION_PARSE_FAILED (23). */
+export class SubscriptionSyntaxError extends Error {}
+
+/** `TAG` is what an absent type means. */
+export function isTagType(expressionType: string | null | undefined): boolean {
+  return expressionType === null || expressionType === undefined || expressionType === '' || expressionType === 'TAG'
+}
+
+const tagsMax = 1_000
+
+/** Takes a tag expression apart (broker.md 4.4); throws SubscriptionSyntaxError. */
+export function tagSubscription(
+  topic: string,
+  expression: string | null | undefined,
+  version: number
+): Subscription {
+  const base = { topic, expressionType: 'TAG', version, classFilterMode: false }
+  if (expression === null || expression === undefined || expression === '' || expression === '*')
+    return { ...base, expression: '*', tags: [], codes: null }
+  const tags: string[] = []
+  for (const part of expression.split('||')) {
+    const tag = part.trim()
+    if (tag !== '' && !tags.includes(tag)) tags.push(tag)
+    if (tags.length > tagsMax) throw new SubscriptionSyntaxError(`more than ${tagsMax} tags`)
+  }
+  if (tags.length === 0) throw new SubscriptionSyntaxError(expression)
+  return { ...base, expression, tags, codes: new Set(tags.map(javaHash)) }
+}

@@ -1,0 +1,40 @@
+import type { Logger, Platform } from '../../platform/index.ts'
+import type { RemotingClient, RemotingServer } from '../../remoting/index.ts'
+import type { Store } from '../../store/index.ts'
+import type { ConsumerTable, ProducerTable } from '../clients/index.ts'
+import type { LiveConfig } from '../config/index.ts'
+import type { GroupService } from '../groups/index.ts'
+import type { OffsetService } from '../offsets/index.ts'
+import type { PullHolds } from '../pull/index.ts'
+import type { Registration } from '../registration/index.ts'
+import type { BrokerStats } from '../stats/index.ts'
+import type { TopicService } from '../topics/index.ts'
+
+/** What a broker is made of, as its handlers see it. One for each running broker; nothing in it is shared between brokers. */
+export interface BrokerContext {
+  readonly platform: Platform
+  readonly logger: Logger
+  readonly config: LiveConfig
+  readonly store: Store
+  readonly server: RemotingServer
+  /** Connections to name servers and to the other members. */
+  readonly client: RemotingClient
+  readonly producers: ProducerTable
+  readonly consumers: ConsumerTable
+  readonly topics: TopicService
+  readonly groups: GroupService
+  readonly offsets: OffsetService
+  readonly holds: PullHolds
+  readonly stats: BrokerStats
+  readonly registration: Registration
+  /** `brokerIP1:port` as told to clients and name servers. */
+  readonly address: string
+  /** The same as 8 or 20 bytes: the store host of messages. */
+  readonly storeHost: Buffer
+  /** Wall clock of the start, ms. */
+  readonly startedMs: number
+  /** 0 while this node leads and takes writes, else the number in dLegerSelfId + 1. */
+  brokerId(): number
+  /** Leads and takes writes. */
+  isLeader(): boolean
+}

@@ -1,0 +1,3 @@
+export type { BrokerContext } from './context.ts'
+export { Dispatcher } from './dispatcher.ts'
+export type { Answer, Caller, Handler } from './handler.ts'

@@ -1,0 +1,1 @@
+export { GroupService, newGroup } from './groupService.ts'

@@ -1,0 +1,2 @@
+export { BrokerStats, StatName } from './brokerStats.ts'
+export type { Span, StatItem } from './item.ts'
