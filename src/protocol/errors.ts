@@ -11,8 +11,8 @@ export class ProtocolError extends Error {
   readonly code: ProtocolErrorCode
   readonly retryable = false
 
-  constructor(code: ProtocolErrorCode, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause })
+  constructor(code: ProtocolErrorCode, message: string, options?: { cause: unknown }) {
+    super(message, options)
     this.name = 'ProtocolError'
     this.code = code
   }

@@ -17,9 +17,80 @@ export {
   peekCode,
   peekCommand
 } from './commandCodec.ts'
+export {
+  COMPRESS_BODY_OVER_BYTES,
+  COMPRESSED_SYS_FLAG,
+  compressBody,
+  inflateLimited,
+  plainBody
+} from './compression.ts'
 export { ProtocolError, type ProtocolErrorCode } from './errors.ts'
+export {
+  type ExtFields,
+  optionalBoolean,
+  optionalInt,
+  optionalLong,
+  optionalText,
+  requiredInt,
+  requiredLong,
+  requiredText
+} from './fields.ts'
 export { FRAME_BYTES_MAX, FRAME_PREFIX_BYTES, Frame, FrameReader } from './frame.ts'
+export {
+  decodeAddress,
+  decodeHost,
+  encodeAddress,
+  encodeHost,
+  type Host,
+  hostText,
+  IPV4_HOST_BYTES,
+  IPV6_HOST_BYTES,
+  parseHostText
+} from './hosts.ts'
+export { PullHeader, PullSysFlag, pullHeaderFromCommand, scanPullHeader } from './hot/pullHeader.ts'
+export {
+  PULL_RESPONSE_HEAD_BYTES_MAX,
+  type PullAnswer,
+  type PullResponseOptions,
+  PullResponseWriter
+} from './hot/pullResponse.ts'
+export {
+  type SendFields,
+  SendHeader,
+  scanSendHeader,
+  sendExtFields,
+  sendHeaderFromCommand
+} from './hot/sendHeader.ts'
+export {
+  type SendAnswer,
+  type SendResponseOptions,
+  SendResponseWriter
+} from './hot/sendResponse.ts'
 export { LanguageCode, languageCode, languageName } from './languageCodes.ts'
+export { type BatchMessage, BatchReader, encodeBatch } from './messageBatch.ts'
+export {
+  offsetMessageId,
+  parseOffsetMessageId,
+  UniqueKeyGenerator,
+  type UniqueKeyOptions,
+  uniqueKeyTimeMs
+} from './messageIds.ts'
+export {
+  DLQ_PREFIX,
+  dlqTopic,
+  GROUP_CHARACTERS_MAX,
+  groupProblem,
+  isForbiddenForSending,
+  isSystemTopic,
+  type NameProblem,
+  RETRY_PREFIX,
+  replyTopic,
+  retryTopic,
+  SystemTopic,
+  TOPIC_CHARACTERS_MAX,
+  topicProblem,
+  topicProblemText
+} from './names.ts'
 export {
   ByteRange,
   decodeProperties,
@@ -31,6 +102,63 @@ export {
   PROPERTIES_BYTES_MAX,
   propertiesText
 } from './properties.ts'
+export {
+  configText,
+  type PropertiesFile,
+  parsePropertiesFile,
+  writePropertiesFile
+} from './propertiesFile.ts'
 export { RequestCode, requestCodeName } from './requestCodes.ts'
 export { ResponseCode, responseCodeName } from './responseCodes.ts'
+export {
+  bodyCrcOf,
+  decodeStoredMessage,
+  decodeStoredMessages,
+  type MessageFields,
+  type StoredMessage,
+  storedMessageSize,
+  writeStoredMessage
+} from './storedMessage.ts'
+export {
+  BODY_CRC_AT,
+  BORN_HOST_AT,
+  BORN_TIMESTAMP_AT,
+  bornHostBytes,
+  FLAG_AT,
+  getBodyCrc,
+  getBodyRange,
+  getBornTimestamp,
+  getFlag,
+  getMagic,
+  getPhysicalOffset,
+  getPreparedTransactionOffset,
+  getPropertiesRange,
+  getQueueId,
+  getQueueOffset,
+  getReconsumeTimes,
+  getStoreTimestamp,
+  getSysFlag,
+  getTopicRange,
+  getTotalSize,
+  isStoredMessage,
+  MAGIC_AT,
+  MAGIC_BLANK,
+  MAGIC_V1,
+  MAGIC_V2,
+  PHYSICAL_OFFSET_AT,
+  putPhysicalOffset,
+  putQueueId,
+  putQueueOffset,
+  putStoreTimestamp,
+  QUEUE_ID_AT,
+  QUEUE_OFFSET_AT,
+  reconsumeTimesAt,
+  STORED_MESSAGE_FIXED_BYTES,
+  SYS_FLAG_AT,
+  storeHostAt,
+  storeHostBytes,
+  storeTimestampAt,
+  TOPIC_BYTES_MAX
+} from './storedMessageBytes.ts'
+export { MessageSysFlag, TopicPerm, TopicSysFlag } from './sysFlags.ts'
 export { Version, versionName, versionOrdinal } from './versions.ts'
