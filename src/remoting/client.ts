@@ -1,6 +1,5 @@
 import type { Clock, Logger, Network } from '../platform/index.ts'
-import type { RemotingCommand } from '../protocol/index.ts'
-import { parseAddress } from './address.ts'
+import { parseHostText, type RemotingCommand } from '../protocol/index.ts'
 import { SocketConnection } from './connection.ts'
 import { Endpoint } from './endpoint.ts'
 import { RemotingError } from './errors.ts'
@@ -124,8 +123,8 @@ export class RemotingClient {
     const existing = this.#links.get(address)
     if (existing !== undefined && !existing.closed) return existing
     if (this.#closed) return new RemotingError('LMQ_CLOSED', 'the client is closed')
-    const parsed = parseAddress(address)
-    if (parsed === null) {
+    const host = parseHostText(address)
+    if (host === null || host.port === 0) {
       return new RemotingError('LMQ_BAD_ADDRESS', `"${address}" is not an address host:port`)
     }
     if (this.#links.size >= this.#endpoint.limits.connectionsMax && !this.#makeRoom()) {
@@ -135,7 +134,11 @@ export class RemotingClient {
       )
     }
     const timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS
-    const socket = this.#options.network.connect({ ...parsed, timeoutMs })
+    const socket = this.#options.network.connect({
+      host: host.address,
+      port: host.port,
+      timeoutMs
+    })
     const link = new SocketConnection(this.#endpoint, socket, address)
     this.#links.set(address, link)
     return link
