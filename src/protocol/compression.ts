@@ -33,6 +33,7 @@ export function inflateLimited(packed: Uint8Array, maxBytes: number): Buffer {
   try {
     return inflateSync(packed, { maxOutputLength: maxBytes })
   } catch (error) {
+    // biome-ignore lint/style/useErrorCause: the cause is there, as the third argument
     throw new ProtocolError(
       'LMQ_BAD_BODY',
       `the zlib stream is broken or has over ${maxBytes} bytes`,

@@ -1,3 +1,4 @@
+export * from './bodies/index.ts'
 export {
   CommandFlag,
   isOneway,
@@ -66,6 +67,11 @@ export {
   type SendResponseOptions,
   SendResponseWriter
 } from './hot/sendResponse.ts'
+export { parseJson } from './json/bean.ts'
+export { javaDouble } from './json/javaDouble.ts'
+export { parseLenientJson } from './json/lenientJson.ts'
+export type { Form, Of } from './json/schema.ts'
+export { type JsonObject, type JsonValue, ObjectKeyed } from './json/value.ts'
 export { LanguageCode, languageCode, languageName } from './languageCodes.ts'
 export { type BatchMessage, BatchReader, encodeBatch } from './messageBatch.ts'
 export {
