@@ -1,0 +1,62 @@
+import { encodeBatch, MessageProperty, propertiesText } from '../protocol/index.ts'
+import { badArgument } from './errors.ts'
+import type { PreparedMessage } from './outgoing.ts'
+import type { SendParts, SendResult } from './sendRequest.ts'
+
+/** Names under which a broker would do something with a single message that a batch cannot have (remoting.md 4.5). */
+export function checkBatch(messages: readonly PreparedMessage[], bytesMax: number): void {
+  const first = messages[0]
+  if (first === undefined) throw badArgument('a batch needs at least one message')
+  for (const message of messages) {
+    if (message.topic !== first.topic) throw badArgument('a batch has messages of one topic only')
+    if (message.delayed) throw badArgument('a batch cannot have delayed messages')
+    if (message.topic.startsWith('%RETRY%')) throw badArgument('a retry topic takes no batches')
+  }
+  const bytes = batchBytes(messages)
+  if (bytes > bytesMax) throw badArgument(`the batch has ${bytes} bytes, allowed are ${bytesMax}`)
+}
+
+export function batchBytes(messages: readonly PreparedMessage[]): number {
+  return messages.reduce((sum, message) => sum + batchEntryBytes(message), 0)
+}
+
+/** Size word, magic, CRC, flag, two length words, body, properties: remoting.md 4.5. */
+export function batchEntryBytes(message: PreparedMessage): number {
+  return 22 + message.body.length + message.propertiesBytes
+}
+
+/** One request for all of them; they become consecutive messages of one queue, all or none. */
+export function batchParts(messages: readonly PreparedMessage[], bornTimestamp: number): SendParts {
+  const keys = messages.map(message => message.uniqueKey).join(',')
+  return {
+    topic: messages[0]!.topic,
+    uniqueKeys: keys,
+    body: encodeBatch(
+      messages.map(({ flag, body, propertiesText: text }) => ({
+        flag,
+        body,
+        properties: Buffer.from(text, 'utf8')
+      }))
+    ),
+    sysFlag: 0,
+    flag: 0,
+    propertiesText: propertiesText([
+      [MessageProperty.UNIQ_KEY, messages[0]!.uniqueKey],
+      [MessageProperty.WAIT, 'true']
+    ]),
+    batch: true,
+    bornTimestamp,
+    reconsumeTimes: 0,
+    maxReconsumeTimes: null
+  }
+}
+
+/** What one message of a batch would have been told, had it been sent alone. */
+export function resultOfMember(batch: SendResult, position: number): SendResult {
+  return {
+    ...batch,
+    messageId: batch.messageId.split(',')[position] ?? batch.messageId,
+    offsetMessageId: batch.offsetMessageId.split(',')[position] ?? batch.offsetMessageId,
+    queueOffset: batch.queueOffset + position
+  }
+}

@@ -1,0 +1,83 @@
+import { type RemotingCommand, RequestCode, ResponseCode, response } from '../protocol/index.ts'
+import { jsonBody, parseBody } from './bodies.ts'
+import type { ConsumerGroup } from './group.ts'
+import { callListener } from './listenerCall.ts'
+import { queueKey } from './queue.ts'
+import { readMessages } from './received.ts'
+import { consumerStatusText, runningInfoText } from './runningInfo.ts'
+
+export interface BrokerRequestHooks {
+  rebalance(): void
+  /** New offsets by `queueKey`. */
+  resetOffsets(offsets: ReadonlyMap<string, number>): void
+}
+
+/** Answers what brokers ask of a consumer: remoting.md 2.10. */
+export function serveBrokerRequests(group: ConsumerGroup, hooks: BrokerRequestHooks): void {
+  const { remoting } = group.instance.caller
+  const startedMs = Math.round(group.instance.platform.clock.wallMs())
+  const ours = (command: RemotingCommand, name: string): boolean =>
+    command.extFields?.[name] === group.options.group
+
+  remoting.onRequest(RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, command => {
+    if (ours(command, 'consumerGroup')) hooks.rebalance()
+    return null
+  })
+
+  remoting.onRequest(RequestCode.RESET_CONSUMER_CLIENT_OFFSET, command => {
+    if (!ours(command, 'group')) return null
+    const offsets = new Map<string, number>()
+    for (const [key, value] of parseBody(command.body, 'a broker').entries('offsetTable')) {
+      offsets.set(queueKey(key.asQueue()), value.asNumber())
+    }
+    hooks.resetOffsets(offsets)
+    return null
+  })
+
+  remoting.onRequest(RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT, command => {
+    if (!ours(command, 'group')) return unknownGroup(command, 'group')
+    const text = consumerStatusText(group, command.extFields?.['topic'] ?? '')
+    return response(ResponseCode.SUCCESS, null, null, Buffer.from(text))
+  })
+
+  remoting.onRequest(RequestCode.GET_CONSUMER_RUNNING_INFO, command => {
+    if (!ours(command, 'consumerGroup')) return unknownGroup(command, 'consumerGroup')
+    const text = runningInfoText(group, startedMs)
+    return response(ResponseCode.SUCCESS, null, null, Buffer.from(text))
+  })
+
+  remoting.onRequest(RequestCode.CONSUME_MESSAGE_DIRECTLY, command =>
+    ours(command, 'consumerGroup')
+      ? consumeDirectly(group, command)
+      : unknownGroup(command, 'consumerGroup')
+  )
+}
+
+/** CONSUME_MESSAGE_DIRECTLY (309): an operator hands us one message; nothing of our offsets changes. */
+async function consumeDirectly(
+  group: ConsumerGroup,
+  command: RemotingCommand
+): Promise<RemotingCommand> {
+  const message = readMessages(command.body, command.extFields?.['brokerName'] ?? '')[0]
+  if (message === undefined) {
+    return response(ResponseCode.SYSTEM_ERROR, 'the request carries no message')
+  }
+  const outcome = await callListener(group, message.queue, [message])
+  const failed = outcome.thrown === null ? 'CR_LATER' : 'CR_THROW_EXCEPTION'
+  const result = {
+    autoCommit: true,
+    consumeResult: outcome.verdict === 'done' ? 'CR_SUCCESS' : failed,
+    order: group.options.orderly,
+    ...(outcome.thrown === null ? {} : { remark: outcome.thrown }),
+    spentTimeMills: Math.round(outcome.durationMs)
+  }
+  return response(ResponseCode.SUCCESS, null, null, jsonBody(result))
+}
+
+function unknownGroup(command: RemotingCommand, name: string): RemotingCommand {
+  const group = command.extFields?.[name] ?? ''
+  return response(
+    ResponseCode.SYSTEM_ERROR,
+    `The Consumer Group <${group}> not exist in this client`
+  )
+}

@@ -1,0 +1,72 @@
+/** What kind of failure a `ClientError` tells of. */
+export type ClientErrorCode =
+  | 'BAD_ARGUMENT'
+  | 'NOT_STARTED'
+  | 'CLOSED'
+  | 'NO_NAME_SERVER'
+  | 'NO_ROUTE'
+  | 'NO_LEADER'
+  | 'CONNECTION'
+  | 'TIMEOUT'
+  | 'MOVED'
+  | 'REFUSED'
+  | 'MALFORMED_ANSWER'
+  | 'TOO_MANY_IN_FLIGHT'
+
+export interface ClientErrorDetails {
+  /** RocketMQ's response code when a server answered, else null. */
+  responseCode?: number
+  /** `host:port` of the server concerned. */
+  address?: string
+  cause?: unknown
+}
+
+const RETRYABLE: ReadonlySet<ClientErrorCode> = new Set([
+  'NO_NAME_SERVER',
+  'NO_ROUTE',
+  'NO_LEADER',
+  'CONNECTION',
+  'TIMEOUT',
+  'MOVED',
+  'TOO_MANY_IN_FLIGHT'
+])
+
+/** Response codes after which the same request may succeed: remoting.md 5.6. */
+const RETRYABLE_RESPONSES: ReadonlySet<number> = new Set([1, 2, 14, 16, 17, 204, 205, 215, 1500])
+
+/** The only error that this client's calls reject with. `message` is one sentence for people. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError'
+  readonly code: ClientErrorCode
+  /** The server's response code, null when no server answered. */
+  readonly responseCode: number | null
+  /** `host:port` of the server concerned, null when there was none. */
+  readonly address: string | null
+  /** True when the same call may succeed later without any change to it. */
+  readonly retryable: boolean
+
+  constructor(code: ClientErrorCode, message: string, details: ClientErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.responseCode = details.responseCode ?? null
+    this.address = details.address ?? null
+    this.retryable =
+      RETRYABLE.has(code) ||
+      (code === 'REFUSED' && RETRYABLE_RESPONSES.has(details.responseCode ?? -1))
+  }
+}
+
+/** A server answered with a code that the caller has no use for. */
+export function refused(address: string, responseCode: number, remark: string | null): ClientError {
+  const text = remark === null || remark === '' ? `code ${responseCode} without a remark` : remark
+  return new ClientError('REFUSED', text, { responseCode, address })
+}
+
+export function badArgument(message: string): ClientError {
+  return new ClientError('BAD_ARGUMENT', message)
+}
+
+/** Whatever was thrown, as an error that has a message. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })
+}

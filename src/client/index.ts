@@ -1,0 +1,28 @@
+export {
+  type AllocationStrategy,
+  averageAllocation,
+  circleAllocation,
+  consistentHashAllocation,
+  fixedAllocation
+} from './allocation.ts'
+export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
+export { ClientError, type ClientErrorCode } from './errors.ts'
+export type { ConsumeContext, ConsumeVerdict, MessageListener } from './listener.ts'
+export { type ClientOptions, parseNameServers } from './options.ts'
+export type { Message } from './outgoing.ts'
+export { Producer, type SendOptions } from './producer.ts'
+export type { BatchingOptions, ProducerOptions } from './producerOptions.ts'
+export type { PullResult } from './pull.ts'
+export { PullConsumer, type PullConsumerOptions, type PullRequest } from './pullConsumer.ts'
+export { PushConsumer } from './pushConsumer.ts'
+export { compareQueues, describeQueue, type MessageQueue } from './queue.ts'
+export type { ReceivedMessage } from './received.ts'
+export {
+  anyAddress,
+  type BrokerData,
+  leaderAddress,
+  publishQueues,
+  subscribeQueues,
+  type TopicRoute
+} from './route.ts'
+export type { SendResult, SendStatus } from './sendRequest.ts'

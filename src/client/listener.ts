@@ -1,0 +1,24 @@
+import type { MessageQueue } from './queue.ts'
+import type { ReceivedMessage } from './received.ts'
+
+/**
+ * `done` (or nothing): consumed. `later`: deliver again; a concurrent consumer gets it back from the broker after a
+ * delay, an orderly one at once after a pause, with the queue waiting. What a listener throws counts as `later`.
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: a listener that returns nothing is the usual one
+export type ConsumeVerdict = 'done' | 'later' | void
+
+export interface ConsumeContext {
+  readonly queue: MessageQueue
+  /** Concurrent only, for `later`: 0 the broker decides (10 s, 30 s, 1 min …), 1 to 18 this delay level, -1 dead letter at once. */
+  delayLevel: number
+  /** Concurrent only, for `done`: how many messages from the start were consumed; the others come again. */
+  consumedCount: number
+  /** Orderly only, for `later`: pause in ms before the same messages are tried again, 10 to 30000. */
+  suspendMs: number
+}
+
+export type MessageListener = (
+  messages: readonly ReceivedMessage[],
+  context: ConsumeContext
+) => ConsumeVerdict | Promise<ConsumeVerdict>

@@ -1,0 +1,53 @@
+import { RETRY_PREFIX } from '../protocol/index.ts'
+import { asError } from './errors.ts'
+import { type ConsumerGroup, statsOf } from './group.ts'
+import type { ConsumeContext } from './listener.ts'
+import type { MessageQueue } from './queue.ts'
+import type { ReceivedMessage } from './received.ts'
+
+const SUSPEND_DEFAULT_MS = 1_000
+
+export interface CallOutcome {
+  readonly verdict: 'done' | 'later'
+  readonly context: ConsumeContext
+  /** What the listener threw, as one line; null when it returned. */
+  readonly thrown: string | null
+  readonly durationMs: number
+}
+
+/** One call of the user's listener. Never rejects: what it throws is `later`. */
+export async function callListener(
+  group: ConsumerGroup,
+  queue: MessageQueue,
+  messages: readonly ReceivedMessage[]
+): Promise<CallOutcome> {
+  const { clock } = group.instance.platform
+  const context: ConsumeContext = {
+    queue,
+    delayLevel: 0,
+    consumedCount: messages.length,
+    suspendMs: SUSPEND_DEFAULT_MS
+  }
+  const startedMs = clock.monotonicMs()
+  let verdict: 'done' | 'later' = 'later'
+  let thrown: string | null = null
+  try {
+    verdict = (await group.options.listener(messages, context)) === 'later' ? 'later' : 'done'
+  } catch (error) {
+    thrown = asError(error).message
+    group.instance.logger.warn('the message listener failed', {
+      group: group.options.group,
+      messageId: messages[0]?.messageId,
+      error: asError(error).stack ?? thrown
+    })
+  }
+  const durationMs = clock.monotonicMs() - startedMs
+  const ok = verdict === 'done' ? Math.min(context.consumedCount, messages.length) : 0
+  const topic = messages[0]?.topic ?? queue.topic
+  statsOf(group, topic.startsWith(RETRY_PREFIX) ? queue.topic : topic).consumed(
+    ok,
+    messages.length - ok,
+    durationMs
+  )
+  return { verdict, context, thrown, durationMs }
+}

@@ -1,0 +1,68 @@
+import { RequestCode } from '../protocol/index.ts'
+import { allocateQueues } from './allocation.ts'
+import { parseBody } from './bodies.ts'
+import { asError, ClientError } from './errors.ts'
+import type { ConsumerGroup } from './group.ts'
+import { compareText, type MessageQueue } from './queue.ts'
+import { anyAddress, leaderAddress, subscribeQueues, type TopicRoute } from './route.ts'
+
+/** What one topic's queues are after a rebalance; null: nothing can be said now, the old assignment stays. */
+export type Assignment = readonly MessageQueue[] | null
+
+/** The queues of a topic that are ours, by the members that a broker knows (broker.md 4.7). */
+export async function assignTopic(group: ConsumerGroup, topic: string): Promise<Assignment> {
+  const { instance, options } = group
+  try {
+    const route = await instance.routes.get(topic)
+    if (route === null) return null
+    const queues = subscribeQueues(route)
+    if (!options.clustering) return queues
+    const members = await groupMembers(group, route)
+    return members === null
+      ? null
+      : allocateQueues(options.allocation, instance.clientId, queues, members)
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error
+    instance.logger.debug('the queues of a topic could not be divided now', {
+      group: options.group,
+      topic,
+      error: asError(error).message
+    })
+    return null
+  }
+}
+
+/**
+ * GET_CONSUMER_LIST_BY_GROUP (38). Null when no broker names any member, and also when the list lacks ourselves: a broker
+ * that has just started has not heard of everyone yet, and giving up all queues for that would be wrong.
+ */
+async function groupMembers(
+  group: ConsumerGroup,
+  route: TopicRoute
+): Promise<readonly string[] | null> {
+  const { instance, options } = group
+  const brokers = [...route.brokers].sort((a, b) => compareText(a.brokerName, b.brokerName))
+  for (const broker of brokers) {
+    const address = leaderAddress(broker) ?? anyAddress(broker)
+    if (address === null) continue
+    try {
+      const answer = await instance.caller.ask(address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, {
+        consumerGroup: options.group
+      })
+      const members = parseBody(answer.body, address)
+        .list('consumerIdList')
+        .map(value => value.asText())
+      if (members.includes(instance.clientId)) return members
+    } catch (error) {
+      instance.logger.debug('a broker did not name the members of the group', {
+        group: options.group,
+        address,
+        error: asError(error).message
+      })
+    }
+  }
+  // Asked again soon, after everyone was told once more who we are.
+  instance.heartbeatAll()
+  instance.routes.refreshSoon(route.topic)
+  return null
+}

@@ -1,0 +1,226 @@
+import type { Timer } from '../platform/index.ts'
+import { ResponseCode } from '../protocol/index.ts'
+import { badArgument, ClientError } from './errors.ts'
+import type { ClientInstance } from './instance.ts'
+import { type MessageQueue, queueKey } from './queue.ts'
+import { leaderAddress, publishQueues, type TopicRoute } from './route.ts'
+import {
+  readSendAnswer,
+  type SendParts,
+  type SendResult,
+  sendCommand,
+  TEMPLATE_TOPIC
+} from './sendRequest.ts'
+import { pause } from './sleeper.ts'
+
+/** Pauses between attempts while a broker group has no leader: short at first, an election takes about a second. */
+const PAUSES_MS = [10, 20, 50, 100, 200] as const
+/** A send unanswered for so long makes the route be asked for: its leader may hang rather than be gone. */
+const SLOW_MS = 700
+const WATCH_INTERVAL_MS = 250
+
+export interface SenderOptions {
+  readonly group: string
+  readonly sendTimeoutMs: number
+  readonly retryWithinMs: number
+  readonly retries: number
+  readonly newTopicQueues: number
+  readonly binaryHeaders: boolean
+}
+
+/** Picks the queue of an attempt from the topic's present queues. */
+export type QueueChoice = (
+  queues: readonly MessageQueue[],
+  avoidBroker: string | null
+) => MessageQueue
+
+interface Flight {
+  readonly topic: string
+  readonly brokerName: string
+  readonly address: string
+  readonly sentMs: number
+  abandon(error: ClientError): void
+}
+
+/**
+ * Gets one prepared message stored, whatever happens to leaders meanwhile: attempts until `retryWithinMs` is over,
+ * with the route asked for after each failure. The unique key stays the same, so that the broker can tell a repeated
+ * message from a new one.
+ */
+export class Sender {
+  readonly #instance: ClientInstance
+  readonly #options: SenderOptions
+  readonly #flights = new Set<Flight>()
+  readonly #watch: Timer
+
+  constructor(instance: ClientInstance, options: SenderOptions) {
+    this.#instance = instance
+    this.#options = options
+    this.#watch = instance.platform.clock.every(WATCH_INTERVAL_MS, () => this.#askForSlow())
+    instance.routes.onChange(route => this.#leaveOldLeaders(route))
+  }
+
+  close(): void {
+    this.#watch.cancel()
+    const error = new ClientError('CLOSED', 'the client was closed')
+    for (const flight of [...this.#flights]) flight.abandon(error)
+  }
+
+  /** Rejects with the last attempt's error. `withinMs` replaces `retryWithinMs`. */
+  async send(parts: SendParts, choose: QueueChoice, withinMs?: number): Promise<SendResult> {
+    const { clock } = this.#instance.platform
+    const deadlineMs = clock.monotonicMs() + (withinMs ?? this.#options.retryWithinMs)
+    let refusals = 0
+    let avoidBroker: string | null = null
+    for (let attempt = 0; ; attempt++) {
+      const leftMs = deadlineMs - clock.monotonicMs()
+      try {
+        const queue = choose(await this.queues(parts.topic), avoidBroker)
+        avoidBroker = queue.brokerName
+        return await this.#attempt(parts, queue, Math.min(this.#options.sendTimeoutMs, leftMs))
+      } catch (thrown) {
+        if (this.#instance.closed) {
+          throw new ClientError('CLOSED', 'the client was closed', { cause: thrown })
+        }
+        if (!(thrown instanceof ClientError) || !thrown.retryable) throw thrown
+        if (!isLeaderTrouble(thrown) && ++refusals > this.#options.retries) throw thrown
+        const pauseMs =
+          thrown.code === 'MOVED' ? 0 : PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)]!
+        if (clock.monotonicMs() + pauseMs >= deadlineMs) throw thrown
+        if (pauseMs > 0) await pause(clock, pauseMs)
+        // Not awaited for its result: when no name server answers, the known route is still the best there is.
+        await this.#instance.routes.refresh(parts.topic).catch(() => {})
+      }
+    }
+  }
+
+  /** Hands the message to a connection; nobody tells whether it arrived. */
+  async sendOneway(parts: SendParts, choose: QueueChoice): Promise<void> {
+    const queue = choose(await this.queues(parts.topic), null)
+    const address = await this.#instance.leader(parts.topic, queue.brokerName)
+    const command = sendCommand(parts, this.#options, queue)
+    await this.#instance.caller.remoting.oneway(address, command)
+  }
+
+  /** Queues to send to. A topic that does not exist yet gets queues where its template lives (remoting.md 3.1). */
+  async queues(topic: string): Promise<readonly MessageQueue[]> {
+    const { routes } = this.#instance
+    routes.watch(topic)
+    let route = await routes.get(topic)
+    if (route !== null && publishQueues(route).length === 0) route = await routes.refresh(topic)
+    if (route === null) route = await this.#templateRoute(topic)
+    if (route === null) {
+      throw new ClientError('NO_ROUTE', `no name server knows the topic ${topic}`, {
+        responseCode: ResponseCode.TOPIC_NOT_EXIST
+      })
+    }
+    const queues = publishQueues(route)
+    if (queues.length === 0) {
+      throw new ClientError('NO_LEADER', `no queue of ${topic} can be written to at present`)
+    }
+    return queues
+  }
+
+  async #templateRoute(topic: string): Promise<TopicRoute | null> {
+    const template = await this.#instance.routes.get(TEMPLATE_TOPIC)
+    if (template === null) return null
+    return {
+      ...template,
+      topic,
+      queues: template.queues.map(data => {
+        const count = Math.min(this.#options.newTopicQueues, data.readQueueNums)
+        return { ...data, readQueueNums: count, writeQueueNums: count }
+      })
+    }
+  }
+
+  async #attempt(parts: SendParts, queue: MessageQueue, timeoutMs: number): Promise<SendResult> {
+    const { caller, platform } = this.#instance
+    const address = await this.#instance.leader(parts.topic, queue.brokerName)
+    const command = sendCommand(parts, this.#options, queue)
+    const answer = await new Promise<Awaited<ReturnType<typeof caller.send>>>((resolve, reject) => {
+      const flight: Flight = {
+        topic: parts.topic,
+        brokerName: queue.brokerName,
+        address,
+        sentMs: platform.clock.monotonicMs(),
+        abandon: reject
+      }
+      this.#flights.add(flight)
+      caller
+        .send(address, command, Math.max(1, timeoutMs))
+        .then(resolve, reject)
+        .finally(() => this.#flights.delete(flight))
+    })
+    return readSendAnswer(address, answer, parts, queue)
+  }
+
+  #askForSlow(): void {
+    const nowMs = this.#instance.platform.clock.monotonicMs()
+    for (const topic of new Set(
+      [...this.#flights].filter(f => nowMs - f.sentMs >= SLOW_MS).map(f => f.topic)
+    )) {
+      this.#instance.routes.refreshSoon(topic)
+    }
+  }
+
+  /** Sends that wait for an answer of a former leader are tried at the new one: the old one may never answer. */
+  #leaveOldLeaders(route: TopicRoute): void {
+    for (const broker of route.brokers) {
+      const leader = leaderAddress(broker)
+      if (leader === null) continue
+      for (const flight of [...this.#flights]) {
+        if (flight.brokerName !== broker.brokerName || flight.address === leader) continue
+        this.#flights.delete(flight)
+        flight.abandon(
+          new ClientError('MOVED', `${broker.brokerName} is led by ${leader} now`, {
+            address: flight.address
+          })
+        )
+      }
+    }
+  }
+}
+
+/** Round robin; after a failure another broker group is preferred where there is one (remoting.md 5.6). */
+export function roundRobin(start: number): QueueChoice {
+  let next = start
+  return (queues, avoidBroker) => {
+    for (let tried = 0; tried < queues.length; tried++) {
+      const queue = queues[next++ % queues.length]!
+      if (queue.brokerName !== avoidBroker) return queue
+    }
+    return queues[next++ % queues.length]!
+  }
+}
+
+/** Always the same queue, wherever its leader is; rejects while the topic has no such queue. */
+export function fixedQueue(wanted: MessageQueue): QueueChoice {
+  const key = queueKey(wanted)
+  return queues => {
+    const queue = queues.find(q => queueKey(q) === key)
+    if (queue === undefined && queues.some(q => q.brokerName === wanted.brokerName)) {
+      throw badArgument(
+        `${wanted.topic} has no queue ${wanted.queueId} at ${wanted.brokerName} that can be written to`
+      )
+    }
+    if (queue === undefined) {
+      throw new ClientError(
+        'NO_LEADER',
+        `the queue ${wanted.queueId} of ${wanted.topic} at ${wanted.brokerName} cannot be written to at present`
+      )
+    }
+    return queue
+  }
+}
+
+/** Failures that a new leader or a new connection cures; all others are answers about the message or the broker. */
+function isLeaderTrouble(error: ClientError): boolean {
+  if (error.code !== 'REFUSED')
+    return error.code !== 'NO_ROUTE' && error.code !== 'TOO_MANY_IN_FLIGHT'
+  return (
+    error.responseCode === ResponseCode.SERVICE_NOT_AVAILABLE ||
+    error.responseCode === ResponseCode.SYSTEM_BUSY ||
+    error.responseCode === ResponseCode.GO_AWAY
+  )
+}
