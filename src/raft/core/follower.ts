@@ -1,0 +1,240 @@
+import { advanceFollowerCommit } from './commit.ts'
+import { becomeFollower, fatal } from './roles.ts'
+import type { FollowerRole, RaftState } from './state.ts'
+import {
+  type AppendMessage,
+  type AppendReplyMessage,
+  AppendResult,
+  type EntrySummary,
+  type NodeId
+} from './types.ts'
+
+/** Appends as a follower takes them (R-L1 to R-L5, R-C3), and what it answers. */
+
+export function receiveAppend(
+  s: RaftState,
+  from: NodeId,
+  m: AppendMessage,
+  entries: readonly EntrySummary[]
+): void {
+  if (m.leaderId !== from) return
+  if (m.term < s.term) {
+    s.reply(from, answer(s, AppendResult.conflict, m.prevIndex, m.streamSeq, 0))
+    return
+  }
+  if (!isWellFormed(m, entries)) {
+    s.report('error', `${from} sent an append whose entries do not follow ${m.prevIndex}: dropped`)
+    return
+  }
+  const role = followLeader(s, from, m)
+  if (role === null) return
+  role.lastStreamSeq = m.streamSeq
+  role.lastReadSeq = Math.max(role.lastReadSeq, m.readSeq)
+  role.leaderCommit = Math.max(role.leaderCommit, m.commit)
+  const result = check(s, m)
+  if (result === null) return
+  if (result !== AppendResult.ok) {
+    replyTo(s, role, result, m)
+    return
+  }
+  if (m.count > 0 && s.diskLevel === 'full') {
+    replyTo(s, role, AppendResult.diskFull, m)
+    return
+  }
+  if (!takeEntries(s, role, m.prevIndex, m.count, entries)) return
+  role.provedCommit = Math.max(role.provedCommit, Math.min(m.commit, m.prevIndex + m.count))
+  advanceFollowerCommit(s, role)
+  answerAppend(s, role, m)
+}
+
+function isWellFormed(m: AppendMessage, entries: readonly EntrySummary[]): boolean {
+  if (entries.length !== m.count) return false
+  let term = m.prevTerm
+  for (let at = 0; at < entries.length; at++) {
+    const entry = entries[at] as EntrySummary
+    if (entry.index !== m.prevIndex + 1 + at || entry.term < term || entry.term > m.term)
+      return false
+    term = entry.term
+  }
+  return true
+}
+
+/** The sender leads this term: follow it. Null when the message is not to be taken. */
+function followLeader(s: RaftState, from: NodeId, m: AppendMessage): FollowerRole | null {
+  if (m.term === s.term && s.role.kind === 'leader') {
+    fatal(s, `${from} leads term ${m.term}, and so does this node`, false)
+    return null
+  }
+  if (m.term > s.term || s.role.kind !== 'follower' || s.role.leaderId === null)
+    becomeFollower(s, m.term, from)
+  const role = s.role
+  if (role.kind !== 'follower') return null
+  if (role.leaderId !== from) {
+    fatal(s, `${from} and ${role.leaderId} both lead term ${m.term}`, false)
+    return null
+  }
+  const wasSilent = s.electionTicks
+  s.sinceLeaderTicks = 0
+  if (wasSilent > 0) s.electionTicks = 0
+  if (s.patienceTicks < s.ticks.election) s.waitFullTimeout()
+  role.leaderGone = false
+  role.leaderIncarnation = s.links.get(from)?.incarnation ?? 0
+  return role
+}
+
+/** R-L1. Null: the node ended (R-L4). */
+function check(s: RaftState, m: AppendMessage): AppendResult | null {
+  const { log } = s
+  // What is trimmed here is committed, hence equal to what any leader has.
+  if (m.prevIndex < log.firstIndex - 1) return AppendResult.ok
+  if (m.prevIndex > log.lastIndex) return AppendResult.conflict
+  if (log.faultAt(m.prevIndex)?.term === 0) return AppendResult.corrupt
+  const ownTerm = log.terms.termAt(m.prevIndex)
+  if (ownTerm === m.prevTerm) return AppendResult.ok
+  if (m.prevIndex > s.commitIndex) return AppendResult.conflict
+  fatal(
+    s,
+    `conflict below the commit index ${s.commitIndex}: entry ${m.prevIndex} has term ${ownTerm} here and ${m.prevTerm} at the leader ${m.leaderId}`,
+    false
+  )
+  return null
+}
+
+/**
+ * Takes what is new of entries that follow a matching `prevIndex`: skips what is there, heals faults in place, cuts from
+ * the first conflict only (R-L2). False: the node ended.
+ */
+export function takeEntries(
+  s: RaftState,
+  role: FollowerRole,
+  prevIndex: number,
+  count: number,
+  entries: readonly EntrySummary[]
+): boolean {
+  const { log } = s
+  let at = Math.max(0, log.firstIndex - 1 - prevIndex)
+  for (; at < count; at++) {
+    const entry = entries[at] as EntrySummary
+    if (entry.index > log.lastIndex) break
+    const fault = log.faultAt(entry.index)
+    if (fault === null) {
+      if (log.terms.termAt(entry.index) === entry.term) continue
+    } else if (fault.headerCrc === entry.headerCrc || fault.headerCrc === -1) {
+      healInPlace(s, entry)
+      continue
+    }
+    if (!cutConflict(s, entry)) return false
+    break
+  }
+  if (at < count && !append(s, entries, at)) return false
+  role.provedIndex = Math.max(role.provedIndex, Math.min(prevIndex + count, log.lastIndex))
+  return true
+}
+
+export function healInPlace(s: RaftState, entry: EntrySummary): void {
+  if (s.log.isBeingRewritten(entry.index)) return
+  s.emit({ kind: 'rewrite', writeSeq: s.log.rewriteIssued(entry.index), index: entry.index })
+}
+
+function cutConflict(s: RaftState, entry: EntrySummary): boolean {
+  const { log } = s
+  if (entry.index <= s.commitIndex) {
+    fatal(
+      s,
+      `conflict below the commit index ${s.commitIndex}: entry ${entry.index} has term ${log.terms.termAt(entry.index)} here and ${entry.term} (position ${entry.positionBytes}, header CRC ${entry.headerCrc}) at the leader`,
+      false
+    )
+    return false
+  }
+  s.report('info', `entries ${entry.index} to ${log.lastIndex} are not the leader's: cut`)
+  s.emit({ kind: 'cut', writeSeq: log.cutIssued(entry.index), fromIndex: entry.index })
+  s.configurationChanged()
+  return true
+}
+
+function append(s: RaftState, entries: readonly EntrySummary[], from: number): boolean {
+  const { log } = s
+  const firstIndex = log.lastIndex + 1
+  let configured = false
+  for (let at = from; at < entries.length; at++) {
+    const entry = entries[at] as EntrySummary
+    const place = log.placeFor(entry.sizeBytes)
+    if (place >= 0 && place !== entry.positionBytes) {
+      fatal(
+        s,
+        `entry ${entry.index} of term ${entry.term} stands at ${entry.positionBytes} in the leader's log and would stand at ${place} here, behind term ${log.lastTerm}`,
+        false
+      )
+      return false
+    }
+    log.addReceived(entry)
+    configured ||= entry.configuration !== null
+  }
+  if (configured) s.configurationChanged()
+  s.emit({
+    kind: 'appendReceived',
+    writeSeq: log.writeIssued(),
+    firstIndex,
+    lastIndex: log.lastIndex
+  })
+  return true
+}
+
+/** At once when nothing is left to be written, else with the end of the write; but never silent for a heartbeat long. */
+function answerAppend(s: RaftState, role: FollowerRole, m: AppendMessage): void {
+  const durable = s.log.countedIndex >= Math.min(role.provedIndex, s.log.soundIndex)
+  if (m.count === 0 || durable || role.sinceReplyTicks >= s.ticks.heartbeat) {
+    replyTo(s, role, s.diskLevel === 'full' ? AppendResult.diskFull : AppendResult.ok, m)
+  }
+  role.replyOwed = !durable
+}
+
+function replyTo(s: RaftState, role: FollowerRole, result: AppendResult, m: AppendMessage): void {
+  role.sinceReplyTicks = 0
+  s.reply(m.leaderId, answer(s, result, m.prevIndex, m.streamSeq, role.lastReadSeq, m.prevTerm))
+}
+
+/** A write or a repair ended: the leader hears of it once for all that it brought. */
+export function followerStorageDone(s: RaftState, role: FollowerRole): void {
+  advanceFollowerCommit(s, role)
+  if (!role.replyOwed || role.leaderId === null) return
+  role.replyOwed = s.log.countedIndex < Math.min(role.provedIndex, s.log.soundIndex)
+  role.sinceReplyTicks = 0
+  s.reply(role.leaderId, answer(s, AppendResult.ok, 0, role.lastStreamSeq, role.lastReadSeq))
+}
+
+function answer(
+  s: RaftState,
+  result: AppendResult,
+  prevIndex: number,
+  streamSeq: number,
+  readSeq: number,
+  prevTerm = 0
+): AppendReplyMessage {
+  const { log, role } = s
+  const proved = role.kind === 'follower' ? Math.min(role.provedIndex, log.soundIndex) : 0
+  const conflict = result === AppendResult.conflict && prevTerm > 0
+  // R-L3: greatest index not behind prevIndex with a term not above prevTerm.
+  const hintIndex = conflict
+    ? log.terms.findAtMost(Math.min(prevIndex, log.lastIndex), prevTerm)
+    : 0
+  return {
+    type: 'appendReply',
+    term: s.term,
+    nodeId: s.selfId,
+    result,
+    match: Math.min(proved, log.countedIndex),
+    received: proved,
+    hintIndex,
+    hintTerm: conflict ? log.terms.termAt(hintIndex) : 0,
+    readSeq,
+    lastIndex: log.lastIndex,
+    logStart: log.firstIndex,
+    applied: s.appliedIndex,
+    freePermille: s.freePermille,
+    diskOk: !s.storageSlow,
+    streamSeq,
+    incarnation: s.options.incarnation,
+    nodeUid: s.options.selfUid
+  }
+}

@@ -1,0 +1,133 @@
+import {
+  AppendResult,
+  type HelloFacts,
+  type Member,
+  type NodeId,
+  type PeerStatus
+} from './types.ts'
+
+interface Frame {
+  readonly lastIndex: number
+  readonly bytes: number
+}
+
+/**
+ * What the leader knows of one follower.
+ * `probe`: its log is not known; one empty append asks, at most one unanswered. `replicate`: entries flow, `nextIndex`
+ * runs ahead. `behindLogStart`: it needs entries that are trimmed; it gets heartbeats only.
+ * Invariant: matchIndex < nextIndex.
+ */
+export class Progress {
+  readonly id: NodeId
+  readonly uid: string
+  readonly voter: boolean
+  linked: boolean = false
+  /** Of the peer's process behind the present link (R-R1). */
+  incarnation = 0
+  state: 'probe' | 'replicate' | 'behindLogStart' = 'probe'
+  matchIndex = 0
+  nextIndex: number
+  streamSeq = 0
+  /** Replies to older appends belong to an earlier link or state and move nothing. */
+  validFromSeq = 1
+  probeUnanswered: boolean = false
+  readonly #frames: Frame[] = []
+  inFlightBytes = 0
+  sinceSentTicks = 0
+  sinceContactTicks = 0
+  readSeqAcked = 0
+  sentCommit = 0
+  /** Of the reading under way; 0: none. */
+  readRequestId = 0
+  result: AppendResult = AppendResult.ok
+  applied = 0
+  freePermille = 1000
+  diskOk: boolean = true
+
+  constructor(member: Member, nextIndex: number) {
+    this.id = member.id
+    this.uid = member.uid
+    this.voter = member.role === 'voter'
+    this.nextIndex = nextIndex
+  }
+
+  /** A new connection knows nothing of what the old one brought over (R-R1). */
+  linkUp(hello: HelloFacts, nextIndex: number): void {
+    this.linked = true
+    this.incarnation = hello.incarnation
+    this.matchIndex = 0
+    this.result = AppendResult.ok
+    this.becomeProbe(nextIndex)
+  }
+
+  linkDown(): void {
+    this.linked = false
+    this.becomeProbe(this.matchIndex + 1)
+  }
+
+  becomeProbe(nextIndex: number): void {
+    this.state = 'probe'
+    this.nextIndex = nextIndex
+    this.#forgetFrames()
+  }
+
+  becomeReplicate(nextIndex: number): void {
+    this.state = 'replicate'
+    this.nextIndex = nextIndex
+    this.#forgetFrames()
+  }
+
+  becomeBehindLogStart(firstIndex: number): void {
+    this.state = 'behindLogStart'
+    this.nextIndex = firstIndex
+    this.#forgetFrames()
+  }
+
+  #forgetFrames(): void {
+    this.#frames.length = 0
+    this.inFlightBytes = 0
+    this.probeUnanswered = false
+    this.readRequestId = 0
+    this.validFromSeq = this.streamSeq + 1
+  }
+
+  get framesInFlight(): number {
+    return this.#frames.length
+  }
+
+  sent(lastIndex: number, bytes: number): void {
+    this.#frames.push({ lastIndex, bytes })
+    this.inFlightBytes += bytes
+    this.nextIndex = lastIndex + 1
+  }
+
+  /** The follower has everything up to `index` durable. */
+  acknowledged(index: number): boolean {
+    let freed = 0
+    for (const frame of this.#frames) {
+      if (frame.lastIndex > index) break
+      this.inFlightBytes -= frame.bytes
+      freed++
+    }
+    if (freed > 0) this.#frames.splice(0, freed)
+    if (index <= this.matchIndex) return false
+    this.matchIndex = index
+    if (this.nextIndex <= index) this.nextIndex = index + 1
+    return true
+  }
+
+  status(electionTicks: number): PeerStatus {
+    return {
+      id: this.id,
+      state: this.linked ? this.state : 'down',
+      matchIndex: this.matchIndex,
+      nextIndex: this.nextIndex,
+      inFlightBytes: this.inFlightBytes,
+      active: this.sinceContactTicks < electionTicks,
+      applied: this.applied,
+      freePermille: this.freePermille,
+      diskOk: this.diskOk,
+      result: this.result
+    }
+  }
+}

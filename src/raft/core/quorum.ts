@@ -1,0 +1,31 @@
+import type { Progress } from './progress.ts'
+import type { LeaderRole, RaftState } from './state.ts'
+
+const scratch: number[] = []
+
+/** The greatest value that a majority of the voters has reached; `own` is this node's. Learners do not count. */
+export function quorumValue(
+  s: RaftState,
+  role: LeaderRole,
+  own: number,
+  reached: (p: Progress) => number
+): number {
+  scratch.length = 0
+  for (const voter of s.voters) {
+    if (voter.id === s.selfId) {
+      scratch.push(own)
+      continue
+    }
+    const p = role.progress.get(voter.id)
+    scratch.push(p === undefined ? 0 : reached(p))
+  }
+  scratch.sort((a, b) => b - a)
+  return scratch[s.majority - 1] ?? 0
+}
+
+/** Voters for which `holds`, this node included without asking. */
+export function countVoters(role: LeaderRole, holds: (p: Progress) => boolean): number {
+  let count = 1
+  for (const p of role.progress.values()) if (p.voter && holds(p)) count++
+  return count
+}

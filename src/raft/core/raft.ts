@@ -1,0 +1,336 @@
+import { advanceLeaderCommit, becomeReadyWhenApplied, checkRecovered } from './commit.ts'
+import { followerStorageDone, receiveAppend } from './follower.ts'
+import { helloRefused, helloSeen, leaderIsGone, linkOf, tryFound } from './founding.ts'
+import { entriesRead, heartbeats, pump } from './leaderSend.ts'
+import { panic } from './panic.ts'
+import { propose } from './proposals.ts'
+import { countVoters } from './quorum.ts'
+import { readIndex } from './reads.ts'
+import { noteDamage, receiveRepair, receiveRepairReply, repairTick, reportWhole } from './repair.ts'
+import { receiveAppendReply } from './replies.ts'
+import { becomeFollower, becomeStopped, fatal } from './roles.ts'
+import { type LeaderRole, RaftState } from './state.ts'
+import { leaveTrouble, startTransfer, transferTick } from './transfer.ts'
+import type {
+  Configuration,
+  Effect,
+  EntrySummary,
+  Event,
+  HelloFacts,
+  Message,
+  NodeId,
+  PeerStatus,
+  RaftCore,
+  RaftCoreOptions,
+  RoleName
+} from './types.ts'
+import {
+  askNewLink,
+  campaign,
+  campaignTick,
+  ownVoteSaved,
+  receiveTimeoutNow,
+  receiveVote,
+  receiveVoteReply
+} from './votes.ts'
+import { ageSurvey } from './wayOut.ts'
+
+/** One node's part in the group: events in, effects out, nothing else. */
+export class Raft implements RaftCore {
+  readonly #s: RaftState
+
+  constructor(options: RaftCoreOptions) {
+    if (!options.peers.some(peer => peer.id === options.selfId))
+      panic(`${options.selfId} is not among its own peers`)
+    this.#s = new RaftState(options)
+  }
+
+  step(event: Event): readonly Effect[] {
+    const s = this.#s
+    s.beginStep()
+    if (s.role.kind === 'stopped') return s.effects
+    if (s.started === (event.kind === 'start')) panic(`${event.kind} before or after the start`)
+    this.#handle(event)
+    return s.effects
+  }
+
+  #handle(event: Event): void {
+    const s = this.#s
+    switch (event.kind) {
+      case 'start':
+        this.#start()
+        return
+      case 'tick':
+        this.#tick(event.count)
+        return
+      case 'receive':
+        this.#receive(event.from, event.message, event.entries)
+        return
+      case 'propose':
+        propose(s, event.entryKind, event.sizeBytes, event.token)
+        return
+      case 'storageDone':
+        this.#storageDone(event.writeSeq)
+        return
+      case 'hardStateSaved':
+        s.hardStateSaved(event.seq)
+        ownVoteSaved(s)
+        return
+      case 'storageFailed':
+        fatal(s, `storage failed: ${event.reason}`, true)
+        return
+      case 'storageSlow':
+        s.storageSlow = event.slow
+        this.#leaveTrouble()
+        return
+      case 'diskPressure':
+        s.diskLevel = event.level
+        s.freePermille = event.freePermille
+        this.#leaveTrouble()
+        return
+      case 'linkUp':
+        this.#linkUp(event.peer, event.hello)
+        return
+      case 'linkDown':
+        this.#linkDown(event.peer)
+        return
+      case 'hello':
+        helloSeen(s, event.peer, event.hello)
+        this.#campaignAtOnce()
+        return
+      case 'helloRefused':
+        helloRefused(s, event.peer, event.code, event.remark)
+        return
+      case 'peerGone':
+        leaderIsGone(s, event.peer)
+        return
+      case 'entriesRead':
+        entriesRead(s, event.peer, event.requestId, event.firstIndex, event.sizesBytes)
+        return
+      case 'applied':
+        this.#applied(event.index, event.lagBytes)
+        return
+      case 'readIndex':
+        readIndex(s, event.id)
+        return
+      case 'transfer':
+        startTransfer(s, event.target)
+        return
+      case 'damaged':
+        noteDamage(s, event.faults)
+        this.#leaveTrouble()
+        return
+      case 'trimmed':
+        s.log.trimTo(event.firstIndex)
+        return
+      case 'stop':
+        becomeStopped(s)
+        return
+    }
+  }
+
+  #start(): void {
+    const s = this.#s
+    s.started = true
+    s.waitFullTimeout()
+    if (s.commitIndex > 0) s.emit({ kind: 'committed', index: s.commitIndex })
+    s.roleEffect()
+    tryFound(s)
+    this.#campaignAtOnce()
+  }
+
+  /** A group of one has nobody to wait for. */
+  #campaignAtOnce(): void {
+    const s = this.#s
+    if (s.role.kind !== 'follower' || s.voters.length !== 1 || !s.isVoter) return
+    campaign(s)
+  }
+
+  #tick(count: number): void {
+    const s = this.#s
+    const role = s.role
+    ageSurvey(s, count)
+    repairTick(s, count)
+    switch (role.kind) {
+      case 'follower':
+        s.sinceLeaderTicks += count
+        s.electionTicks += count
+        role.sinceReplyTicks += count
+        if (s.electionTicks >= s.patienceTicks) campaign(s)
+        return
+      case 'preCandidate':
+      case 'candidate':
+        s.sinceLeaderTicks += count
+        campaignTick(s, role, count)
+        return
+      case 'leader':
+        heartbeats(s, role, count)
+        if (this.#checkQuorum(role)) transferTick(s, role, count)
+        return
+      case 'stopped':
+        return
+    }
+  }
+
+  /** R-E10. */
+  #checkQuorum(role: LeaderRole): boolean {
+    const s = this.#s
+    const active = countVoters(role, p => p.sinceContactTicks < s.ticks.election)
+    if (active >= s.majority) return true
+    s.report(
+      'warn',
+      `${active} of ${s.voters.length} voters heard within the election timeout: stepping down`
+    )
+    becomeFollower(s, s.term, null)
+    return false
+  }
+
+  #receive(from: NodeId, message: Message, entries: readonly EntrySummary[]): void {
+    const s = this.#s
+    switch (message.type) {
+      case 'append':
+        receiveAppend(s, from, message, entries)
+        return
+      case 'appendReply':
+        receiveAppendReply(s, from, message)
+        return
+      case 'vote':
+        receiveVote(s, from, message)
+        return
+      case 'voteReply':
+        receiveVoteReply(s, from, message)
+        return
+      case 'timeoutNow':
+        receiveTimeoutNow(s, from, message)
+        return
+      case 'repair':
+        receiveRepair(s, from, message)
+        return
+      case 'repairReply':
+        receiveRepairReply(s, from, message, entries)
+        return
+    }
+  }
+
+  #storageDone(writeSeq: number): void {
+    const s = this.#s
+    const wasDamaged = s.damaged
+    if (!s.log.writeDone(writeSeq)) return
+    if (wasDamaged && !s.damaged) reportWhole(s)
+    if (s.role.kind === 'leader') advanceLeaderCommit(s, s.role)
+    else if (s.role.kind === 'follower') followerStorageDone(s, s.role)
+    checkRecovered(s)
+  }
+
+  #linkUp(peer: NodeId, hello: HelloFacts): void {
+    const s = this.#s
+    if (!helloSeen(s, peer, hello)) return
+    linkOf(s, peer).linked = true
+    askNewLink(s, peer)
+    if (s.role.kind !== 'leader') return
+    const p = s.role.progress.get(peer)
+    if (p === undefined) return
+    const { log } = s
+    // The first guess at what it has: the search of R-L3 from its last entry.
+    const guess = log.terms.findAtMost(Math.min(hello.lastIndex, log.lastIndex), hello.lastTerm)
+    p.linkUp(hello, guess + 1)
+    pump(s, s.role, p)
+  }
+
+  #linkDown(peer: NodeId): void {
+    const s = this.#s
+    linkOf(s, peer).linked = false
+    if (s.role.kind === 'leader') s.role.progress.get(peer)?.linkDown()
+  }
+
+  #applied(index: number, lagBytes: number): void {
+    const s = this.#s
+    if (index > s.commitIndex) panic(`applied ${index}, committed is ${s.commitIndex}`)
+    s.appliedIndex = Math.max(s.appliedIndex, index)
+    s.applyLagBytes = lagBytes
+    if (s.role.kind === 'leader') becomeReadyWhenApplied(s, s.role)
+  }
+
+  #leaveTrouble(): void {
+    const s = this.#s
+    if (s.role.kind === 'leader') leaveTrouble(s, s.role)
+  }
+
+  hello(): HelloFacts {
+    const s = this.#s
+    return {
+      nodeId: s.selfId,
+      nodeUid: s.options.selfUid,
+      clusterId: s.clusterId,
+      incarnation: s.options.incarnation,
+      term: s.term,
+      lastIndex: s.log.lastIndex,
+      lastTerm: s.log.lastTerm,
+      logStart: s.log.firstIndex,
+      empty: s.log.lastIndex === 0 && s.clusterId === '',
+      recovering: s.recovering
+    }
+  }
+
+  get term(): number {
+    return this.#s.term
+  }
+
+  get role(): RoleName {
+    return this.#s.role.kind
+  }
+
+  get leaderId(): NodeId | null {
+    return this.#s.leaderId
+  }
+
+  get ready(): boolean {
+    return this.#s.role.kind === 'leader' && this.#s.role.ready
+  }
+
+  get commitIndex(): number {
+    return this.#s.commitIndex
+  }
+
+  get firstIndex(): number {
+    return this.#s.log.firstIndex
+  }
+
+  get lastIndex(): number {
+    return this.#s.log.lastIndex
+  }
+
+  get lastTerm(): number {
+    return this.#s.log.lastTerm
+  }
+
+  get durableIndex(): number {
+    return this.#s.log.durableIndex
+  }
+
+  get nextPositionBytes(): number {
+    return this.#s.log.nextPositionBytes
+  }
+
+  get recovering(): boolean {
+    return this.#s.recovering
+  }
+
+  get damaged(): boolean {
+    return this.#s.damaged
+  }
+
+  get configuration(): Configuration | null {
+    return this.#s.configuration
+  }
+
+  peerStatuses(): PeerStatus[] {
+    const s = this.#s
+    if (s.role.kind !== 'leader') return []
+    return [...s.role.progress.values()].map(p => p.status(s.ticks.election))
+  }
+
+  termAt(index: number): number {
+    return this.#s.log.terms.termAt(index)
+  }
+}

@@ -1,0 +1,96 @@
+import { advanceFollowerCommit } from './commit.ts'
+import { healInPlace, takeEntries } from './follower.ts'
+import type { RaftState } from './state.ts'
+import {
+  type EntrySummary,
+  type Fault,
+  type NodeId,
+  RepairAnswer,
+  type RepairMessage,
+  type RepairReplyMessage
+} from './types.ts'
+
+/** Damaged entries that may have been acknowledged: asked for at the peers and written back in place. */
+
+/** Faults asked for in one round. */
+const REPAIRS_A_ROUND = 8
+
+export function repairTick(s: RaftState, count: number): void {
+  if (!s.damaged) return
+  s.repairTicks += count
+  if (s.repairTicks < s.ticks.repair) return
+  s.repairTicks = 0
+  const first = s.log.faults[0] as Fault
+  if (s.repairIndex !== first.index) {
+    s.repairIndex = first.index
+    s.repairNone.clear()
+  }
+  for (const member of s.configuration?.members ?? []) {
+    if (member.id === s.selfId || !s.isLinked(member.id)) continue
+    for (const fault of s.log.faults.slice(0, REPAIRS_A_ROUND)) {
+      if (s.log.isBeingRewritten(fault.index)) continue
+      const { index, term, headerCrc } = fault
+      s.send(member.id, { type: 'repair', index, term, headerCrc })
+    }
+  }
+}
+
+/** Any node answers, whatever its role or state: what counts is that it has exactly this entry whole. */
+export function receiveRepair(s: RaftState, from: NodeId, m: RepairMessage): void {
+  const { log } = s
+  const { index } = m
+  const prevTerm = log.terms.termAt(index - 1)
+  if (index < log.firstIndex || index > log.lastIndex || log.faultAt(index) !== null) {
+    s.send(from, { type: 'repairReply', index, answer: RepairAnswer.none, term: s.term, prevTerm })
+    return
+  }
+  s.emit({
+    kind: 'answerRepair',
+    to: from,
+    index,
+    headerCrc: m.headerCrc,
+    asLeader: s.role.kind === 'leader',
+    term: s.term,
+    prevTerm
+  })
+}
+
+export function receiveRepairReply(
+  s: RaftState,
+  from: NodeId,
+  m: RepairReplyMessage,
+  entries: readonly EntrySummary[]
+): void {
+  const { log, role } = s
+  const fault = log.faultAt(m.index)
+  if (fault === null) return
+  if (m.answer === RepairAnswer.none) {
+    if (m.index === s.repairIndex) s.repairNone.add(from)
+    return
+  }
+  const entry = entries[0]
+  if (entry === undefined || entry.index !== m.index) return
+  if (m.answer === RepairAnswer.have) {
+    if (fault.headerCrc !== entry.headerCrc || fault.positionBytes !== entry.positionBytes) return
+    healInPlace(s, entry)
+    return
+  }
+  // LEADERS: as an append of that one entry, from the leader of this term only (R-L2).
+  if (role.kind !== 'follower' || role.leaderId !== from || m.term !== s.term) return
+  if (log.faultAt(m.index - 1)?.term === 0) return
+  if (log.terms.termAt(m.index - 1) !== m.prevTerm || entry.term > s.term) return
+  if (takeEntries(s, role, m.index - 1, 1, entries)) advanceFollowerCommit(s, role)
+}
+
+/** A read met damage in an entry that was whole at the start. */
+export function noteDamage(s: RaftState, faults: readonly Fault[]): void {
+  for (const fault of faults) {
+    if (s.log.addFault(fault)) s.report('error', `entry ${fault.index} is damaged on this disk`)
+  }
+}
+
+/** Writes ended; the last fault may be among what they healed. */
+export function reportWhole(s: RaftState): void {
+  s.report('info', 'all damaged entries are whole again')
+  if (s.whole) s.emit({ kind: 'whole' })
+}

@@ -1,0 +1,347 @@
+import { Generator } from './generator.ts'
+import { LogState } from './logState.ts'
+import type { Progress } from './progress.ts'
+import { defaultLimits, defaultTimings, type TickTimings, toTicks } from './settings.ts'
+import type {
+  AppendReplyMessage,
+  Configuration,
+  Effect,
+  HelloFacts,
+  Limits,
+  Member,
+  Message,
+  NodeId,
+  RaftCoreOptions,
+  VoteReplyMessage
+} from './types.ts'
+
+export interface FollowerRole {
+  readonly kind: 'follower'
+  /** Who leads this term; null: not heard of one. */
+  leaderId: NodeId | null
+  /** Of the leader's process when it was heard last; 0: unknown. */
+  leaderIncarnation: number
+  /** Its process is proven gone; ends with the next append (fast path). */
+  leaderGone: boolean
+  /** Highest index that appends of this leader proved equal. */
+  provedIndex: number
+  /** The leader's commit as far as it was proved. */
+  provedCommit: number
+  /** The leader's commit as it said it; after a restart, what covers all that was acknowledged before (R-D6). */
+  leaderCommit: number
+  lastStreamSeq: number
+  lastReadSeq: number
+  /** Entries were taken whose write has not been answered for. */
+  replyOwed: boolean
+  sinceReplyTicks: number
+}
+
+export interface CampaignRole {
+  readonly kind: 'preCandidate' | 'candidate'
+  readonly votes: Map<NodeId, boolean>
+  readonly force: boolean
+  /** Hard state that holds the own vote; the own vote counts from its save on. 0 for a pre-vote. */
+  readonly ownVoteSeq: number
+  /** Last entry that the campaign stands on: the claimed one, or the sound one in the way out (R-D6w). */
+  readonly lastIndex: number
+  readonly lastTerm: number
+  roundTicks: number
+}
+
+export interface PendingRead {
+  readonly id: number
+  readonly index: number
+  readonly seq: number
+}
+
+export interface Transfer {
+  readonly target: NodeId
+  ticks: number
+  sent: boolean
+}
+
+export interface LeaderRole {
+  readonly kind: 'leader'
+  readonly progress: Map<NodeId, Progress>
+  /** The no-op or first configuration of this term (R-C2). */
+  ownFirstIndex: number
+  /** End of the committed part of the own entries. */
+  committedEndBytes: number
+  ready: boolean
+  readSeq: number
+  readonly reads: PendingRead[]
+  /** Asked before the own first entry was committed. */
+  readonly waitingReads: number[]
+  transfer: Transfer | null
+  preferredCheckTicks: number
+  preferredFitTicks: number
+  /** Doubles with every transfer to the preferred leader that failed. */
+  preferredBackoffTicks: number
+  preferredWaitTicks: number
+}
+
+export type Role = FollowerRole | CampaignRole | LeaderRole | { readonly kind: 'stopped' }
+
+/** What was last heard of another voter by a reply to a pre-vote (R-D6w). */
+export interface Survey {
+  ticksAgo: number
+  whole: boolean
+  hearsLeader: boolean
+  intactIndex: number
+  intactTerm: number
+}
+
+/** What is known of a peer from its Hellos, whoever leads. */
+export interface PeerLink {
+  uid: string
+  incarnation: number
+  linked: boolean
+  empty: boolean
+  /** Last facts, for the leader's first guess at its log. */
+  hello: HelloFacts | null
+}
+
+export function followerRole(leaderId: NodeId | null): FollowerRole {
+  return {
+    kind: 'follower',
+    leaderId,
+    leaderIncarnation: 0,
+    leaderGone: false,
+    provedIndex: 0,
+    provedCommit: 0,
+    leaderCommit: 0,
+    lastStreamSeq: 0,
+    lastReadSeq: 0,
+    replyOwed: false,
+    sinceReplyTicks: 0
+  }
+}
+
+type SaveHardState = Extract<Effect, { kind: 'saveHardState' }>
+
+/** Everything that the core remembers, and the few things that all rules do: emit, save, count a majority. */
+export class RaftState {
+  readonly options: RaftCoreOptions
+  readonly limits: Limits
+  readonly ticks: TickTimings
+  readonly selfId: NodeId
+  readonly random: Generator
+  readonly log: LogState
+  readonly effects: Effect[] = []
+  #saveOfThisStep: SaveHardState | null = null
+
+  /** Invariant: never falls; saved before anything that depends on it leaves. */
+  term: number
+  vote: NodeId | null
+  founders: readonly Member[] | null
+  clusterId: string
+  /** Written by roles.ts only. */
+  role: Role = followerRole(null)
+  started: boolean = false
+
+  #hardStateSeq = 0
+  #hardStateSaved = 0
+  /** Replies that wait for the hard state, the newest for each peer and type. */
+  readonly #held = new Map<string, { to: NodeId; message: AppendReplyMessage | VoteReplyMessage }>()
+
+  configuration: Configuration | null = null
+  voters: readonly Member[] = []
+  readonly links = new Map<NodeId, PeerLink>()
+
+  /** Ticks since a leader was heard, whatever this node did since. */
+  sinceLeaderTicks: number
+  electionTicks = 0
+  /** `electionTicks` at which the next campaign starts. */
+  patienceTicks = 0
+
+  /** Invariant: never falls, never beyond `log.soundIndex` when it moves (R-C4). */
+  commitIndex: number
+  readonly knownCommit: number
+  appliedIndex: number
+  applyLagBytes = 0
+
+  recovering: boolean
+  readonly survey = new Map<NodeId, Survey>()
+  repairTicks = 0
+  /** Peers that do not have the first fault whole; starts again when the first fault is another one. */
+  readonly repairNone = new Set<NodeId>()
+  repairIndex = 0
+
+  storageSlow: boolean = false
+  diskLevel: 'room' | 'refuse' | 'full' = 'room'
+  freePermille = 1000
+  #requestSeq = 0
+
+  constructor(options: RaftCoreOptions) {
+    this.options = options
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.ticks = toTicks({ ...defaultTimings, ...options.timings })
+    this.selfId = options.selfId
+    this.random = new Generator(options.seed)
+    this.log = new LogState(options.log, options.segmentBytes, this.limits)
+    this.term = options.hardState.term
+    this.vote = options.hardState.vote
+    this.founders = options.hardState.founders
+    this.clusterId = options.hardState.clusterId
+    if (this.log.lastTerm > this.term) {
+      // The entries of a term reached the disk before its hard state: no vote in it can have left.
+      this.term = this.log.lastTerm
+      this.vote = null
+    }
+    this.sinceLeaderTicks = this.ticks.election
+    this.knownCommit = Math.max(options.knownCommit, options.appliedIndex)
+    this.commitIndex = Math.min(this.knownCommit, this.log.soundIndex)
+    this.appliedIndex = Math.min(options.appliedIndex, this.commitIndex)
+    this.recovering = options.recovering || this.knownCommit > this.log.lastIndex
+    this.configurationChanged()
+  }
+
+  emit(effect: Effect): void {
+    this.effects.push(effect)
+  }
+
+  report(level: 'info' | 'warn' | 'error', text: string): void {
+    this.effects.push({ kind: 'report', level, text })
+  }
+
+  send(to: NodeId, message: Message): void {
+    this.effects.push({ kind: 'send', to, message })
+  }
+
+  /** Replies depend on the hard state: they leave when the newest one asked for is saved (table of what must be durable). */
+  reply(to: NodeId, message: AppendReplyMessage | VoteReplyMessage): void {
+    if (this.#hardStateSaved === this.#hardStateSeq) this.send(to, message)
+    else this.#held.set(`${message.type} ${to}`, { to, message })
+  }
+
+  /** Asks for the present hard state to be saved; one write a step, whatever changed in it. Returns its number. */
+  saveHardState(): number {
+    const content = {
+      term: this.term,
+      vote: this.vote,
+      founders: this.founders,
+      clusterId: this.clusterId
+    }
+    const last = this.#saveOfThisStep
+    if (last !== null) {
+      const { seq } = last
+      this.effects[this.effects.indexOf(last)] = this.#saveOfThisStep = {
+        kind: 'saveHardState',
+        seq,
+        ...content
+      }
+      return seq
+    }
+    this.#hardStateSeq++
+    this.#saveOfThisStep = { kind: 'saveHardState', seq: this.#hardStateSeq, ...content }
+    this.emit(this.#saveOfThisStep)
+    return this.#hardStateSeq
+  }
+
+  /** Empties the list of effects for the next event. */
+  beginStep(): void {
+    this.effects.length = 0
+    this.#saveOfThisStep = null
+  }
+
+  /** Lets the held replies go. Those of an older term are of no use to anyone any more. */
+  hardStateSaved(seq: number): void {
+    this.#hardStateSaved = Math.max(this.#hardStateSaved, seq)
+    if (this.#hardStateSaved < this.#hardStateSeq) return
+    for (const { to, message } of this.#held.values()) {
+      if (message.term === this.term) this.send(to, message)
+    }
+    this.#held.clear()
+  }
+
+  get savedSeq(): number {
+    return this.#hardStateSaved
+  }
+
+  nextRequestId(): number {
+    return ++this.#requestSeq
+  }
+
+  get damaged(): boolean {
+    return this.log.faults.length > 0
+  }
+
+  get whole(): boolean {
+    return !this.recovering && !this.damaged
+  }
+
+  /** To be called when the log's configurations or the founders changed (R-M3). */
+  configurationChanged(): void {
+    const last = this.log.configurations[this.log.configurations.length - 1]
+    if (last !== undefined) this.configuration = last.configuration
+    else if (this.founders !== null)
+      this.configuration = { version: 1, clusterId: this.clusterId, members: this.founders }
+    else this.configuration = null
+    this.voters = this.configuration?.members.filter(member => member.role === 'voter') ?? []
+  }
+
+  get majority(): number {
+    return (this.voters.length >> 1) + 1
+  }
+
+  get isVoter(): boolean {
+    return this.isVoterWith(this.selfId, this.options.selfUid)
+  }
+
+  /** Whether (id, uid) is a voter of the own configuration; everything else counts for nothing (R-E4). */
+  isVoterWith(id: NodeId, uid: string): boolean {
+    for (const voter of this.voters) if (voter.id === id && voter.uid === uid) return true
+    return false
+  }
+
+  isLinked(id: NodeId): boolean {
+    return this.links.get(id)?.linked === true
+  }
+
+  get leaderId(): NodeId | null {
+    if (this.role.kind === 'leader') return this.selfId
+    return this.role.kind === 'follower' ? this.role.leaderId : null
+  }
+
+  /** The leader in office as far as this node knows: itself, or one that is neither silent nor proven gone (R-E4). */
+  get heardLeaderId(): NodeId | null {
+    if (this.role.kind === 'leader') return this.selfId
+    if (this.role.kind !== 'follower' || this.role.leaderGone) return null
+    return this.sinceLeaderTicks < this.ticks.silence ? this.role.leaderId : null
+  }
+
+  /** Patience by rank and by how far application lags: they stagger campaigns and never refuse one. */
+  get campaignDelayTicks(): number {
+    const { preferredLeaderId } = this.options
+    const rank =
+      preferredLeaderId !== null && preferredLeaderId !== this.selfId ? this.ticks.priorityDelay : 0
+    const share = Math.min(1, this.applyLagBytes / this.limits.applyLagLimitBytes)
+    return rank + Math.ceil(share * this.ticks.applyLagDelay)
+  }
+
+  /** Starts the wait for the next campaign from now. */
+  waitTicks(patience: number): void {
+    this.electionTicks = 0
+    this.patienceTicks = patience
+  }
+
+  waitFullTimeout(): void {
+    this.waitTicks(
+      this.ticks.election + this.random.between(0, this.ticks.jitter) + this.campaignDelayTicks
+    )
+  }
+
+  waitForRetry(): void {
+    this.waitTicks(this.random.between(this.ticks.voteRetryMin, this.ticks.voteRetryMax))
+  }
+
+  roleEffect(): void {
+    this.emit({
+      kind: 'roleChanged',
+      role: this.role.kind,
+      term: this.term,
+      leaderId: this.leaderId,
+      ready: this.role.kind === 'leader' && this.role.ready
+    })
+  }
+}
