@@ -3,6 +3,7 @@
  * Entry layout: log/ (raft.md 4.2). Everything here is data; the work is done in node/.
  */
 import type { Logger, Platform } from '../platform/index.ts'
+import type { Timings } from './core/index.ts'
 import type { Entry, EntryKind, SegmentInfo } from './log/index.ts'
 
 /**
@@ -19,6 +20,11 @@ export interface Proposal {
   seal(bodyPosition: number, timeMs: number): void
   /** Called once, right after `seal`, when the entry stands in the leader's log. It may still be lost: a commit is told by `apply`. */
   appended(index: number, term: number): void
+  /**
+   * Instead of `seal` and `appended`: it is not in the log and never will be. Without this method a proposal that meets
+   * a full disk waits for room. Not called when leadership ends: `roleChanged` says it for all.
+   */
+  refused?(reason: 'diskFull' | 'tooLarge'): void
 }
 
 /** Where the leader pulls its entries from. Asked only while this node leads and is ready (R-E9). */
@@ -52,17 +58,21 @@ export interface PeerStatus {
 /** Counters since the start of the node; sums in ms, sizes in bytes. */
 export interface RaftCounters {
   readonly entriesProposed: number
-  readonly entriesApplied: number
-  readonly writes: number
+  readonly entriesWritten: number
   readonly writtenBytes: number
+  readonly writes: number
   readonly writeMsSum: number
   readonly writeMsMax: number
-  /** From an entry's append on the leader to its commit. */
+  readonly syncs: number
+  readonly syncMsSum: number
+  readonly syncMsMax: number
+  /** Own entries that were committed, and their time from append to commit. */
   readonly commits: number
   readonly commitMsSum: number
   readonly commitMsMax: number
   readonly sentBytes: number
   readonly receivedBytes: number
+  /** Times that this node asked for votes. */
   readonly elections: number
 }
 
@@ -88,17 +98,14 @@ export interface RaftStatus {
   readonly counters: RaftCounters
 }
 
-/** All in ms unless the name says else. Defaults: DEFAULT_TIMINGS (raft.md 4.5, 4.6). */
-export interface RaftTimings {
-  tickMs: number
-  heartbeatMs: number
-  electionTimeoutMs: number
-  electionJitterMs: number
-  /** Wait of a vote round before it counts as failed. */
-  voteRoundMs: number
-  reconnectMinMs: number
-  reconnectMaxMs: number
-  connectTimeoutMs: number
+/** The core's timings and those of the connections, in ms (raft.md 4.5, 4.6). */
+export interface RaftTimings extends Timings {
+  /** Backoff between two attempts to connect. Default 20. */
+  readonly reconnectMinMs: number
+  /** Default 500. */
+  readonly reconnectMaxMs: number
+  /** For the connection, and again for the answer to the Hello. Default 1000. */
+  readonly connectTimeoutMs: number
 }
 
 export interface RaftPeer {
@@ -128,7 +135,10 @@ export interface RaftOptions {
   brokerAddress: string
   /** Up to where the state machine's persisted state is; applied from the next on. */
   appliedIndex: number
+  /** Newest entries kept in memory, bytes. */
   tailCacheBytes: number
+  /** Share of the disk in use from which only commands are taken (raft.md 4.11). Default 0.9. */
+  diskRefuseRatio?: number
   timings?: Partial<RaftTimings>
   /** The node stopped by itself and does not come back: disk failure, broken invariant, refused identity. A sentence. */
   onFatal?: (reason: string) => void
@@ -188,7 +198,17 @@ export class NotLeaderError extends Error {
   }
 }
 
-/** The node does not start: its identity, its directory or its options forbid it. The message says what to do. */
+/**
+ * The node does not start. The message says what to do.
+ * - options: they contradict each other.
+ * - appliedBeyondLog: the state is ahead of the log; it may be thrown away and built anew with `appliedIndex` 0.
+ * - stateBehindLog: entries that the state lacks were trimmed.
+ */
 export class RaftStartError extends Error {
   override readonly name = 'RaftStartError'
+  readonly reason: 'options' | 'appliedBeyondLog' | 'stateBehindLog'
+  constructor(reason: 'options' | 'appliedBeyondLog' | 'stateBehindLog', message: string) {
+    super(message)
+    this.reason = reason
+  }
 }

@@ -1,4 +1,5 @@
 import type { Listener, Logger, Platform, Socket, Timer } from '../../platform/index.ts'
+import type { Entry } from '../log/index.ts'
 import {
   encodeFrameHead,
   FRAME_BYTES_MAX,
@@ -9,7 +10,6 @@ import {
   type Hello,
   helloCodec,
   helloReplyCodec,
-  RefuseCode,
   WireError
 } from '../wire/index.ts'
 import type { Refusal } from './peerStream.ts'
@@ -20,15 +20,15 @@ const HANDSHAKE_MS = 5000
 const SILENCE_MS = 6000
 /** Peers reconnect one connection at a time; more are strangers. */
 const CONNECTIONS_MAX = 64
+/** Replies handed to the socket and not yet taken; a few repaired entries of the largest size. */
+const BUFFERED_BYTES_MAX = 64 * 1024 * 1024
 const REFUSAL_LOG_PERIOD_MS = 30_000
 
 export interface InboundEvents {
   hello(): Hello
-  /** Null: accepted. */
+  /** Null: accepted, what the peer sends comes next. */
   judgeHello(hello: Hello): Refusal | null
-  /** A peer's stream stands; what it sends comes next. */
-  inboundUp(hello: Hello): void
-  /** The newest stream of this peer broke. */
+  /** The stream of this peer broke. */
   inboundDown(peerId: string): void
   /** Throws WireError when the frame does not parse. */
   frame(peerId: string, frame: Frame): void
@@ -47,6 +47,7 @@ export class Inbound {
   #lastRefusal = ''
   #lastRefusalMs = 0
   receivedBytes = 0
+  sentBytes = 0
 
   constructor(platform: Platform, logger: Logger, events: InboundEvents) {
     this.#platform = platform
@@ -67,9 +68,26 @@ export class Inbound {
     await closed
   }
 
-  /** The peer's stream is not to be believed any more. */
-  drop(peerId: string, reason: string): void {
-    this.#sessions.get(peerId)?.socket.destroy(new Error(reason))
+  /** A reply on the peer's own connection; lies down until `flush`. Dropped when there is none. */
+  send(peerId: string, head: Buffer, entries: readonly Entry[]): void {
+    const session = this.#sessions.get(peerId)
+    if (session === undefined) return
+    session.pending.push(head)
+    for (const entry of entries) session.pending.push(entry.bytes)
+  }
+
+  /** One socket write a connection for all that was sent since the last one. */
+  flush(): void {
+    for (const session of this.#sessions.values()) {
+      if (session.pending.length === 0) continue
+      const buffers = session.pending
+      session.pending = []
+      for (const buffer of buffers) this.sentBytes += buffer.length
+      session.socket.write(buffers)
+      if (session.socket.bufferedBytes > BUFFERED_BYTES_MAX) {
+        session.socket.destroy(new Error('the peer does not read its replies'))
+      }
+    }
   }
 
   #accept(socket: Socket): void {
@@ -136,7 +154,7 @@ export class Inbound {
     const refusal = this.#events.judgeHello(hello)
     const reply = helloReplyCodec.encode({
       ...this.#events.hello(),
-      refuseCode: refusal?.code ?? RefuseCode.none,
+      refuseCode: refusal?.code ?? 0,
       remark: refusal?.remark ?? ''
     })
     socket.write([encodeFrameHead(FrameType.helloReply, reply, 0)])
@@ -145,11 +163,10 @@ export class Inbound {
       socket.end()
       return null
     }
-    const session = { peerId: hello.nodeId, socket }
+    const session: Session = { peerId: hello.nodeId, socket, pending: [] }
     const before = this.#sessions.get(hello.nodeId)
     this.#sessions.set(hello.nodeId, session)
     before?.socket.destroy()
-    this.#events.inboundUp(hello)
     return session
   }
 
@@ -167,6 +184,7 @@ export class Inbound {
 interface Session {
   peerId: string
   socket: Socket
+  pending: Buffer[]
 }
 
 const PONG_FRAME = encodeFrameHead(FrameType.pong, new Uint8Array(0), 0)

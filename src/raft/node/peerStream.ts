@@ -1,7 +1,10 @@
 import type { Logger, Platform, Socket, Timer } from '../../platform/index.ts'
+import type { Entry } from '../log/index.ts'
 import type { RaftPeer, RaftTimings } from '../types.ts'
 import {
   encodeFrameHead,
+  FRAME_BYTES_MAX,
+  type Frame,
   FrameReader,
   FrameType,
   HANDSHAKE_FRAME_BYTES_MAX,
@@ -9,7 +12,6 @@ import {
   type HelloReply,
   helloCodec,
   helloReplyCodec,
-  RefuseCode,
   WireError
 } from '../wire/index.ts'
 
@@ -31,14 +33,16 @@ export interface Refusal {
 export interface PeerStreamEvents {
   /** What this node says of itself now. */
   hello(): Hello
-  /** Null: the peer is who it should be. */
-  judgeReply(peerId: string, reply: HelloReply): Refusal | null
-  /** The stream stands; the first message may be sent. */
-  streamUp(peerId: string, reply: HelloReply): void
+  /** The stream stands; the first message may be sent. A refusal (the peer is not who it should be) breaks it again. */
+  streamUp(peerId: string, reply: HelloReply): Refusal | null
   /** It stood and broke. */
   streamDown(peerId: string): void
   /** Nobody listens at the peer's port any more: refused twice in a row. At most once until the stream stands again. */
   peerGone(peerId: string): void
+  /** A reply to what was sent. Throws WireError when it does not parse. */
+  frame(peerId: string, frame: Frame): void
+  /** All frames of one chunk were given. */
+  chunkDone(): void
   /** The peer refused this node. */
   refusedBy(peerId: string, refusal: Refusal): void
 }
@@ -100,10 +104,10 @@ export class PeerStream {
   }
 
   /** Lies down until `flush`. Dropped when the stream does not stand. */
-  send(head: Buffer, payload: readonly Buffer[] | null): void {
+  send(head: Buffer, entries: readonly Entry[]): void {
     if (this.#state.kind !== 'up') return
     this.#pending.push(head)
-    if (payload !== null) for (const buffer of payload) this.#pending.push(buffer)
+    for (const entry of entries) this.#pending.push(entry.bytes)
   }
 
   /** One socket write for all that was sent since the last one. */
@@ -153,6 +157,7 @@ export class PeerStream {
     const opening: State = { kind: 'opening', socket, deadline: null }
     this.#state = opening
     const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+    let broken = false
     socket.onConnect(() => {
       if (this.#state !== opening) return
       this.#refusedInARow = 0
@@ -163,36 +168,35 @@ export class PeerStream {
       socket.write([encodeFrameHead(FrameType.hello, hello, 0)])
     })
     socket.onData(chunk => {
-      if (this.#state.kind === 'stopped') return
+      if (this.#state.kind === 'stopped' || broken) return
       try {
         reader.push(chunk)
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {
           if (frame.type === FrameType.pong) this.#pingsUnanswered = 0
-          else if (frame.type === FrameType.helloReply && this.#state === opening) {
+          else if (frame.type !== FrameType.helloReply) {
+            if (this.#standsOn(socket)) this.#events.frame(this.peer.id, frame)
+          } else if (this.#state === opening) {
+            reader.frameBytesMax = FRAME_BYTES_MAX
             this.#greeted(socket, opening, helloReplyCodec.decode(frame.header))
           }
         }
       } catch (error) {
         if (!(error instanceof WireError)) throw error
+        broken = true
         socket.destroy(error)
       }
+      this.#events.chunkDone()
     })
     socket.onClose(error => this.#closed(socket, error))
   }
 
   #greeted(socket: Socket, opening: State & { kind: 'opening' }, reply: HelloReply): void {
     opening.deadline?.cancel()
-    if (reply.refuseCode !== RefuseCode.none) {
+    if (reply.refuseCode !== 0) {
       const refusal = { code: reply.refuseCode, remark: reply.remark }
       this.#logRefusal(`${this.peer.id} refused this node: ${reply.remark}`)
       socket.destroy()
       this.#events.refusedBy(this.peer.id, refusal)
-      return
-    }
-    const refusal = this.#events.judgeReply(this.peer.id, reply)
-    if (refusal !== null) {
-      this.#logRefusal(`${this.peer.id} is not who it should be: ${refusal.remark}`)
-      socket.destroy()
       return
     }
     this.#backoffMs = 0
@@ -206,7 +210,14 @@ export class PeerStream {
       host: this.peer.host,
       port: this.peer.port
     })
-    this.#events.streamUp(this.peer.id, reply)
+    const refusal = this.#events.streamUp(this.peer.id, reply)
+    if (refusal === null) return
+    this.#logRefusal(`${this.peer.id} is not who it should be: ${refusal.remark}`)
+    socket.destroy()
+  }
+
+  #standsOn(socket: Socket): boolean {
+    return this.#state.kind === 'up' && this.#state.socket === socket
   }
 
   #ping(socket: Socket): void {

@@ -1,0 +1,561 @@
+import type { Logger } from '../../platform/index.ts'
+import type {
+  Fault as CoreFault,
+  Effect,
+  EntrySummary,
+  Event,
+  HelloFacts,
+  Message,
+  RaftCore
+} from '../core/index.ts'
+import type { Entry, Fault, RaftLog } from '../log/index.ts'
+import type { ProposalSource, RaftOptions, RaftTimings } from '../types.ts'
+import {
+  decodeMessage,
+  type Frame,
+  type Hello,
+  type HelloReply,
+  WIRE_PROTOCOL,
+  WireRefuseCode
+} from '../wire/index.ts'
+import { Applier } from './applier.ts'
+import { CatchUp } from './catchUp.ts'
+import { CommitWatch } from './commitWatch.ts'
+import { receiveEntries } from './entries.ts'
+import { EntryClock } from './entryClock.ts'
+import type { Refusal } from './peerStream.ts'
+import { Proposer } from './proposer.ts'
+import { Reads } from './reads.ts'
+import { answerRepair } from './repairs.ts'
+import { Ticker } from './ticker.ts'
+import { Transport } from './transport.ts'
+import { DiskWatch } from './watch.ts'
+import { WriteLedger } from './writeLedger.ts'
+
+/** Own writes under way before the next batch is closed: load makes the batch (raft.md 4.5). */
+const WRITES_IN_FLIGHT = 1
+const DISK_REFUSE_RATIO = 0.9
+const NO_ENTRIES: readonly Entry[] = []
+const NO_SUMMARIES: readonly EntrySummary[] = []
+
+export type Role = Extract<Effect, { kind: 'roleChanged' }>
+export type TransferEnd = Extract<Effect, { kind: 'transferEnded' }>
+
+export interface DriverHost {
+  apply(entries: readonly Entry[]): void
+  roleChanged(role: Role): void
+  committed(index: number): void
+  transferEnded(end: TransferEnd): void
+  /** The leader's address became known after the role change. */
+  peerAddressChanged(peerId: string): void
+  /** The node has ended by itself; everything is to be closed. */
+  fatal(reason: string): void
+}
+
+export interface DriverParts {
+  options: RaftOptions
+  timings: RaftTimings
+  core: RaftCore
+  log: RaftLog
+  source: ProposalSource
+  host: DriverHost
+}
+
+/**
+ * Runs the core: everything that happens becomes an event in one queue, the effects of each are
+ * carried out in order before the next, and what was sent leaves when the queue is empty.
+ */
+export class Driver {
+  readonly core: RaftCore
+  readonly log: RaftLog
+  readonly transport: Transport
+  readonly applier: Applier
+  readonly proposer: Proposer
+  readonly reads: Reads
+  readonly commits: CommitWatch
+  readonly brokerAddresses = new Map<string, string>()
+  elections = 0
+  readonly #options: RaftOptions
+  readonly #logger: Logger
+  readonly #host: DriverHost
+  readonly #ledger = new WriteLedger()
+  readonly #catchUp: CatchUp
+  readonly #ticker: Ticker
+  readonly #watch: DiskWatch
+  readonly #entryClock: EntryClock
+  /** Events, and at the same place the entries that came with each. */
+  readonly #queue: Event[] = []
+  readonly #queueEntries: (readonly Entry[])[] = []
+  #running = false
+  #ended = false
+  /** Entries of the event that is carried out. */
+  #received: readonly Entry[] = NO_ENTRIES
+  /** The core's answer to the Hello that is being judged. */
+  #refusal: Refusal | null = null
+
+  constructor(parts: DriverParts) {
+    const { options, timings, core, log, source, host } = parts
+    const { platform, logger, selfId, peers } = options
+    this.core = core
+    this.log = log
+    this.#options = options
+    this.#logger = logger
+    this.#host = host
+    this.brokerAddresses.set(selfId, options.brokerAddress)
+    this.#entryClock = new EntryClock(platform.clock, logger, log.lastTimeMs)
+    this.transport = new Transport({ platform, logger, selfId, peers, timings, events: this })
+    this.applier = new Applier(log, platform.clock, options.appliedIndex, {
+      apply: entries => this.#apply(entries),
+      applied: (index, lagBytes) => this.#applied(index, lagBytes),
+      failed: error => this.end(`reading committed entries failed: ${error.message}`)
+    })
+    this.proposer = new Proposer(
+      source,
+      log,
+      platform.clock,
+      this.#entryClock,
+      options.segmentBytes,
+      () => this.#run()
+    )
+    this.reads = new Reads(platform.clock, id => this.deliver({ kind: 'readIndex', id }))
+    this.commits = new CommitWatch(platform.clock)
+    this.#catchUp = new CatchUp(log, platform.clock, {
+      entriesRead: ({ peer, requestId, firstIndex }, entries) => {
+        const sizesBytes = entries.map(entry => entry.bytes.length)
+        this.deliver({ kind: 'entriesRead', peer, requestId, firstIndex, sizesBytes })
+      },
+      readFailed: (request, error) =>
+        this.end(
+          `reading entry ${request.firstIndex} for ${request.peer} failed: ${error.message}`
+        ),
+      commitsAreSlow: () => this.commits.slow
+    })
+    this.#ticker = new Ticker(platform.clock, timings.tickMs, count => {
+      this.#watch.tick()
+      this.deliver({ kind: 'tick', count })
+    })
+    this.#watch = new DiskWatch(
+      platform,
+      log,
+      options.directory,
+      options.diskRefuseRatio ?? DISK_REFUSE_RATIO,
+      {
+        storageSlow: slow => this.deliver({ kind: 'storageSlow', slow }),
+        diskPressure: (level, freePermille) =>
+          this.deliver({ kind: 'diskPressure', level, freePermille })
+      }
+    )
+    log.listen({
+      written: done => this.#written(done.writeSeq),
+      synced: () => {},
+      failed: (operation, error) =>
+        this.deliver({ kind: 'storageFailed', reason: `${operation}: ${error.message}` }),
+      diskFull: full => this.#watch.full(full),
+      damaged: fault => this.deliver({ kind: 'damaged', faults: [coreFault(fault)] })
+    })
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  start(): void {
+    this.deliver({ kind: 'start' })
+    this.transport.connect()
+    this.#ticker.start()
+  }
+
+  wake(): void {
+    if (this.core.ready) this.proposer.wake(this.#ledger.appendsWaiting < WRITES_IN_FLIGHT)
+    else this.proposer.wake(false)
+  }
+
+  deliver(event: Event): void {
+    this.#push(event, NO_ENTRIES)
+    this.#run()
+  }
+
+  /** No event is taken any more; timers and reads end. */
+  halt(): void {
+    this.#ended = true
+    this.#ticker.stop()
+    this.applier.stop()
+    this.#catchUp.stop()
+    this.reads.failAll(null)
+  }
+
+  /** Something is broken that must not go on. */
+  end(reason: string): void {
+    if (this.#ended) return
+    this.halt()
+    this.#logger.error(`the raft node ends: ${reason}`)
+    this.#host.fatal(reason)
+  }
+
+  #push(event: Event, entries: readonly Entry[]): void {
+    this.#queue.push(event)
+    this.#queueEntries.push(entries)
+  }
+
+  #run(): void {
+    if (this.#running || this.#ended) return
+    this.#running = true
+    try {
+      do {
+        for (let at = 0; at < this.#queue.length; at += 1) {
+          this.#received = this.#queueEntries[at]!
+          const effects = this.core.step(this.#queue[at]!)
+          for (const effect of effects) {
+            this.#execute(effect)
+            if (this.#ended) break
+          }
+          if (this.#ended) break
+        }
+        this.#queue.length = 0
+        this.#queueEntries.length = 0
+        this.#received = NO_ENTRIES
+      } while (!this.#ended && this.#offer())
+    } catch (error) {
+      const { message, stack } = error as Error
+      this.#logger.error('a broken invariant', { stack })
+      this.end(message)
+    } finally {
+      this.#running = false
+    }
+    if (!this.#ended) this.transport.flush()
+  }
+
+  /** Puts the next proposal that is due into the queue. */
+  #offer(): boolean {
+    if (!this.core.ready) return false
+    const offer = this.proposer.next()
+    if (offer === null) return false
+    const { entryKind, sizeBytes, token } = offer
+    this.#push({ kind: 'propose', entryKind, sizeBytes, token }, NO_ENTRIES)
+    return true
+  }
+
+  #execute(effect: Effect): void {
+    switch (effect.kind) {
+      case 'saveHardState':
+        this.#saveHardState(effect)
+        return
+      case 'appendOwn':
+        this.#ledger.appending(effect.writeSeq)
+        this.proposer.append(effect, effect.writeSeq)
+        this.commits.appended(effect.index)
+        return
+      case 'appendReceived': {
+        const entries = this.#receivedFrom(effect.firstIndex, effect.lastIndex)
+        this.#ledger.appending(effect.writeSeq)
+        this.log.append(entries, effect.writeSeq)
+        this.#entryClock.received(entries.at(-1)!.timeMs)
+        return
+      }
+      case 'cut':
+        this.#ledger.appending(effect.writeSeq)
+        this.log.cut(effect.fromIndex, effect.writeSeq)
+        return
+      case 'rewrite':
+        this.#rewrite(effect.writeSeq, effect.index)
+        return
+      case 'send':
+        this.#send(effect.to, effect.message)
+        return
+      case 'readEntries':
+        this.#catchUp.request(effect)
+        return
+      case 'committed':
+        this.log.commitTo(effect.index)
+        this.commits.committed(effect.index)
+        this.applier.commitTo(effect.index)
+        if (this.proposer.holds) this.proposer.resume()
+        this.#host.committed(effect.index)
+        return
+      case 'roleChanged':
+        this.#roleChanged(effect)
+        return
+      case 'proposalRefused':
+        this.proposer.refused(effect.token, effect.reason)
+        return
+      case 'readReady':
+        this.reads.confirmed(effect.id, effect.index, this.applier.appliedIndex)
+        return
+      case 'readFailed':
+        this.reads.failed(effect.id, effect.reason, effect.leaderId)
+        return
+      case 'transferEnded':
+        this.#logger.info(effect.ok ? 'leadership was handed over' : 'no hand-over of leadership', {
+          target: effect.target,
+          reason: effect.reason
+        })
+        this.proposer.resume()
+        this.#host.transferEnded(effect)
+        return
+      case 'refuseHello':
+        this.#refusal = { code: effect.code, remark: effect.remark }
+        return
+      case 'answerRepair':
+        void answerRepair(this.log, effect, (to, message, entries) => {
+          if (this.#ended) return
+          this.transport.send(to, message, entries)
+          this.transport.flush()
+        })
+        return
+      case 'whole':
+        this.log.markWhole().catch((error: Error) => {
+          this.#logger.warn('the boot id was not saved', { cause: error.message })
+        })
+        return
+      case 'report':
+        this.#logger[effect.level](effect.text, { group: this.#options.group })
+        return
+      case 'fatal':
+        this.end(effect.reason)
+    }
+  }
+
+  #saveHardState(effect: Extract<Effect, { kind: 'saveHardState' }>): void {
+    const { seq, term, vote, clusterId } = effect
+    // A node that learned the first configuration from the log keeps it here, for when the log is trimmed.
+    const learned = clusterId === '' ? null : this.core.configuration
+    const founders = effect.founders ?? learned?.members ?? null
+    const patch = { term, vote: vote ?? '', clusterId }
+    const withFounders =
+      founders === null
+        ? patch
+        : { ...patch, founders: founders.map(({ id, uid }) => ({ id, uid })) }
+    this.log.saveHardState(withFounders).then(
+      () => this.deliver({ kind: 'hardStateSaved', seq }),
+      (error: Error) =>
+        this.deliver({ kind: 'storageFailed', reason: `hard state: ${error.message}` })
+    )
+  }
+
+  #receivedFrom(firstIndex: number, lastIndex: number): readonly Entry[] {
+    const received = this.#received
+    const from = firstIndex - (received[0]?.index ?? 0)
+    const to = lastIndex - (received[0]?.index ?? 0) + 1
+    if (from === 0 && to === received.length) return received
+    return received.slice(from, to)
+  }
+
+  #rewrite(writeSeq: number, index: number): void {
+    const [entry] = this.#receivedFrom(index, index)
+    if (entry === undefined) throw new Error(`entry ${index} is to be rewritten and did not come`)
+    this.#ledger.rewriting(writeSeq)
+    this.log.writeRepair(index, entry.bytes).then(
+      () => {
+        this.#logger.info('a damaged entry was repaired', { index })
+        this.#ledger.rewritten(writeSeq)
+        this.#reportWrites()
+        this.applier.pump()
+      },
+      (error: Error) =>
+        this.deliver({ kind: 'storageFailed', reason: `repair of ${index}: ${error.message}` })
+    )
+  }
+
+  #send(to: string, message: Message): void {
+    if (message.type !== 'append' || message.count === 0) {
+      this.transport.send(to, message, NO_ENTRIES)
+      return
+    }
+    const entries: Entry[] = []
+    const first = message.prevIndex + 1
+    for (let index = first; index < first + message.count; index += 1) {
+      const entry = this.log.entryAt(index) ?? this.#catchUp.entryAt(to, index)
+      if (entry === null) {
+        this.#sendLater(to, message)
+        return
+      }
+      entries.push(entry)
+    }
+    this.transport.send(to, message, entries)
+  }
+
+  /** The entries left the memory between the decision and now; appends are idempotent, so late is as good. */
+  #sendLater(to: string, message: Extract<Message, { type: 'append' }>): void {
+    this.log.readEntries(message.prevIndex + 1, message.payloadBytes).then(
+      entries => {
+        if (this.#ended || this.core.term !== message.term || entries.length < message.count) return
+        entries.length = message.count
+        this.transport.send(to, message, entries)
+        this.transport.flush()
+      },
+      () => {} // damage is reported by the log; the follower's silence makes the core ask again
+    )
+  }
+
+  #roleChanged(role: Role): void {
+    const { role: name, term, leaderId, ready } = role
+    this.#logger.info(`${name} at term ${term}`, { leaderId, ready, group: this.#options.group })
+    if (name === 'candidate') this.elections += 1
+    if (name !== 'leader') {
+      this.proposer.drop()
+      this.commits.reset()
+      this.reads.failAll(leaderId)
+    }
+    this.#host.roleChanged(role)
+    if (ready) this.proposer.resume()
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    try {
+      this.#host.apply(entries)
+    } catch (error) {
+      const { message, stack } = error as Error
+      this.#logger.error('applying committed entries failed', { stack })
+      this.end(`applying entry ${entries[0]?.index} and later failed: ${message}`)
+    }
+  }
+
+  #applied(index: number, lagBytes: number): void {
+    this.reads.applied(index)
+    this.deliver({ kind: 'applied', index, lagBytes })
+  }
+
+  #written(writeSeq: number): void {
+    this.#ledger.appended(writeSeq)
+    if (this.#ledger.appendsWaiting < WRITES_IN_FLIGHT) this.proposer.resume()
+    this.#reportWrites()
+  }
+
+  #reportWrites(): void {
+    const writeSeq = this.#ledger.takeDone()
+    if (writeSeq > 0) this.#push({ kind: 'storageDone', writeSeq }, NO_ENTRIES)
+    this.#run()
+  }
+
+  // Transport events
+
+  hello(): Hello {
+    const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = this.core.hello()
+    const { logStart, empty, recovering } = this.core.hello()
+    return {
+      protocol: WIRE_PROTOCOL,
+      group: this.#options.group,
+      features: 0,
+      brokerAddress: this.#options.brokerAddress,
+      nodeId,
+      nodeUid,
+      clusterId,
+      incarnation,
+      term,
+      lastIndex,
+      lastTerm,
+      logStart,
+      empty,
+      recovering
+    }
+  }
+
+  judgeHello(hello: Hello): Refusal | null {
+    const refusal =
+      this.#judgeGroup(hello) ??
+      this.#ask({ kind: 'hello', peer: hello.nodeId, hello: factsOf(hello) })
+    if (refusal !== null) return refusal
+    this.#remember(hello)
+    this.transport.hurry(hello.nodeId)
+    return null
+  }
+
+  streamUp(peerId: string, reply: HelloReply): Refusal | null {
+    const refusal =
+      this.#judgeGroup(reply) ??
+      (reply.nodeId === peerId
+        ? this.#ask({ kind: 'linkUp', peer: peerId, hello: factsOf(reply) })
+        : { code: WireRefuseCode.protocol, remark: `its name is ${reply.nodeId}` })
+    if (refusal === null) this.#remember(reply)
+    return refusal
+  }
+
+  streamDown(peer: string): void {
+    this.#catchUp.forget(peer)
+    this.deliver({ kind: 'linkDown', peer })
+  }
+
+  peerGone(peer: string): void {
+    this.deliver({ kind: 'peerGone', peer })
+  }
+
+  inboundDown(peer: string): void {
+    this.transport.hurry(peer)
+  }
+
+  refusedBy(peer: string, { code, remark }: Refusal): void {
+    this.deliver({ kind: 'helloRefused', peer, code, remark })
+  }
+
+  frame(from: string, frame: Frame): void {
+    const message = decodeMessage(frame)
+    if (message === null) return
+    if (message.type === 'append') {
+      const { entries, summaries } = receiveEntries(
+        frame.payload,
+        message.prevIndex + 1,
+        message.count
+      )
+      this.#push({ kind: 'receive', from, message, entries: summaries }, entries)
+    } else if (message.type === 'repairReply' && frame.payload.length > 0) {
+      const { entries, summaries } = receiveEntries(frame.payload, message.index, 1)
+      this.#push({ kind: 'receive', from, message, entries: summaries }, entries)
+    } else {
+      this.#push({ kind: 'receive', from, message, entries: NO_SUMMARIES }, NO_ENTRIES)
+    }
+  }
+
+  chunkDone(): void {
+    this.#run()
+  }
+
+  #judgeGroup(hello: Hello): Refusal | null {
+    if (hello.protocol !== WIRE_PROTOCOL) {
+      const remark = `speaks protocol ${hello.protocol}, known is ${WIRE_PROTOCOL}`
+      return { code: WireRefuseCode.protocol, remark }
+    }
+    if (hello.group === this.#options.group) return null
+    const remark = `is of group ${hello.group}, not of ${this.#options.group}`
+    return { code: WireRefuseCode.group, remark }
+  }
+
+  /** What the core says to a greeting. */
+  #ask(event: Event): Refusal | null {
+    if (this.#ended) return { code: WireRefuseCode.protocol, remark: 'the node is stopping' }
+    this.#refusal = null
+    this.deliver(event)
+    return this.#refusal
+  }
+
+  #remember(hello: Hello): void {
+    if (this.brokerAddresses.get(hello.nodeId) === hello.brokerAddress) return
+    this.brokerAddresses.set(hello.nodeId, hello.brokerAddress)
+    this.#host.peerAddressChanged(hello.nodeId)
+  }
+}
+
+function factsOf(hello: Hello): HelloFacts {
+  const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = hello
+  const { logStart, empty, recovering } = hello
+  return {
+    nodeId,
+    nodeUid,
+    clusterId,
+    incarnation,
+    term,
+    lastIndex,
+    lastTerm,
+    logStart,
+    empty,
+    recovering
+  }
+}
+
+export function coreFault(fault: Fault): CoreFault {
+  return {
+    index: fault.index,
+    term: fault.term ?? 0,
+    headerCrc: fault.headerCrc ?? -1,
+    positionBytes: fault.position
+  }
+}

@@ -1,0 +1,269 @@
+import type { Clock } from '../../platform/index.ts'
+import type { SegmentInfo } from '../log/index.ts'
+import {
+  type LogReader,
+  NotLeaderError,
+  type PeerStatus,
+  type RaftCounters,
+  type RaftNode,
+  type RaftOptions,
+  type RaftStatus,
+  type RaftTimings,
+  type StateMachine,
+  type StopOptions
+} from '../types.ts'
+import { Driver, type DriverHost, type DriverParts, type TransferEnd } from './driver.ts'
+
+/** An orderly stop waits this long for the pipeline to commit (R-T). */
+const DRAIN_MS = 500
+
+type Phase = 'opened' | 'running' | 'stopping' | 'stopped'
+
+interface CommitWaiter {
+  index: number
+  done: () => void
+}
+
+/** The room's door: the driver, and what the broker asks of it beside sending and applying. */
+export class Node implements RaftNode {
+  readonly log: LogReader
+  readonly #driver: Driver
+  readonly #options: RaftOptions
+  readonly #timings: RaftTimings
+  readonly #clock: Clock
+  readonly #machine: StateMachine
+  #phase: Phase = 'opened'
+  #stopReason: string | null = null
+  #transferWaiters: ((end: TransferEnd) => void)[] = []
+  #commitWaiters: CommitWaiter[] = []
+  #closing: Promise<void> | null = null
+
+  constructor(parts: Omit<DriverParts, 'host'>, machine: StateMachine) {
+    const { options, timings, log } = parts
+    this.#options = options
+    this.#timings = timings
+    this.#clock = options.platform.clock
+    this.#machine = machine
+    this.log = log
+    const host: DriverHost = {
+      apply: entries => machine.apply(entries),
+      roleChanged: () => machine.roleChanged(this.status()),
+      committed: index => this.#committed(index),
+      transferEnded: end => this.#transferEnded(end),
+      peerAddressChanged: peerId => {
+        if (this.#phase === 'running' && peerId === this.leaderId) {
+          machine.roleChanged(this.status())
+        }
+      },
+      fatal: reason => this.#fatal(reason)
+    }
+    this.#driver = new Driver({ ...parts, host })
+  }
+
+  async start(): Promise<void> {
+    if (this.#phase !== 'opened') throw new Error(`the raft node is ${this.#phase} already`)
+    await this.#driver.transport.listen()
+    this.#phase = 'running'
+    this.#driver.start()
+  }
+
+  wake(): void {
+    this.#driver.wake()
+  }
+
+  get ready(): boolean {
+    return this.#phase !== 'stopped' && this.#driver.core.ready
+  }
+
+  get term(): number {
+    return this.#driver.core.term
+  }
+
+  get leaderId(): string | null {
+    return this.#phase === 'stopped' ? null : this.#driver.core.leaderId
+  }
+
+  get commitIndex(): number {
+    return this.#driver.core.commitIndex
+  }
+
+  get appliedIndex(): number {
+    return this.#driver.applier.appliedIndex
+  }
+
+  get durableIndex(): number {
+    return this.#driver.log.syncedIndex
+  }
+
+  status(): RaftStatus {
+    const { core, log, brokerAddresses } = this.#driver
+    const stopped = this.#phase === 'stopped'
+    const { leaderId } = this
+    return {
+      group: this.#options.group,
+      selfId: this.#options.selfId,
+      term: core.term,
+      role: stopped ? 'stopped' : core.role,
+      ready: this.ready,
+      leaderId,
+      leaderBrokerAddress: leaderId === null ? null : (brokerAddresses.get(leaderId) ?? null),
+      commitIndex: core.commitIndex,
+      lastIndex: core.lastIndex,
+      appliedIndex: this.appliedIndex,
+      durableIndex: log.syncedIndex,
+      trouble: core.damaged ? 'damaged' : core.recovering ? 'recovering' : null,
+      stopReason: this.#stopReason,
+      peers: this.#peers(),
+      counters: this.#counters()
+    }
+  }
+
+  readIndex(): Promise<number> {
+    if (!this.ready) {
+      const isLeader = this.#phase !== 'stopped' && this.#driver.core.role === 'leader'
+      if (!isLeader) return Promise.reject(new NotLeaderError(this.leaderId))
+    }
+    return this.#driver.reads.readIndex()
+  }
+
+  async transferLeadership(targetId?: string): Promise<boolean> {
+    if (this.#phase !== 'running' || this.#driver.core.role !== 'leader') return false
+    const ended = new Promise<TransferEnd>(resolve => this.#transferWaiters.push(resolve))
+    this.#driver.deliver({ kind: 'transfer', target: targetId ?? null })
+    return (await ended).ok
+  }
+
+  async trimPrefix(index: number, position: number): Promise<void> {
+    if (index > this.appliedIndex) {
+      throw new Error(`entry ${index} is not applied and cannot be trimmed up to`)
+    }
+    await this.#driver.log.trimPrefix(index, position)
+    this.#driver.deliver({ kind: 'trimmed', firstIndex: this.#driver.log.firstIndex })
+  }
+
+  segments(): readonly SegmentInfo[] {
+    return this.#driver.log.segments()
+  }
+
+  async stop(options: StopOptions = {}): Promise<void> {
+    if (this.#phase === 'running') {
+      this.#phase = 'stopping'
+      const graceMs = options.graceMs ?? DRAIN_MS + this.#timings.transferTimeoutMs
+      if (options.transfer !== false) await this.#handOver(graceMs)
+      if (this.#phase === 'stopping') this.#driver.deliver({ kind: 'stop' })
+    }
+    await this.#close('stopped', true)
+  }
+
+  /** R-T: the pipeline commits, the best peer takes over. Gives up after `graceMs`. */
+  async #handOver(graceMs: number): Promise<void> {
+    const { core } = this.#driver
+    if (core.role !== 'leader' || this.#options.peers.length === 1) return
+    const startedMs = this.#clock.monotonicMs()
+    await this.#committedUpTo(core.lastIndex, Math.min(DRAIN_MS, graceMs))
+    if (core.role !== 'leader') return
+    const leftMs = graceMs - (this.#clock.monotonicMs() - startedMs)
+    const ended = new Promise<void>(resolve => {
+      const timer = this.#clock.after(Math.max(0, leftMs), resolve)
+      this.#transferWaiters.push(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    this.#driver.deliver({ kind: 'transfer', target: null })
+    await ended
+  }
+
+  #committedUpTo(index: number, timeoutMs: number): Promise<void> {
+    if (this.#driver.core.commitIndex >= index) return Promise.resolve()
+    return new Promise(resolve => {
+      const timer = this.#clock.after(timeoutMs, () => {
+        this.#commitWaiters = this.#commitWaiters.filter(waiter => waiter.done !== done)
+        resolve()
+      })
+      const done = (): void => {
+        timer.cancel()
+        resolve()
+      }
+      this.#commitWaiters.push({ index, done })
+    })
+  }
+
+  #committed(index: number): void {
+    if (this.#commitWaiters.length === 0) return
+    const met = this.#commitWaiters.filter(waiter => waiter.index <= index)
+    this.#commitWaiters = this.#commitWaiters.filter(waiter => waiter.index > index)
+    for (const waiter of met) waiter.done()
+  }
+
+  #transferEnded(end: TransferEnd): void {
+    const waiters = this.#transferWaiters
+    this.#transferWaiters = []
+    for (const waiter of waiters) waiter(end)
+  }
+
+  #fatal(reason: string): void {
+    this.#stopReason = reason
+    this.#transferEnded({ kind: 'transferEnded', target: null, ok: false, reason })
+    this.#close(reason, false).then(
+      () => this.#options.onFatal?.(reason),
+      () => this.#options.onFatal?.(reason)
+    )
+  }
+
+  /** The listener goes last: who is refused there takes this process for dead (raft.md 4.6). */
+  #close(reason: string, orderly: boolean): Promise<void> {
+    this.#closing ??= this.#closeOnce(reason, orderly)
+    return this.#closing
+  }
+
+  async #closeOnce(reason: string, orderly: boolean): Promise<void> {
+    const wasRunning = this.#phase !== 'opened'
+    this.#phase = 'stopped'
+    this.#stopReason ??= reason
+    this.#driver.halt()
+    this.#driver.transport.disconnect()
+    if (wasRunning) this.#machine.roleChanged(this.status())
+    try {
+      await this.#driver.log.close({ orderly })
+    } finally {
+      await this.#driver.transport.close()
+    }
+  }
+
+  #peers(): PeerStatus[] {
+    const { core, transport, brokerAddresses } = this.#driver
+    const leading = new Map(core.peerStatuses().map(peer => [peer.id, peer]))
+    return this.#options.peers
+      .filter(peer => peer.id !== this.#options.selfId)
+      .map(({ id }) => ({
+        id,
+        connected: transport.connected(id),
+        matchIndex: leading.get(id)?.matchIndex ?? 0,
+        active: leading.get(id)?.active ?? false,
+        brokerAddress: brokerAddresses.get(id) ?? null
+      }))
+  }
+
+  #counters(): RaftCounters {
+    const { log, proposer, commits, transport, elections } = this.#driver
+    const { writes, syncs, bytesWritten, entriesWritten } = log.statistics()
+    return {
+      entriesProposed: proposer.proposed,
+      entriesWritten,
+      writtenBytes: bytesWritten,
+      writes: writes.count,
+      writeMsSum: writes.totalMs,
+      writeMsMax: writes.maxMs,
+      syncs: syncs.count,
+      syncMsSum: syncs.totalMs,
+      syncMsMax: syncs.maxMs,
+      commits: commits.commits,
+      commitMsSum: commits.sumMs,
+      commitMsMax: commits.maxMs,
+      sentBytes: transport.sentBytes,
+      receivedBytes: transport.receivedBytes,
+      elections
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { RepairReplyMessage } from '../core/index.ts'
+import { RepairAnswer } from '../core/index.ts'
+import { type Entry, entryHeaderCrc, type RaftLog } from '../log/index.ts'
+
+export interface RepairQuestion {
+  to: string
+  index: number
+  /** -1: not known to the asker. */
+  headerCrc: number
+  asLeader: boolean
+  term: number
+  prevTerm: number
+}
+
+/** Answers a peer that lost an entry to damage: with the own one, if it is whole (raft.md 4.9). */
+export async function answerRepair(
+  log: RaftLog,
+  question: RepairQuestion,
+  send: (to: string, message: RepairReplyMessage, entries: readonly Entry[]) => void
+): Promise<void> {
+  const { to, index, headerCrc, asLeader, term, prevTerm } = question
+  // What cannot be read whole is not had: damage was reported by the log itself.
+  const entries = await log.readEntries(index, 1).catch(() => [])
+  const entry = entries[0]
+  const exact = entry !== undefined && entryHeaderCrc(entry.bytes) === headerCrc
+  const answer = exact
+    ? RepairAnswer.have
+    : entry !== undefined && asLeader
+      ? RepairAnswer.leaders
+      : RepairAnswer.none
+  const behind = answer === RepairAnswer.none || entry === undefined ? [] : [entry]
+  send(to, { type: 'repairReply', index, answer, term, prevTerm }, behind)
+}

@@ -1,0 +1,72 @@
+import type { Platform } from '../../platform/index.ts'
+import type { RaftLog } from '../log/index.ts'
+
+/** A write or fsync that takes this long makes the disk slow (R-D9). */
+const SLOW_MS = 1000
+const SPACE_PERIOD_MS = 10_000
+
+export interface WatchHost {
+  storageSlow(slow: boolean): void
+  diskPressure(level: 'room' | 'refuse' | 'full', freePermille: number): void
+}
+
+/** Looks after the disk: how long its operations take, how much room it has. Asked at each tick. */
+export class DiskWatch {
+  readonly #platform: Platform
+  readonly #log: RaftLog
+  readonly #directory: string
+  readonly #refuseRatio: number
+  readonly #host: WatchHost
+  #slow = false
+  #full = false
+  #level: 'room' | 'refuse' | 'full' = 'room'
+  #freePermille = 1000
+  #nextSpaceMs = 0
+
+  constructor(
+    platform: Platform,
+    log: RaftLog,
+    directory: string,
+    refuseRatio: number,
+    host: WatchHost
+  ) {
+    this.#platform = platform
+    this.#log = log
+    this.#directory = directory
+    this.#refuseRatio = refuseRatio
+    this.#host = host
+  }
+
+  tick(): void {
+    const slow = this.#log.oldestOperationMs() >= SLOW_MS
+    if (slow !== this.#slow) {
+      this.#slow = slow
+      this.#host.storageSlow(slow)
+    }
+    const nowMs = this.#platform.clock.monotonicMs()
+    if (nowMs < this.#nextSpaceMs) return
+    this.#nextSpaceMs = nowMs + SPACE_PERIOD_MS
+    this.#platform.disk.space(this.#directory).then(
+      ({ totalBytes, freeBytes }) => {
+        // Some file systems tell nothing of themselves: then only a failed write says "full".
+        if (totalBytes > 0) this.#freePermille = Math.floor((freeBytes * 1000) / totalBytes)
+        this.#judge()
+      },
+      () => {} // the disk's real failures come from its writes
+    )
+  }
+
+  /** The log found no space for a write, or found it again. */
+  full(full: boolean): void {
+    this.#full = full
+    this.#judge()
+  }
+
+  #judge(): void {
+    const used = 1 - this.#freePermille / 1000
+    const level = this.#full ? 'full' : used > this.#refuseRatio ? 'refuse' : 'room'
+    if (level === this.#level && level === 'room') return
+    this.#level = level
+    this.#host.diskPressure(level, this.#freePermille)
+  }
+}
