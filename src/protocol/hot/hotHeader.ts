@@ -95,33 +95,39 @@ function scanJson(frame: Frame, into: HotHeader): boolean {
   into.opaque = 0
   into.commandFlag = 0
   if (!cursor.enterObject()) return false
-  let seen = 0
+  let seen = false
   while (cursor.nextKey()) {
-    const key = cursor.keyMark()
-    if (key === KEY_EXT_FIELDS) {
-      if ((seen & 1) !== 0 || !scanExtFields(into)) return false
-      seen |= 1
-    } else if (key === KEY_LANGUAGE) {
-      if (!cursor.readString()) return false
-      into.language = languageOf(cursor)
-    } else if (key === KEY_CODE || key === KEY_FLAG || key === KEY_OPAQUE || key === KEY_VERSION) {
-      if (!cursor.readInteger()) return false
-      if (key === KEY_CODE) into.code = cursor.integer
-      else if (key === KEY_FLAG) into.commandFlag = cursor.integer
-      else if (key === KEY_OPAQUE) into.opaque = cursor.integer
-      else into.version = cursor.integer
-    } else if (!cursor.skipValue()) return false
+    switch (names.text(cursor.bytes, cursor.keyAt, cursor.keyBytes)) {
+      case 'extFields':
+        if (seen || !scanExtFields(into)) return false
+        seen = true
+        break
+      case 'language':
+        if (!cursor.readString()) return false
+        into.language = languageOf(cursor)
+        break
+      case 'code':
+        if (!cursor.readInteger()) return false
+        into.code = cursor.integer
+        break
+      case 'flag':
+        if (!cursor.readInteger()) return false
+        into.commandFlag = cursor.integer
+        break
+      case 'opaque':
+        if (!cursor.readInteger()) return false
+        into.opaque = cursor.integer
+        break
+      case 'version':
+        if (!cursor.readInteger()) return false
+        into.version = cursor.integer
+        break
+      default:
+        if (!cursor.skipValue()) return false
+    }
   }
   return cursor.atEnd()
 }
-
-/** First byte and length tell the keys of a header apart; others than these are looked at nowhere. */
-const KEY_CODE = (0x63 << 8) | 4
-const KEY_EXT_FIELDS = (0x65 << 8) | 9
-const KEY_FLAG = (0x66 << 8) | 4
-const KEY_LANGUAGE = (0x6c << 8) | 8
-const KEY_OPAQUE = (0x6f << 8) | 6
-const KEY_VERSION = (0x76 << 8) | 7
 
 function scanExtFields(into: HotHeader): boolean {
   if (!cursor.enterObject()) return false

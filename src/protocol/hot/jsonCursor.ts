@@ -59,11 +59,6 @@ export class JsonCursor {
     return this.#take(0x3a)
   }
 
-  /** First byte and length of the key in one number. */
-  keyMark(): number {
-    return (this.bytes[this.keyAt]! << 8) | this.keyBytes
-  }
-
   readString(): boolean {
     if (!this.#take(QUOTE)) return false
     const bytes = this.bytes

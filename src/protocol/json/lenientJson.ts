@@ -106,7 +106,7 @@ class Parser {
 
   #bare(): string {
     const start = this.#at
-    while (this.#at < this.#text.length && !/[\s,:{}[\]"']/.test(this.#text[this.#at]!)) this.#at++
+    while (this.#at < this.#text.length && !endsWord(this.#text[this.#at]!)) this.#at++
     if (this.#at === start) throw this.#bad('a value is missing')
     return this.#text.slice(start, this.#at)
   }
@@ -171,4 +171,8 @@ class Parser {
   #bad(what: string): ProtocolError {
     return new ProtocolError(this.#code, `${what} at character ${this.#at}: not readable as JSON`)
   }
+}
+
+function endsWord(character: string): boolean {
+  return character <= ' ' || ',:{}[]"\''.includes(character)
 }
