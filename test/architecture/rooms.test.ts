@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Node.js' modules that only compute; everything else of Node.js is the platform's business. */
 const PURE_MODULES = new Set(['node:buffer', 'node:path', 'node:zlib', 'node:util'])
 /** The programs' own outer rim: arguments, exit codes, signals and child processes. */
-const LAUNCH_MODULES = new Set(['node:child_process', 'node:process', 'node:fs', 'node:url'])
+const LAUNCH_MODULES = new Set(['node:child_process', 'node:process', 'node:fs', 'node:os'])
 const LINES_MAX = 500
 
 interface SourceFile {
