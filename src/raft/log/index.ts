@@ -26,6 +26,7 @@ export {
   TrimmedError,
   UnusableLogError
 } from './errors.ts'
+export { openLog } from './open.ts'
 export type {
   Fault,
   FlushMode,

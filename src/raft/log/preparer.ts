@@ -1,0 +1,184 @@
+import type { Clock, DiskFile, Logger } from '../../platform/index.ts'
+import { joinPath } from './names.ts'
+import { isNoSpace } from './noSpace.ts'
+import { RECYCLED_NAME, type Segments, SPARE_NAME, SPARE_UNFINISHED_NAME } from './segments.ts'
+import type { PrepareOptions } from './types.ts'
+
+const CHUNK_BYTES = 1024 * 1024
+const PAUSE_AFTER_NO_SPACE_MS = 5000
+
+interface SpareInProgress {
+  readonly path: string
+  readonly file: DiskFile
+  readonly bytes: number
+  done: number
+}
+
+/**
+ * Writes zeros ahead of the log and into one spare segment, a chunk at a time and not faster than it is told, since
+ * fdatasync into written blocks is several times cheaper than into new ones (R-D10, R-D11). A trimmed segment becomes
+ * the spare once it is all zeros. Sleeps whenever there is enough.
+ */
+export class Preparer {
+  readonly #options: PrepareOptions
+  readonly #segments: Segments
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #endPosition: () => number
+  readonly #zeros: Buffer
+  #spareReady = false
+  #spare: SpareInProgress | null = null
+  #running: Promise<void> | null = null
+  #stopped = false
+  #wake: (() => void) | null = null
+
+  constructor(
+    options: PrepareOptions,
+    segments: Segments,
+    clock: Clock,
+    logger: Logger,
+    endPosition: () => number
+  ) {
+    this.#options = options
+    this.#segments = segments
+    this.#clock = clock
+    this.#logger = logger
+    this.#endPosition = endPosition
+    segments.onSpareTaken = () => {
+      this.#spareReady = false
+    }
+    this.#zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(options.aheadBytes, 1)))
+  }
+
+  /** Cheap; to be called whenever the log has grown. */
+  poke(): void {
+    if (this.#running !== null || this.#stopped || this.#options.aheadBytes <= 0) return
+    const { last, room } = this.#ahead()
+    const enough =
+      room * 2 >= this.#options.aheadBytes || last.preparedBytes >= this.#segments.segmentBytes
+    if (enough && (this.#spareReady || !this.#options.spare)) return
+    this.#running = this.#run()
+      .catch(error => this.#failed(error as Error))
+      .finally(() => {
+        this.#running = null
+      })
+  }
+
+  /** True: the file now belongs to the preparer and will be the spare. False: it is not needed. */
+  async recycle(path: string): Promise<boolean> {
+    if (!this.#options.spare || this.#options.aheadBytes <= 0) return false
+    if (this.#spareReady || this.#spare !== null || this.#stopped) return false
+    const recycled = joinPath(this.#segments.directory, RECYCLED_NAME)
+    await this.#segments.disk.rename(path, recycled)
+    const file = await this.#segments.disk.open(recycled)
+    this.#spare = { path: recycled, file, bytes: await file.size(), done: 0 }
+    this.poke()
+    return true
+  }
+
+  #ahead(): { last: ReturnType<Segments['last']>; from: number; room: number } {
+    const last = this.#segments.last()
+    const end = Math.min(this.#endPosition() - last.firstPosition, this.#segments.segmentBytes)
+    const from = Math.max(last.preparedBytes, end)
+    return { last, from, room: from - end }
+  }
+
+  async #run(): Promise<void> {
+    if (this.#options.spare && !this.#spareReady && this.#spare === null) {
+      const path = joinPath(this.#segments.directory, SPARE_NAME)
+      this.#spareReady = await this.#segments.disk.exists(path)
+    }
+    while (!this.#stopped) {
+      const written = (await this.#zeroAhead()) || (await this.#zeroSpare())
+      if (written === 0) return
+      await this.#pause((written / this.#options.bytesPerSecond) * 1000)
+    }
+  }
+
+  /** Bytes written behind the log's end in its last segment; 0: enough is there. */
+  async #zeroAhead(): Promise<number> {
+    const { last, from, room } = this.#ahead()
+    const { segmentBytes } = this.#segments
+    const wanted = Math.min(this.#options.aheadBytes - room, segmentBytes - from)
+    const length = Math.min(wanted, this.#zeros.length)
+    if (length <= 0) return 0
+    last.zeroingFrom = from
+    last.zeroing = this.#zero(last, from, length)
+    try {
+      await last.zeroing
+    } finally {
+      last.zeroingFrom = null
+      last.zeroing = null
+    }
+    return length
+  }
+
+  async #zero(segment: ReturnType<Segments['last']>, from: number, length: number): Promise<void> {
+    const file = await this.#segments.acquire(segment)
+    try {
+      await file.write([this.#zeros.subarray(0, length)], from)
+      segment.preparedBytes = Math.max(segment.preparedBytes, from + length)
+    } finally {
+      this.#segments.release(segment)
+    }
+  }
+
+  async #zeroSpare(): Promise<number> {
+    if (!this.#options.spare || this.#spareReady) return 0
+    const { disk, directory, segmentBytes } = this.#segments
+    if (this.#spare === null) {
+      const path = joinPath(directory, SPARE_UNFINISHED_NAME)
+      const file = await disk.open(path, { create: true })
+      const bytes = Math.min(this.#options.aheadBytes, segmentBytes)
+      this.#spare = { path, file, bytes, done: 0 }
+    }
+    const spare = this.#spare
+    const length = Math.min(this.#zeros.length, spare.bytes - spare.done)
+    if (length > 0) {
+      await spare.file.write([this.#zeros.subarray(0, length)], spare.done)
+      spare.done += length
+    }
+    if (spare.done < spare.bytes) return length
+    await spare.file.datasync()
+    await spare.file.close()
+    this.#spare = null
+    await disk.rename(spare.path, joinPath(directory, SPARE_NAME))
+    await disk.syncDirectory(directory)
+    this.#spareReady = true
+    return Math.max(length, 1)
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#stopped) return Promise.resolve()
+    return new Promise(resolve => {
+      const timer = this.#clock.after(ms, () => this.#wake?.())
+      this.#wake = () => {
+        timer.cancel()
+        this.#wake = null
+        resolve()
+      }
+    })
+  }
+
+  /** Only speed and reserve are lost; the log itself finds out by its own writes. */
+  async #failed(error: Error): Promise<void> {
+    this.#logger.warn('Could not write zeros ahead of the log', { error: error.message })
+    const spare = this.#spare
+    this.#spare = null
+    if (spare !== null) {
+      await spare.file.close().catch(() => {})
+      await this.#segments.disk.remove(spare.path).catch(() => {})
+    }
+    if (isNoSpace(error)) await this.#pause(PAUSE_AFTER_NO_SPACE_MS)
+    else this.#stopped = true
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#wake?.()
+    await this.#running
+    const spare = this.#spare
+    this.#spare = null
+    await spare?.file.close()
+  }
+}

@@ -1,0 +1,283 @@
+import {
+  decodeEntry,
+  ENTRY_HEADER_BYTES,
+  ENTRY_MAGIC,
+  type Entry,
+  entryBodyCrc,
+  entryHeaderCrc,
+  entryIndex,
+  entryIsSound,
+  entryMagic,
+  entryPosition,
+  entryPrevCrc,
+  entrySize,
+  entryTerm,
+  headerIsSound,
+  positionAfter
+} from './entry.ts'
+import { DamagedEntryError, LogError, TrimmedError } from './errors.ts'
+import type { IndexFile } from './indexFile.ts'
+import type { Segments } from './segments.ts'
+import type { TailCache } from './tailCache.ts'
+import type { Fault } from './types.ts'
+
+/** One read from the disk takes this much, whole entries of it are used. */
+const READ_BYTES = 1024 * 1024
+
+/** Where an entry lies; `headerCrc` is what it must have. */
+export interface Place {
+  readonly index: number
+  readonly position: number
+  readonly sizeBytes: number
+  readonly headerCrc: number
+  readonly term: number
+}
+
+/** Verified neighbours, read at once. */
+interface Block {
+  readonly entries: readonly Entry[]
+  readonly position: number
+  readonly end: number
+  readonly bytes: number
+}
+
+/** What the reader needs to know of the log it belongs to. */
+export interface ReaderHost {
+  readonly segmentFiles: Segments
+  readonly index: IndexFile
+  readonly tail: TailCache
+  readonly faults: Map<number, Fault>
+  readonly firstIndex: number
+  readonly startPosition: number
+  readonly endPosition: number
+  readonly lastIndex: number
+  /** Counts cuts: what was read across one proves nothing. */
+  readonly cuts: number
+  damaged(fault: Fault): void
+}
+
+/** Entries that are not in the tail cache, from the disk through a bounded cache of blocks. Every CRC is verified. */
+export class EntryReader {
+  readonly #host: ReaderHost
+  readonly #cacheBytes: number
+  /** The one used last stands last. */
+  #blocks: Block[] = []
+  #bytes = 0
+  readonly #loading = new Map<number, Promise<Block>>()
+
+  constructor(host: ReaderHost, cacheBytes: number) {
+    this.#host = host
+    this.#cacheBytes = cacheBytes
+  }
+
+  /** Drops what lies at or behind `position`, or all. */
+  forget(position = 0): void {
+    this.#blocks = this.#blocks.filter(block => block.end <= position)
+    this.#bytes = this.#blocks.reduce((sum, block) => sum + block.bytes, 0)
+  }
+
+  /** From a block that is in memory. */
+  cachedAt(position: number): Entry | null {
+    for (let i = this.#blocks.length - 1; i >= 0; i--) {
+      const block = this.#blocks[i]!
+      if (position < block.position || position >= block.end) continue
+      if (i < this.#blocks.length - 1) {
+        this.#blocks.splice(i, 1)
+        this.#blocks.push(block)
+      }
+      return entryIn(block, position)
+    }
+    return null
+  }
+
+  async entryAt(position: number): Promise<Entry> {
+    const cached = this.cachedAt(position)
+    if (cached !== null) return cached
+    const place = await this.#placeAt(position)
+    let loading = this.#loading.get(place.index)
+    if (loading === undefined) {
+      loading = this.#load(place, READ_BYTES).finally(() => this.#loading.delete(place.index))
+      this.#loading.set(place.index, loading)
+    }
+    const block = await loading
+    this.#keep(block)
+    const entry = entryIn(block, position)
+    if (entry === null) throw this.#notThere(position)
+    return entry
+  }
+
+  async entriesFrom(index: number, bytesMax: number): Promise<readonly Entry[]> {
+    const block = await this.#load(await this.place(index), Math.min(bytesMax, READ_BYTES))
+    return block.entries
+  }
+
+  /** Where `index` lies; it must be in the log. */
+  async place(index: number): Promise<Place> {
+    const { tail, faults, firstIndex, startPosition } = this.#host
+    if (index < firstIndex) throw new TrimmedError(`entry ${index}`, firstIndex, startPosition)
+    const fault = faults.get(index)
+    if (fault !== undefined) throw new DamagedEntryError(fault)
+    if (index >= tail.first && tail.knows(index)) return tail.meta(index)
+    const unit = await this.#host.index.unit(index)
+    return unit === null ? this.#mend(index) : { index, ...unit }
+  }
+
+  #notThere(position: number): LogError {
+    const { startPosition, firstIndex, endPosition } = this.#host
+    if (position < startPosition) {
+      return new TrimmedError(`position ${position}`, firstIndex, startPosition)
+    }
+    return new LogError(
+      'LMQ_LOG_NOT_THERE',
+      `no entry lies at position ${position}: the log goes from ${startPosition} to ${endPosition}`
+    )
+  }
+
+  async #placeAt(position: number): Promise<Place> {
+    const { segmentFiles: segments, tail, startPosition, endPosition, firstIndex } = this.#host
+    if (position < startPosition || position >= endPosition) throw this.#notThere(position)
+    let found = tail.indexAt(position)
+    if (found === 0) {
+      const segment = segments.at(position)
+      if (segment === null || segment.firstIndex === 0) throw this.#notThere(position)
+      let low = Math.max(segment.firstIndex, firstIndex)
+      const next = segments.next(segment)
+      let high = next !== null && next.firstIndex > 0 ? next.firstIndex - 1 : this.#host.lastIndex
+      if (tail.first <= high) high = tail.first - 1
+      while (low < high) {
+        const middle = Math.floor((low + high + 1) / 2)
+        const place = await this.#placeOrFault(middle)
+        if (place <= position) low = middle
+        else high = middle - 1
+      }
+      found = low
+    }
+    const place = await this.place(found)
+    if (position < place.position || position >= place.position + place.sizeBytes) {
+      throw this.#notThere(position)
+    }
+    return place
+  }
+
+  /** Position of an entry, of a damaged one too. */
+  async #placeOrFault(index: number): Promise<number> {
+    return this.#host.faults.get(index)?.position ?? (await this.place(index)).position
+  }
+
+  /** The unit is damaged: goes by the headers from the nearest entry before whose place is known. */
+  async #mend(index: number): Promise<Place> {
+    const { segmentFiles: segments, faults } = this.#host
+    const segment = segments.ofIndex(index)
+    let from = index
+    let end = segment.firstPosition
+    while (from > segment.firstIndex) {
+      const unit = await this.#host.index.unit(from - 1)
+      if (unit !== null) {
+        end = unit.position + unit.sizeBytes
+        break
+      }
+      from -= 1
+    }
+    const header = Buffer.alloc(ENTRY_HEADER_BYTES)
+    for (let at = from; ; at++) {
+      await segments.read(segment, header, ENTRY_HEADER_BYTES, end - segment.firstPosition)
+      if (!headerIsSound(header) || entryIndex(header) !== at || entryPosition(header) !== end) {
+        const fault = { index, position: end, sizeBytes: null, term: null, headerCrc: null }
+        if (!faults.has(index)) this.#host.damaged(fault)
+        throw new DamagedEntryError(fault)
+      }
+      const place: Place = {
+        index: at,
+        position: end,
+        sizeBytes: entrySize(header),
+        headerCrc: entryHeaderCrc(header),
+        term: entryTerm(header)
+      }
+      await this.#host.index.rewrite(at, { ...place, bodyCrc: entryBodyCrc(header) })
+      if (at === index) return place
+      end += place.sizeBytes
+    }
+  }
+
+  async #load(place: Place, bytesMax: number): Promise<Block> {
+    for (;;) {
+      const cuts = this.#host.cuts
+      const block = await this.#read(place, bytesMax)
+      if (block !== null) return block
+      if (place.position < this.#host.startPosition) throw this.#notThere(place.position)
+      if (cuts !== this.#host.cuts) {
+        if (place.index > this.#host.lastIndex) throw this.#notThere(place.position)
+        continue
+      }
+      const fault: Fault = { ...faultOf(place) }
+      if (!this.#host.faults.has(place.index)) this.#host.damaged(fault)
+      throw new DamagedEntryError(fault)
+    }
+  }
+
+  /** null: the first entry is not sound. What follows is taken as far as it is. */
+  async #read(place: Place, bytesMax: number): Promise<Block | null> {
+    const { segmentFiles: segments, faults } = this.#host
+    const segment = segments.at(place.position)
+    if (segment === null) return null
+    const at = place.position - segment.firstPosition
+    const wanted = Math.max(place.sizeBytes, Math.min(bytesMax, segments.segmentBytes - at))
+    const buffer = Buffer.allocUnsafeSlow(wanted)
+    let got: number
+    try {
+      got = await segments.read(segment, buffer, wanted, at)
+    } catch {
+      // A later piece may be what cannot be read.
+      got = await segments.read(segment, buffer, place.sizeBytes, at).catch(() => 0)
+    }
+    if (got < place.sizeBytes) return null
+    const first = buffer.subarray(0, place.sizeBytes)
+    if (!entryIsSound(first) || entryHeaderCrc(first) !== place.headerCrc) return null
+    if (entryIndex(first) !== place.index || entryPosition(first) !== place.position) return null
+    const entries = [decodeEntry(first)]
+    let end = place.sizeBytes
+    let crc = place.headerCrc
+    for (let index = place.index + 1; end + ENTRY_HEADER_BYTES <= got; index++) {
+      if (faults.has(index) || index > this.#host.lastIndex) break
+      if (entryMagic(buffer, end) !== ENTRY_MAGIC) break
+      const size = entrySize(buffer, end)
+      if (size < ENTRY_HEADER_BYTES || end + size > got) break
+      const bytes = buffer.subarray(end, end + size)
+      const follows =
+        entryIndex(bytes) === index &&
+        entryPrevCrc(bytes) === crc &&
+        entryPosition(bytes) === positionAfter(place.position + end, size, segments.segmentBytes)
+      if (!follows || !entryIsSound(bytes)) break
+      entries.push(decodeEntry(bytes))
+      crc = entryHeaderCrc(bytes)
+      end += size
+    }
+    return { entries, position: place.position, end: place.position + end, bytes: wanted }
+  }
+
+  #keep(block: Block): void {
+    if (this.#blocks.includes(block) || block.position < this.#host.startPosition) return
+    this.#blocks.push(block)
+    this.#bytes += block.bytes
+    while (this.#bytes > this.#cacheBytes && this.#blocks.length > 1) {
+      this.#bytes -= this.#blocks.shift()!.bytes
+    }
+  }
+}
+
+function faultOf({ index, position, sizeBytes, term, headerCrc }: Place): Fault {
+  return { index, position, sizeBytes, term, headerCrc }
+}
+
+/** The entry of a block that `position` lies in: binary search. */
+function entryIn(block: Block, position: number): Entry | null {
+  let low = 0
+  let high = block.entries.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if (block.entries[middle]!.position <= position) low = middle
+    else high = middle - 1
+  }
+  const entry = block.entries[low]!
+  return position >= entry.position && position < entry.position + entry.bytes.length ? entry : null
+}

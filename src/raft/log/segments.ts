@@ -1,0 +1,156 @@
+import type { Disk, DiskFile } from '../../platform/index.ts'
+import { fileName, joinPath } from './names.ts'
+
+export const SPARE_NAME = 'spare'
+export const SPARE_UNFINISHED_NAME = 'spare.unfinished'
+export const RECYCLED_NAME = 'spare.recycled'
+/** Descriptors kept for segments that nobody uses at the moment. */
+const OPEN_FILES_MAX = 64
+
+/** One file of the log. Every byte of it behind the log's end is zero. */
+export class Segment {
+  readonly firstPosition: number
+  readonly path: string
+  /** 0: no entry begins in it, as far as is known. */
+  firstIndex = 0
+  lastTimeMs = 0
+  /** Bytes from the beginning that were written, be it with zeros. */
+  preparedBytes = 0
+  /** Zeros are being written from this byte on; entries that reach it wait. */
+  zeroingFrom: number | null = null
+  zeroing: Promise<void> | null = null
+  /** Written since the last fdatasync was issued. */
+  dirty = false
+  file: Promise<DiskFile> | null = null
+  users = 0
+
+  constructor(firstPosition: number, path: string) {
+    this.firstPosition = firstPosition
+    this.path = path
+  }
+}
+
+/** The segments, one behind the other without a gap. */
+export class Segments {
+  readonly list: Segment[] = []
+  readonly segmentBytes: number
+  readonly disk: Disk
+  readonly directory: string
+  /** Told when the spare became a segment. */
+  onSpareTaken: () => void = () => {}
+  #open = 0
+
+  constructor(disk: Disk, directory: string, segmentBytes: number) {
+    this.disk = disk
+    this.directory = directory
+    this.segmentBytes = segmentBytes
+  }
+
+  pathOf(firstPosition: number): string {
+    return joinPath(this.directory, fileName(firstPosition))
+  }
+
+  /** The segment that holds `position`, or null. */
+  at(position: number): Segment | null {
+    const first = this.list[0]
+    if (first === undefined || position < first.firstPosition) return null
+    return this.list[Math.floor((position - first.firstPosition) / this.segmentBytes)] ?? null
+  }
+
+  last(): Segment {
+    return this.list.at(-1) as Segment
+  }
+
+  /** The last segment whose first entry has at most this index; the first one when none has. */
+  ofIndex(index: number): Segment {
+    let low = 0
+    let high = this.list.length - 1
+    while (low < high) {
+      const middle = Math.floor((low + high + 1) / 2)
+      const first = this.list[middle]!.firstIndex
+      if (first !== 0 && first <= index) low = middle
+      else high = middle - 1
+    }
+    return this.list[low]!
+  }
+
+  next(segment: Segment): Segment | null {
+    return this.at(segment.firstPosition + this.segmentBytes)
+  }
+
+  /** The open file; give it back with `release`, so that idle ones can be closed. */
+  async acquire(segment: Segment): Promise<DiskFile> {
+    segment.users += 1
+    if (segment.file === null) {
+      this.#open += 1
+      segment.file = this.disk.open(segment.path, { create: true })
+    }
+    try {
+      return await segment.file
+    } catch (error) {
+      segment.users -= 1
+      if (segment.file !== null) this.#open -= 1
+      segment.file = null
+      throw error
+    }
+  }
+
+  release(segment: Segment): void {
+    segment.users -= 1
+    if (this.#open > OPEN_FILES_MAX) this.#closeIdle()
+  }
+
+  #closeIdle(): void {
+    for (const segment of this.list) {
+      if (this.#open <= OPEN_FILES_MAX) return
+      if (segment.users === 0 && !segment.dirty && segment !== this.last()) {
+        this.closeFile(segment).catch(() => {}) // only read from since its last fdatasync
+      }
+    }
+  }
+
+  async closeFile(segment: Segment): Promise<void> {
+    const file = segment.file
+    if (file === null) return
+    segment.file = null
+    this.#open -= 1
+    await (await file).close()
+  }
+
+  /**
+   * Appends the next segment: the spare if there is one, else an empty file; it is in the directory for good when this
+   * resolves (raft.md 4.4: "segment in use").
+   */
+  async grow(): Promise<Segment> {
+    const previous = this.list.at(-1)
+    const firstPosition = previous === undefined ? 0 : previous.firstPosition + this.segmentBytes
+    const segment = new Segment(firstPosition, this.pathOf(firstPosition))
+    const spare = joinPath(this.directory, SPARE_NAME)
+    if (await this.disk.exists(spare)) {
+      await this.disk.rename(spare, segment.path)
+      this.onSpareTaken()
+    }
+    const file = await this.acquire(segment)
+    try {
+      await this.disk.syncDirectory(this.directory)
+      segment.preparedBytes = await file.size()
+    } finally {
+      this.release(segment)
+    }
+    this.list.push(segment)
+    return segment
+  }
+
+  async read(segment: Segment, target: Buffer, length: number, inSegment: number): Promise<number> {
+    const file = await this.acquire(segment)
+    try {
+      return await file.read(target, 0, length, inSegment)
+    } finally {
+      this.release(segment)
+    }
+  }
+
+  async closeAll(): Promise<void> {
+    for (const segment of this.list) await this.closeFile(segment)
+  }
+}
