@@ -1,10 +1,17 @@
-import { type RemotingCommand, RequestCode, ResponseCode, response } from '../protocol/index.ts'
-import { jsonBody, parseBody } from './bodies.ts'
+import {
+  ConsumeMessageDirectlyResult,
+  type RemotingCommand,
+  RequestCode,
+  ResetOffsetBody,
+  ResponseCode,
+  response
+} from '../protocol/index.ts'
+import { readBody } from './bodies.ts'
 import type { ConsumerGroup } from './group.ts'
 import { callListener } from './listenerCall.ts'
 import { queueKey } from './queue.ts'
 import { readMessages } from './received.ts'
-import { consumerStatusText, runningInfoText } from './runningInfo.ts'
+import { consumerStatusBody, runningInfoBody } from './runningInfo.ts'
 
 export interface BrokerRequestHooks {
   rebalance(): void
@@ -24,26 +31,22 @@ export function serveBrokerRequests(group: ConsumerGroup, hooks: BrokerRequestHo
     return null
   })
 
-  remoting.onRequest(RequestCode.RESET_CONSUMER_CLIENT_OFFSET, command => {
+  remoting.onRequest(RequestCode.RESET_CONSUMER_CLIENT_OFFSET, (command, connection) => {
     if (!ours(command, 'group')) return null
-    const offsets = new Map<string, number>()
-    for (const [key, value] of parseBody(command.body, 'a broker').entries('offsetTable')) {
-      offsets.set(queueKey(key.asQueue()), value.asNumber())
-    }
-    hooks.resetOffsets(offsets)
+    const { offsetTable } = readBody(ResetOffsetBody, command.body, connection.remoteAddress)
+    hooks.resetOffsets(new Map(offsetTable.map(([queue, offset]) => [queueKey(queue), offset])))
     return null
   })
 
   remoting.onRequest(RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT, command => {
     if (!ours(command, 'group')) return unknownGroup(command, 'group')
-    const text = consumerStatusText(group, command.extFields?.['topic'] ?? '')
-    return response(ResponseCode.SUCCESS, null, null, Buffer.from(text))
+    const body = consumerStatusBody(group, command.extFields?.['topic'] ?? '')
+    return response(ResponseCode.SUCCESS, null, null, body)
   })
 
   remoting.onRequest(RequestCode.GET_CONSUMER_RUNNING_INFO, command => {
     if (!ours(command, 'consumerGroup')) return unknownGroup(command, 'consumerGroup')
-    const text = runningInfoText(group, startedMs)
-    return response(ResponseCode.SUCCESS, null, null, Buffer.from(text))
+    return response(ResponseCode.SUCCESS, null, null, runningInfoBody(group, startedMs))
   })
 
   remoting.onRequest(RequestCode.CONSUME_MESSAGE_DIRECTLY, command =>
@@ -64,14 +67,14 @@ async function consumeDirectly(
   }
   const outcome = await callListener(group, message.queue, [message])
   const failed = outcome.thrown === null ? 'CR_LATER' : 'CR_THROW_EXCEPTION'
-  const result = {
+  const result = ConsumeMessageDirectlyResult.encode({
     autoCommit: true,
     consumeResult: outcome.verdict === 'done' ? 'CR_SUCCESS' : failed,
     order: group.options.orderly,
     ...(outcome.thrown === null ? {} : { remark: outcome.thrown }),
     spentTimeMills: Math.round(outcome.durationMs)
-  }
-  return response(ResponseCode.SUCCESS, null, null, jsonBody(result))
+  })
+  return response(ResponseCode.SUCCESS, null, null, result)
 }
 
 function unknownGroup(command: RemotingCommand, name: string): RemotingCommand {

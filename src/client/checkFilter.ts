@@ -1,5 +1,4 @@
-import { RequestCode } from '../protocol/index.ts'
-import { jsonBody } from './bodies.ts'
+import { CheckClientRequestBody, RequestCode } from '../protocol/index.ts'
 import type { ConsumerGroup } from './group.ts'
 import { leaderAddress } from './route.ts'
 import { type Subscription, subscriptionBody } from './subscription.ts'
@@ -11,7 +10,7 @@ import { type Subscription, subscriptionBody } from './subscription.ts'
 export async function checkFilter(group: ConsumerGroup, subscription: Subscription): Promise<void> {
   const { instance, options } = group
   const route = await instance.routes.get(subscription.topic)
-  const body = jsonBody({
+  const body = CheckClientRequestBody.encode({
     clientId: instance.clientId,
     group: options.group,
     subscriptionData: subscriptionBody(subscription)

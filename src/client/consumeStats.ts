@@ -1,4 +1,5 @@
 import type { Clock } from '../platform/index.ts'
+import type { ConsumeStatus } from '../protocol/index.ts'
 
 /** Slots of ten seconds: the last six are "now". */
 const SLOT_MS = 10_000
@@ -38,7 +39,7 @@ export class TopicStats {
   }
 
   /** The bean of remoting.md 3.3. Times in ms, rates in messages a second. */
-  body(): Record<string, number> {
+  body(): ConsumeStatus {
     const oldest = this.#number() - SLOTS
     const slots = this.#slots.filter(slot => slot.number > oldest)
     const sum = (of: (slot: Slot) => number): number => slots.reduce((total, s) => total + of(s), 0)

@@ -1,3 +1,4 @@
+import type { ConsumeFromWhere } from '../protocol/index.ts'
 import { type AllocationStrategy, averageAllocation } from './allocation.ts'
 import { badArgument } from './errors.ts'
 import type { MessageListener } from './listener.ts'
@@ -103,7 +104,7 @@ export function resolveConsumerOptions(options: PushConsumerOptions): ResolvedCo
 }
 
 /** The name that heartbeats carry. */
-export function consumeFromName(from: ConsumeFrom): string {
+export function consumeFromName(from: ConsumeFrom): ConsumeFromWhere {
   if (from === 'last') return 'CONSUME_FROM_LAST_OFFSET'
   return from === 'first' ? 'CONSUME_FROM_FIRST_OFFSET' : 'CONSUME_FROM_TIMESTAMP'
 }

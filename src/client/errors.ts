@@ -66,7 +66,21 @@ export function badArgument(message: string): ClientError {
   return new ClientError('BAD_ARGUMENT', message)
 }
 
+export function closedError(cause?: unknown): ClientError {
+  return new ClientError('CLOSED', 'the client was closed', { cause })
+}
+
+export function malformedAnswer(address: string, cause: unknown): ClientError {
+  const message = `the answer of ${address} cannot be read: ${asError(cause).message}`
+  return new ClientError('MALFORMED_ANSWER', message, { address, cause })
+}
+
 /** Whatever was thrown, as an error that has a message. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })
+}
+
+/** True for a refusal with this response code. */
+export function isRefusal(error: unknown, responseCode: number): error is ClientError {
+  return error instanceof ClientError && error.responseCode === responseCode
 }

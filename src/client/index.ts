@@ -1,12 +1,19 @@
+export { Admin } from './admin.ts'
+export { BrokerAdmin } from './adminBroker.ts'
+export { type KeyQuery, MessageAdmin, TOOLS_GROUP } from './adminMessages.ts'
+export { type Clusters, NameServerAdmin } from './adminNameServer.ts'
+export { OffsetAdmin } from './adminOffsets.ts'
+export { TopicAdmin } from './adminTopics.ts'
 export {
   type AllocationStrategy,
+  allocateQueues,
   averageAllocation,
   circleAllocation,
   consistentHashAllocation,
   fixedAllocation
 } from './allocation.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
-export { ClientError, type ClientErrorCode } from './errors.ts'
+export { ClientError, type ClientErrorCode, isRefusal } from './errors.ts'
 export type { ConsumeContext, ConsumeVerdict, MessageListener } from './listener.ts'
 export { type ClientOptions, parseNameServers } from './options.ts'
 export type { Message } from './outgoing.ts'

@@ -1,6 +1,5 @@
 import type { Logger, Platform, Timer } from '../platform/index.ts'
-import { RequestCode } from '../protocol/index.ts'
-import { jsonBody } from './bodies.ts'
+import { type ConsumeFromWhere, HeartbeatData, RequestCode } from '../protocol/index.ts'
 import { Caller } from './caller.ts'
 import { asError, ClientError } from './errors.ts'
 import { NameServers } from './nameServers.ts'
@@ -17,7 +16,7 @@ export interface ConsumerMembership {
   readonly group: string
   readonly consumeType: 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY'
   readonly messageModel: 'CLUSTERING' | 'BROADCASTING'
-  readonly consumeFrom: string
+  readonly consumeFrom: ConsumeFromWhere
   subscriptions(): readonly Subscription[]
 }
 
@@ -136,7 +135,7 @@ export class ClientInstance {
   async #greet(address: string): Promise<void> {
     const { producerGroup, consumer } = this.#membership
     if (this.#closed || (producerGroup === null && consumer === null)) return
-    const body = jsonBody({
+    const body = HeartbeatData.encode({
       clientID: this.clientId,
       consumerDataSet:
         consumer === null
@@ -151,7 +150,9 @@ export class ClientInstance {
                 unitMode: false
               }
             ],
-      producerDataSet: producerGroup === null ? [] : [{ groupName: producerGroup }]
+      heartbeatFingerprint: 0,
+      producerDataSet: producerGroup === null ? [] : [{ groupName: producerGroup }],
+      withoutSub: false
     })
     try {
       await this.caller.ask(address, RequestCode.HEART_BEAT, {}, { body })

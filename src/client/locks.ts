@@ -1,5 +1,5 @@
-import { RequestCode } from '../protocol/index.ts'
-import { jsonBody, parseBody } from './bodies.ts'
+import { LockBatchRequestBody, LockBatchResponseBody, RequestCode } from '../protocol/index.ts'
+import { readBody } from './bodies.ts'
 import { asError } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
@@ -21,8 +21,8 @@ export async function lockQueues(
     {},
     { body: lockBody(instance, group, queues), timeoutMs: LOCK_TIMEOUT_MS }
   )
-  const granted = parseBody(answer.body, address).list('lockOKMQSet')
-  return new Set(granted.map(value => queueKey(value.asQueue())))
+  const { lockOKMQSet } = readBody(LockBatchResponseBody, answer.body, address)
+  return new Set(lockOKMQSet.map(queueKey))
 }
 
 /** UNLOCK_BATCH_MQ (42). A lost request only means that the lock ends by itself after a minute. */
@@ -54,10 +54,10 @@ function lockBody(
   group: string,
   queues: readonly MessageQueue[]
 ): Buffer {
-  return jsonBody({
+  return LockBatchRequestBody.encode({
     clientId: instance.clientId,
     consumerGroup: group,
-    mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
+    mqSet: [...queues],
     onlyThisBroker: false
   })
 }

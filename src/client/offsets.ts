@@ -1,5 +1,5 @@
-import { RequestCode, ResponseCode } from '../protocol/index.ts'
-import { jsonBody, parseBody } from './bodies.ts'
+import { RequestCode, ResetOffsetBody, ResponseCode } from '../protocol/index.ts'
+import { readBody } from './bodies.ts'
 import { numberField } from './caller.ts'
 import { asError, badArgument, ClientError, refused } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
@@ -114,15 +114,13 @@ export class LocalOffsetStore implements OffsetStore {
   async persist(): Promise<void> {
     if (!this.#changed) return
     this.#changed = false
-    const offsetTable: Record<string, number> = {}
-    // A queue as key is written as text that is JSON itself; the original reads that too (remoting.md 3.3).
-    for (const { queue, offset } of this.#offsets.values()) {
-      const { brokerName, queueId, topic } = queue
-      offsetTable[JSON.stringify({ brokerName, queueId, topic })] = offset
-    }
+    // The file has the form of a reset's body (remoting.md 3.3).
+    const content = ResetOffsetBody.encode({
+      offsetTable: [...this.#offsets.values()].map(({ queue, offset }) => [queue, offset])
+    })
     try {
       await this.#instance.platform.disk.makeDirectory(this.#directory)
-      await this.#instance.platform.disk.writeFileAtomic(this.#path, jsonBody({ offsetTable }))
+      await this.#instance.platform.disk.writeFileAtomic(this.#path, content)
     } catch (error) {
       this.#changed = true
       this.#instance.logger.warn('the offsets file could not be written', {
@@ -139,12 +137,9 @@ export class LocalOffsetStore implements OffsetStore {
   async #load(): Promise<void> {
     const { disk } = this.#instance.platform
     if (!(await disk.exists(this.#path))) return
-    const content = parseBody(await disk.readFile(this.#path), this.#path)
-    for (const [key, offset] of content.entries('offsetTable')) {
-      const queue = key.asQueue()
-      if (!this.#offsets.has(queueKey(queue))) {
-        this.#offsets.set(queueKey(queue), { queue, offset: offset.asNumber() })
-      }
+    const content = readBody(ResetOffsetBody, await disk.readFile(this.#path), this.#path)
+    for (const [queue, offset] of content.offsetTable) {
+      if (!this.#offsets.has(queueKey(queue))) this.#offsets.set(queueKey(queue), { queue, offset })
     }
   }
 }

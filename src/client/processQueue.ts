@@ -25,7 +25,7 @@ interface Slot {
 export class ProcessQueue {
   readonly queue: MessageQueue
   /** Not ours any more: nothing is pulled for it, and results of running listeners count for nothing. */
-  dropped = false
+  dropped: boolean = false
   /** The next offset to pull; null before it is known. */
   nextPullOffset: number | null = null
   suggestedBrokerId = 0

@@ -1,6 +1,6 @@
-import { RequestCode } from '../protocol/index.ts'
+import { GetConsumerListByGroupResponseBody, RequestCode } from '../protocol/index.ts'
 import { allocateQueues } from './allocation.ts'
-import { parseBody } from './bodies.ts'
+import { readBody } from './bodies.ts'
 import { asError, ClientError } from './errors.ts'
 import type { ConsumerGroup } from './group.ts'
 import { compareText, type MessageQueue } from './queue.ts'
@@ -49,9 +49,8 @@ async function groupMembers(
       const answer = await instance.caller.ask(address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, {
         consumerGroup: options.group
       })
-      const members = parseBody(answer.body, address)
-        .list('consumerIdList')
-        .map(value => value.asText())
+      const form = GetConsumerListByGroupResponseBody
+      const members = readBody(form, answer.body, address).consumerIdList
       if (members.includes(instance.clientId)) return members
     } catch (error) {
       instance.logger.debug('a broker did not name the members of the group', {

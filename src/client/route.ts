@@ -76,13 +76,13 @@ function fingerprint(route: TopicRoute): string {
       b =>
         `${b.brokerName}=${[...b.addresses]
           .map(([id, at]) => `${id}@${at}`)
-          .sort()
+          .sort(compareText)
           .join()}`
     )
-    .sort()
+    .sort(compareText)
   const queues = route.queues
     .map(q => `${q.brokerName}/${q.readQueueNums}/${q.writeQueueNums}/${q.perm}`)
-    .sort()
+    .sort(compareText)
   return `${brokers.join(';')}|${queues.join(';')}|${route.orderConf ?? ''}`
 }
 

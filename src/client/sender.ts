@@ -1,6 +1,6 @@
 import type { Timer } from '../platform/index.ts'
 import { ResponseCode } from '../protocol/index.ts'
-import { badArgument, ClientError } from './errors.ts'
+import { badArgument, ClientError, closedError } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
 import { leaderAddress, publishQueues, type TopicRoute } from './route.ts'
@@ -62,7 +62,7 @@ export class Sender {
 
   close(): void {
     this.#watch.cancel()
-    const error = new ClientError('CLOSED', 'the client was closed')
+    const error = closedError()
     for (const flight of [...this.#flights]) flight.abandon(error)
   }
 
@@ -79,9 +79,7 @@ export class Sender {
         avoidBroker = queue.brokerName
         return await this.#attempt(parts, queue, Math.min(this.#options.sendTimeoutMs, leftMs))
       } catch (thrown) {
-        if (this.#instance.closed) {
-          throw new ClientError('CLOSED', 'the client was closed', { cause: thrown })
-        }
+        if (this.#instance.closed) throw closedError(thrown)
         if (!(thrown instanceof ClientError) || !thrown.retryable) throw thrown
         if (!isLeaderTrouble(thrown) && ++refusals > this.#options.retries) throw thrown
         const pauseMs =

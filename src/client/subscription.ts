@@ -1,4 +1,4 @@
-import { javaHash } from '../protocol/index.ts'
+import { javaHash, type SubscriptionData } from '../protocol/index.ts'
 import { badArgument } from './errors.ts'
 
 /** What a group wants of one topic, as heartbeats and pulls carry it (remoting.md 2.6, 3.4). */
@@ -37,7 +37,7 @@ export function accepts(subscription: Subscription, tags: string | null): boolea
 }
 
 /** The bean that heartbeats, 203 and 307 carry. */
-export function subscriptionBody(subscription: Subscription): Record<string, unknown> {
+export function subscriptionBody(subscription: Subscription): SubscriptionData {
   const tags = [...subscription.tags]
   return {
     classFilterMode: false,

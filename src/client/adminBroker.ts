@@ -1,0 +1,91 @@
+import {
+  BrokerStatsData,
+  ConsumeStatsList,
+  configText,
+  KVTable,
+  ProducerTableInfo,
+  parsePropertiesFile,
+  RequestCode
+} from '../protocol/index.ts'
+import { readBody } from './bodies.ts'
+import { isRefusal } from './errors.ts'
+import type { ClientInstance } from './instance.ts'
+
+const SYSTEM_ERROR = 1
+
+/** What single brokers are asked: remoting.md 2.15. */
+export class BrokerAdmin {
+  readonly #instance: ClientInstance
+
+  constructor(instance: ClientInstance) {
+    this.#instance = instance
+  }
+
+  /** GET_BROKER_RUNTIME_INFO (28): names and values of mqadmin.md part 8. */
+  async runtimeInfo(broker: string): Promise<ReadonlyMap<string, string>> {
+    const answer = await this.#instance.caller.ask(broker, RequestCode.GET_BROKER_RUNTIME_INFO)
+    return readBody(KVTable, answer.body, broker).table
+  }
+
+  /** GET_BROKER_CONFIG (26), in the broker's order. */
+  async config(broker: string): Promise<ReadonlyMap<string, string>> {
+    const answer = await this.#instance.caller.ask(broker, RequestCode.GET_BROKER_CONFIG)
+    return parsePropertiesFile(answer.body?.toString('utf8') ?? '').entries
+  }
+
+  /** UPDATE_BROKER_CONFIG (25): takes effect at once where the setting allows it. */
+  async updateConfig(broker: string, key: string, value: string): Promise<void> {
+    const body = Buffer.from(configText([[key, value]]), 'utf8')
+    await this.#instance.caller.ask(broker, RequestCode.UPDATE_BROKER_CONFIG, {}, { body })
+  }
+
+  /** VIEW_BROKER_STATS_DATA (315); null when nothing was counted under this name yet. */
+  async stats(
+    broker: string,
+    statsName: string,
+    statsKey: string
+  ): Promise<BrokerStatsData | null> {
+    try {
+      const answer = await this.#instance.caller.ask(broker, RequestCode.VIEW_BROKER_STATS_DATA, {
+        statsName,
+        statsKey
+      })
+      return readBody(BrokerStatsData, answer.body, broker)
+    } catch (error) {
+      if (isRefusal(error, SYSTEM_ERROR)) return null
+      throw error
+    }
+  }
+
+  /** GET_BROKER_CONSUME_STATS (317): how far all groups are at this broker. */
+  async consumeStats(
+    broker: string,
+    isOrder: boolean,
+    timeoutMs: number
+  ): Promise<ConsumeStatsList> {
+    const code = RequestCode.GET_BROKER_CONSUME_STATS
+    const answer = await this.#instance.caller.ask(broker, code, { isOrder }, { timeoutMs })
+    return readBody(ConsumeStatsList, answer.body, broker)
+  }
+
+  /** GET_ALL_PRODUCER_INFO (328), by producer group. */
+  async producers(broker: string): Promise<ProducerTableInfo['data']> {
+    const answer = await this.#instance.caller.ask(broker, RequestCode.GET_ALL_PRODUCER_INFO)
+    return readBody(ProducerTableInfo, answer.body, broker).data
+  }
+
+  /** CLEAN_EXPIRED_CONSUMEQUEUE (306). */
+  async cleanExpiredConsumeQueues(broker: string): Promise<void> {
+    await this.#instance.caller.ask(broker, RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE)
+  }
+
+  /** CLEAN_UNUSED_TOPIC (316). */
+  async cleanUnusedTopics(broker: string): Promise<void> {
+    await this.#instance.caller.ask(broker, RequestCode.CLEAN_UNUSED_TOPIC)
+  }
+
+  /** DELETE_EXPIRED_COMMITLOG (329). */
+  async deleteExpiredCommitLog(broker: string): Promise<void> {
+    await this.#instance.caller.ask(broker, RequestCode.DELETE_EXPIRED_COMMITLOG)
+  }
+}
