@@ -430,24 +430,8 @@ export class Driver {
   // Transport events
 
   hello(): Hello {
-    const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = this.core.hello()
-    const { logStart, empty, recovering } = this.core.hello()
-    return {
-      protocol: WIRE_PROTOCOL,
-      group: this.#options.group,
-      features: 0,
-      brokerAddress: this.#options.brokerAddress,
-      nodeId,
-      nodeUid,
-      clusterId,
-      incarnation,
-      term,
-      lastIndex,
-      lastTerm,
-      logStart,
-      empty,
-      recovering
-    }
+    const { group, brokerAddress } = this.#options
+    return { ...this.core.hello(), protocol: WIRE_PROTOCOL, group, features: 0, brokerAddress }
   }
 
   judgeHello(hello: Hello): Refusal | null {

@@ -19,11 +19,6 @@ const DRAIN_MS = 500
 
 type Phase = 'opened' | 'running' | 'stopping' | 'stopped'
 
-interface CommitWaiter {
-  index: number
-  done: () => void
-}
-
 /** The room's door: the driver, and what the broker asks of it beside sending and applying. */
 export class Node implements RaftNode {
   readonly log: LogReader
@@ -35,7 +30,7 @@ export class Node implements RaftNode {
   #phase: Phase = 'opened'
   #stopReason: string | null = null
   #transferWaiters: ((end: TransferEnd) => void)[] = []
-  #commitWaiters: CommitWaiter[] = []
+  readonly #waiters = new Set<() => void>()
   #closing: Promise<void> | null = null
 
   constructor(parts: Omit<DriverParts, 'host'>, machine: StateMachine) {
@@ -47,8 +42,11 @@ export class Node implements RaftNode {
     this.log = log
     const host: DriverHost = {
       apply: entries => machine.apply(entries),
-      roleChanged: () => machine.roleChanged(this.status()),
-      committed: index => this.#committed(index),
+      roleChanged: () => {
+        machine.roleChanged(this.status())
+        this.#look()
+      },
+      committed: () => this.#look(),
       transferEnded: end => this.#transferEnded(end),
       peerAddressChanged: peerId => {
         if (this.#phase === 'running' && peerId === this.leaderId) {
@@ -128,9 +126,7 @@ export class Node implements RaftNode {
 
   async transferLeadership(targetId?: string): Promise<boolean> {
     if (this.#phase !== 'running' || this.#driver.core.role !== 'leader') return false
-    const ended = new Promise<TransferEnd>(resolve => this.#transferWaiters.push(resolve))
-    this.#driver.deliver({ kind: 'transfer', target: targetId ?? null })
-    return (await ended).ok
+    return this.#handOverTo(targetId ?? null, this.#timings.transferTimeoutMs)
   }
 
   async trimPrefix(index: number, position: number): Promise<void> {
@@ -162,38 +158,42 @@ export class Node implements RaftNode {
     const startedMs = this.#clock.monotonicMs()
     await this.#committedUpTo(core.lastIndex, Math.min(DRAIN_MS, graceMs))
     if (core.role !== 'leader') return
-    const leftMs = graceMs - (this.#clock.monotonicMs() - startedMs)
-    const ended = new Promise<void>(resolve => {
-      const timer = this.#clock.after(Math.max(0, leftMs), resolve)
-      this.#transferWaiters.push(() => {
-        timer.cancel()
-        resolve()
-      })
-    })
-    this.#driver.deliver({ kind: 'transfer', target: null })
-    await ended
+    await this.#handOverTo(null, graceMs - (this.#clock.monotonicMs() - startedMs))
+  }
+
+  /** True when another node leads; until then this node's vote may be needed. */
+  async #handOverTo(target: string | null, timeoutMs: number): Promise<boolean> {
+    const ended = new Promise<TransferEnd>(resolve => this.#transferWaiters.push(resolve))
+    this.#driver.deliver({ kind: 'transfer', target })
+    if (!(await ended).ok) return false
+    await this.#until(() => this.leaderId !== null, timeoutMs)
+    return true
   }
 
   #committedUpTo(index: number, timeoutMs: number): Promise<void> {
-    if (this.#driver.core.commitIndex >= index) return Promise.resolve()
+    return this.#until(() => this.commitIndex >= index, timeoutMs)
+  }
+
+  /** Resolves when it holds, looked at with each commit and role change, or when the time is over. */
+  #until(condition: () => boolean, timeoutMs: number): Promise<void> {
+    if (condition()) return Promise.resolve()
     return new Promise(resolve => {
-      const timer = this.#clock.after(timeoutMs, () => {
-        this.#commitWaiters = this.#commitWaiters.filter(waiter => waiter.done !== done)
+      const timer = this.#clock.after(Math.max(0, timeoutMs), () => {
+        this.#waiters.delete(waiter)
         resolve()
       })
-      const done = (): void => {
+      const waiter = (): void => {
+        if (!condition()) return
         timer.cancel()
+        this.#waiters.delete(waiter)
         resolve()
       }
-      this.#commitWaiters.push({ index, done })
+      this.#waiters.add(waiter)
     })
   }
 
-  #committed(index: number): void {
-    if (this.#commitWaiters.length === 0) return
-    const met = this.#commitWaiters.filter(waiter => waiter.index <= index)
-    this.#commitWaiters = this.#commitWaiters.filter(waiter => waiter.index > index)
-    for (const waiter of met) waiter.done()
+  #look(): void {
+    if (this.#waiters.size > 0) for (const waiter of [...this.#waiters]) waiter()
   }
 
   #transferEnded(end: TransferEnd): void {
@@ -218,12 +218,12 @@ export class Node implements RaftNode {
   }
 
   async #closeOnce(reason: string, orderly: boolean): Promise<void> {
-    const wasRunning = this.#phase !== 'opened'
+    const untold = this.#phase !== 'opened' && this.#driver.core.role !== 'stopped'
     this.#phase = 'stopped'
     this.#stopReason ??= reason
     this.#driver.halt()
     this.#driver.transport.disconnect()
-    if (wasRunning) this.#machine.roleChanged(this.status())
+    if (untold) this.#machine.roleChanged(this.status())
     try {
       await this.#driver.log.close({ orderly })
     } finally {

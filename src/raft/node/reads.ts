@@ -55,7 +55,6 @@ export class Reads {
     const round = this.#rounds.get(id)
     if (round === undefined) return
     round.index = index
-    // An index of 0 means an empty log: nothing has to be applied.
     if (appliedIndex >= index) this.#answer(round)
   }
 

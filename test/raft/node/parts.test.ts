@@ -1,0 +1,290 @@
+import t from 'tap'
+import type { Clock, Timer } from '../../../src/platform/index.ts'
+import { silentLogger } from '../../../src/platform/index.ts'
+import {
+  ENTRY_HEADER_BYTES,
+  type Entry,
+  EntryKind,
+  sealEntry
+} from '../../../src/raft/log/index.ts'
+import { CommitWatch } from '../../../src/raft/node/commitWatch.ts'
+import { receiveEntries } from '../../../src/raft/node/entries.ts'
+import { EntryClock } from '../../../src/raft/node/entryClock.ts'
+import { Reads } from '../../../src/raft/node/reads.ts'
+import { Ticker } from '../../../src/raft/node/ticker.ts'
+import { WriteLedger } from '../../../src/raft/node/writeLedger.ts'
+import { NotLeaderError } from '../../../src/raft/types.ts'
+import { encodeConfiguration, WireError } from '../../../src/raft/wire/index.ts'
+
+/** Time by hand; the end of a turn too. */
+class HandClock implements Clock {
+  nowMs = 1000
+  wall = 1_700_000_000_000
+  #every: (() => void)[] = []
+  #turnEnds: (() => void)[] = []
+  wallMs(): number {
+    return this.wall
+  }
+  monotonicMs(): number {
+    return this.nowMs
+  }
+  after(): Timer {
+    throw new Error('not used here')
+  }
+  every(_periodMs: number, callback: () => void): Timer {
+    this.#every.push(callback)
+    return { cancel: () => this.#every.splice(0) }
+  }
+  turnEnd(callback: () => void): void {
+    this.#turnEnds.push(callback)
+  }
+  pass(ms: number): void {
+    this.nowMs += ms
+    this.wall += ms
+  }
+  fire(): void {
+    for (const callback of this.#every) callback()
+  }
+  endTurn(): number {
+    const callbacks = this.#turnEnds.splice(0)
+    for (const callback of callbacks) callback()
+    return callbacks.length
+  }
+}
+
+t.test('the time in entries', async t => {
+  t.test('starts at the wall clock, not below the last entry', async t => {
+    const clock = new HandClock()
+    t.equal(new EntryClock(clock, silentLogger, 5).next(), clock.wall)
+    t.equal(new EntryClock(clock, silentLogger, clock.wall + 7).next(), clock.wall + 7)
+  })
+
+  t.test('goes on from what the last leader wrote and closes a gap by a tenth', async t => {
+    for (const wrongMs of [60_000, -60_000]) {
+      const clock = new HandClock()
+      const entryClock = new EntryClock(clock, silentLogger, 0)
+      const startMs = clock.wall + wrongMs
+      entryClock.received(startMs)
+      clock.pass(100)
+      t.equal(entryClock.next(), startMs + (wrongMs > 0 ? 90 : 110))
+      clock.pass(1000)
+      t.equal(entryClock.next(), startMs + (wrongMs > 0 ? 90 + 900 : 110 + 1100))
+    }
+  })
+
+  t.test('is held up neither by entries within one millisecond nor by a falling clock', async t => {
+    const clock = new HandClock()
+    const entryClock = new EntryClock(clock, silentLogger, 0)
+    const first = entryClock.next()
+    for (let at = 0; at < 100; at += 1) {
+      clock.nowMs += 0.1
+      clock.wall -= 50
+      entryClock.next()
+    }
+    const last = entryClock.next()
+    t.ok(last >= first + 8 && last <= first + 10, `${last - first} ms after 10 ms`)
+  })
+
+  t.test('says when clocks differ, once a minute', async t => {
+    const clock = new HandClock()
+    const lines: string[] = []
+    const logger = { ...silentLogger, warn: (line: string) => void lines.push(line) }
+    const entryClock = new EntryClock(clock, logger, 0)
+    entryClock.received(clock.wall + 5000)
+    for (let at = 0; at < 10; at += 1) entryClock.next()
+    t.equal(lines.length, 1)
+  })
+})
+
+t.test('ticks', async t => {
+  const clock = new HandClock()
+  const ticks: number[] = []
+  const ticker = new Ticker(clock, 50, count => ticks.push(count))
+  ticker.start()
+  clock.pass(50)
+  clock.fire()
+  t.strictSame(ticks, [1])
+  clock.pass(30)
+  clock.fire()
+  t.strictSame(ticks, [1], 'a part of a period is none')
+  clock.pass(70)
+  clock.fire()
+  t.strictSame(ticks, [1, 2])
+  clock.pass(5000)
+  clock.fire()
+  t.strictSame(ticks, [1, 2], 'after a stall the sockets are read first')
+  clock.endTurn()
+  t.strictSame(ticks, [1, 2])
+  clock.endTurn()
+  t.strictSame(ticks, [1, 2, 2], 'a stall is two ticks, however long it was')
+  clock.pass(5000)
+  clock.fire()
+  ticker.stop()
+  clock.endTurn()
+  clock.endTurn()
+  t.strictSame(ticks, [1, 2, 2], 'nothing comes after the stop')
+})
+
+t.test('a write is reported when all before it are done', async t => {
+  const ledger = new WriteLedger()
+  t.equal(ledger.takeDone(), 0)
+  ledger.appending(1)
+  ledger.rewriting(2)
+  ledger.appending(3)
+  ledger.appending(4)
+  t.equal(ledger.appendsWaiting, 3)
+  ledger.appended(1)
+  t.equal(ledger.takeDone(), 1)
+  ledger.appended(4)
+  t.equal(ledger.takeDone(), 0, 'the rewrite holds them back')
+  ledger.rewritten(2)
+  t.equal(ledger.takeDone(), 4)
+  t.equal(ledger.takeDone(), 0, 'nothing is reported twice')
+  t.equal(ledger.appendsWaiting, 0)
+})
+
+t.test('reads', async t => {
+  const clock = new HandClock()
+  const asked: number[] = []
+  const reads = new Reads(clock, id => asked.push(id))
+  const answers: unknown[] = []
+  const ask = (): void => {
+    reads.readIndex().then(
+      index => answers.push(index),
+      (error: Error) => answers.push(error)
+    )
+  }
+  ask()
+  ask()
+  clock.endTurn()
+  ask()
+  clock.endTurn()
+  t.strictSame(asked, [1, 2], 'one question a turn')
+  reads.confirmed(1, 10, 9)
+  await null
+  t.strictSame(answers, [], 'not before it is applied')
+  reads.applied(10)
+  await null
+  t.strictSame(answers, [10, 10])
+  ask()
+  reads.failAll('n2')
+  await null
+  t.equal(answers.length, 4, 'the end of leadership answers all')
+  for (const error of answers.slice(2)) t.match(error, new NotLeaderError('n2'))
+  reads.confirmed(2, 11, 11)
+  clock.endTurn()
+  t.strictSame(asked, [1, 2], 'nothing is asked for those')
+})
+
+t.test('commit times count each own entry once', async t => {
+  const clock = new HandClock()
+  const watch = new CommitWatch(clock)
+  for (let index = 5; index <= 8; index += 1) {
+    watch.appended(index)
+    clock.nowMs += 10
+  }
+  watch.committed(4)
+  t.equal(watch.commits, 0)
+  watch.committed(6)
+  t.strictSame([watch.commits, watch.sumMs, watch.maxMs], [2, 40 + 30, 40])
+  watch.committed(6)
+  watch.committed(8)
+  t.strictSame([watch.commits, watch.sumMs, watch.maxMs], [4, 40 + 30 + 20 + 10, 40])
+})
+
+function chain(count: number, firstIndex = 5): Entry[] {
+  const entries: Entry[] = []
+  let position = 4096
+  let prevCrc = 77
+  for (let at = 0; at < count; at += 1) {
+    const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + at * 10, at)
+    const kind = EntryKind.messages
+    const index = firstIndex + at
+    const place = { index, term: 2, position, kind, flags: 0, count: 1, timeMs: 9, prevCrc }
+    entries.push(sealEntry(bytes, place))
+    prevCrc = bytes.readUInt32BE(60)
+    position += bytes.length
+  }
+  return entries
+}
+
+t.test('entries of a frame', async t => {
+  const entries = chain(4)
+  const payload = Buffer.concat(entries.map(entry => entry.bytes))
+
+  t.test('come back as they were sent, as views', async t => {
+    const received = receiveEntries(payload, 5, 4)
+    t.strictSame(
+      received.entries.map(({ index, position }) => ({ index, position })),
+      entries.map(({ index, position }) => ({ index, position }))
+    )
+    t.equal(received.entries[0]?.bytes.buffer, payload.buffer)
+    t.match(received.summaries[3], { index: 8, sizeBytes: 94, configuration: null })
+    t.equal(received.summaries[3]?.headerCrc, entries[3]?.bytes.readUInt32BE(60))
+  })
+
+  t.test('are refused when a bit is wrong anywhere', async t => {
+    let refused = 0
+    for (let at = 0; at < payload.length; at += 1) {
+      const bad = Buffer.from(payload)
+      bad[at] = bad[at]! ^ 0x10
+      try {
+        receiveEntries(bad, 5, 4)
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error
+        refused += 1
+      }
+    }
+    t.equal(refused, payload.length)
+  })
+
+  t.test('are refused when cut anywhere, of another index, count or chain', async t => {
+    for (let length = 0; length < payload.length; length += 1) {
+      if (length === 0) continue
+      const cut = payload.subarray(0, length)
+      t.throws(() => receiveEntries(cut, 5, 4), WireError, `${length} bytes`)
+    }
+    t.throws(() => receiveEntries(payload, 6, 4), { message: /entry 5 came where 6 belongs/ })
+    t.throws(() => receiveEntries(payload, 5, 3), { message: /4 entries came where 3/ })
+    t.throws(() => receiveEntries(Buffer.alloc(0), 5, 1), WireError)
+    const other = chain(2)[1]!
+    const swapped = Buffer.concat([chain(1, 4)[0]!.bytes, chain(2, 4)[1]!.bytes, other.bytes])
+    t.throws(() => receiveEntries(swapped, 4, 3), WireError)
+  })
+
+  t.test('of kind configuration bring it decoded', async t => {
+    const configuration = {
+      version: 1,
+      clusterId: 'c1',
+      members: [
+        {
+          id: 'n0',
+          uid: 'aa',
+          role: 'voter' as const,
+          raftAddress: 'h:1',
+          brokerAddress: 'h:2',
+          priority: 3
+        },
+        {
+          id: 'n1',
+          uid: 'bb',
+          role: 'learner' as const,
+          raftAddress: '',
+          brokerAddress: '',
+          priority: 0
+        }
+      ]
+    }
+    const make = (body: Uint8Array): Buffer => {
+      const bytes = Buffer.concat([Buffer.alloc(ENTRY_HEADER_BYTES), body])
+      const kind = EntryKind.configuration
+      const place = { index: 1, term: 1, position: 0, kind, flags: 0, count: 0, timeMs: 9 }
+      return sealEntry(bytes, { ...place, prevCrc: 0 }).bytes
+    }
+    const { summaries } = receiveEntries(make(encodeConfiguration(configuration)), 1, 1)
+    t.strictSame(summaries[0]?.configuration, configuration)
+    t.throws(() => receiveEntries(make(Buffer.from('ffff', 'hex')), 1, 1), WireError)
+    const nobody = encodeConfiguration({ ...configuration, members: [] })
+    t.throws(() => receiveEntries(make(nobody), 1, 1), WireError)
+  })
+})
