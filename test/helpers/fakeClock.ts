@@ -57,6 +57,18 @@ export class FakeClock implements Clock {
     this.#nowMs = endMs
   }
 
+  /** The process stands still for `ms`: afterwards everything overdue is called once, late. */
+  stall(ms: number): void {
+    this.#nowMs += ms
+    const overdue = [...this.#pending].filter(pending => pending.dueMs <= this.#nowMs)
+    overdue.sort((a, b) => a.dueMs - b.dueMs || a.order - b.order)
+    for (const pending of overdue) {
+      if (pending.periodMs === null) this.#pending.delete(pending)
+      else pending.dueMs = this.#nowMs + pending.periodMs
+      pending.callback()
+    }
+  }
+
   #add(delayMs: number, periodMs: number | null, callback: () => void): Timer {
     const pending = { dueMs: this.#nowMs + delayMs, order: this.#order++, periodMs, callback }
     this.#pending.add(pending)

@@ -14,7 +14,7 @@ export class RawPeer {
   readonly chunks: Buffer[] = []
   closed = false
   readonly #reader = new FrameReader()
-  #wake: (() => void) | null = null
+  #waiting: (() => void)[] = []
 
   private constructor(socket: net.Socket) {
     this.socket = socket
@@ -74,9 +74,7 @@ export class RawPeer {
   async until(condition: () => boolean, orClosed = false): Promise<void> {
     while (!condition()) {
       if (this.closed && !orClosed) throw new Error('the other side closed the connection')
-      await new Promise<void>(resolve => {
-        this.#wake = resolve
-      })
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
     }
   }
 
@@ -85,8 +83,8 @@ export class RawPeer {
   }
 
   #changed(): void {
-    const wake = this.#wake
-    this.#wake = null
-    wake?.()
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
   }
 }

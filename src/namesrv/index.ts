@@ -1,0 +1,2 @@
+export { NamesrvConfig, NamesrvConfigError, type NamesrvHome } from './config.ts'
+export { NameServer } from './nameServer.ts'
