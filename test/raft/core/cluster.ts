@@ -1,0 +1,174 @@
+import type { Effect, Member, Message, NodeId } from '../../../src/raft/core/index.ts'
+import { Book, type TestEntry } from './book.ts'
+import { defaultSettings, type NodeSettings, TestNode, type World } from './testNode.ts'
+
+export interface Packet {
+  readonly from: NodeId
+  readonly to: NodeId
+  readonly message: Message
+  readonly entries: readonly TestEntry[]
+}
+
+/** A connection that `dialer` opened: its requests flow one way, the answers the other. */
+export interface Connection {
+  readonly dialer: NodeId
+  readonly acceptor: NodeId
+  up: boolean
+  requests: Packet[]
+  replies: Packet[]
+}
+
+type RefuseHello = Extract<Effect, { kind: 'refuseHello' }>
+
+const replyTypes = new Set(['appendReply', 'voteReply', 'repairReply'])
+
+/** Nodes, and ordered connections between them that nothing moves but the test. */
+export class Cluster implements World {
+  readonly book = new Book()
+  readonly nodes = new Map<NodeId, TestNode>()
+  readonly connections: Connection[] = []
+  /** Pairs that cannot reach each other, "a b" with a < b. */
+  readonly blocked = new Set<string>()
+  /** What was under way on connections that broke; a late one may still turn up. */
+  readonly stale: Packet[] = []
+  onEffect: (node: TestNode, effect: Effect) => void = () => {}
+  #seed: number
+
+  constructor(seed: number) {
+    this.#seed = seed
+  }
+
+  /** `founded`: the group's first start lies behind it, no entry was written yet. */
+  addNodes(count: number, founded: boolean, settings: Partial<NodeSettings> = {}): void {
+    const ids = Array.from({ length: count }, (_, at) => `n${at}`)
+    for (const id of ids)
+      this.nodes.set(id, new TestNode(id, ids, { ...defaultSettings, ...settings }, this))
+    const founders: Member[] = ids.map(id => ({
+      id,
+      uid: `uid-${id}`,
+      role: 'voter',
+      raftAddress: `${id}:40911`,
+      brokerAddress: `${id}:10911`,
+      priority: 0
+    }))
+    for (const node of this.nodes.values()) if (founded) node.hard = { ...node.hard, founders }
+    for (const dialer of ids)
+      for (const acceptor of ids)
+        if (dialer !== acceptor)
+          this.connections.push({ dialer, acceptor, up: false, requests: [], replies: [] })
+  }
+
+  node(id: NodeId): TestNode {
+    const node = this.nodes.get(id)
+    if (node === undefined) throw new Error(`no node ${id}`)
+    return node
+  }
+
+  connection(dialer: NodeId, acceptor: NodeId): Connection {
+    const found = this.connections.find(c => c.dialer === dialer && c.acceptor === acceptor)
+    if (found === undefined) throw new Error(`no connection ${dialer} to ${acceptor}`)
+    return found
+  }
+
+  start(id: NodeId): void {
+    this.node(id).boot(++this.#seed)
+  }
+
+  isBlocked(a: NodeId, b: NodeId): boolean {
+    return this.blocked.has(a < b ? `${a} ${b}` : `${b} ${a}`)
+  }
+
+  /** Connects and says Hello; does nothing when it stands or cannot. */
+  connect(c: Connection): boolean {
+    const dialer = this.node(c.dialer)
+    const acceptor = this.node(c.acceptor)
+    if (c.up || dialer.core === null || acceptor.core === null) return false
+    if (acceptor.core.role === 'stopped' || dialer.core.role === 'stopped') return false
+    if (this.isBlocked(c.dialer, c.acceptor)) return false
+    const { core } = dialer
+    const refusal = this.#stepUnlessRefused(acceptor, () =>
+      acceptor.step({ kind: 'hello', peer: c.dialer, hello: core.hello() })
+    )
+    if (refusal !== null) {
+      const { code, remark } = refusal
+      dialer.step({ kind: 'helloRefused', peer: c.acceptor, code, remark })
+      return true
+    }
+    c.up = true
+    const { core: accepting } = acceptor
+    const refused = this.#stepUnlessRefused(dialer, () =>
+      dialer.step({ kind: 'linkUp', peer: c.acceptor, hello: accepting.hello() })
+    )
+    if (refused !== null) this.disconnect(c)
+    return true
+  }
+
+  #stepUnlessRefused(node: TestNode, run: () => void): RefuseHello | null {
+    let refusal: RefuseHello | null = null
+    const watch = this.onEffect
+    this.onEffect = (who, effect) => {
+      if (who === node && effect.kind === 'refuseHello') refusal = effect
+      watch(who, effect)
+    }
+    run()
+    this.onEffect = watch
+    return refusal
+  }
+
+  disconnect(c: Connection): void {
+    if (!c.up) return
+    c.up = false
+    this.stale.push(...c.requests, ...c.replies)
+    if (this.stale.length > 200) this.stale.splice(0, this.stale.length - 200)
+    c.requests = []
+    c.replies = []
+    this.node(c.dialer).step({ kind: 'linkDown', peer: c.acceptor })
+  }
+
+  disconnectAll(id: NodeId): void {
+    for (const c of this.connections) if (c.dialer === id || c.acceptor === id) this.disconnect(c)
+  }
+
+  block(a: NodeId, b: NodeId): void {
+    this.blocked.add(a < b ? `${a} ${b}` : `${b} ${a}`)
+    this.disconnect(this.connection(a, b))
+    this.disconnect(this.connection(b, a))
+  }
+
+  unblock(a: NodeId, b: NodeId): void {
+    this.blocked.delete(a < b ? `${a} ${b}` : `${b} ${a}`)
+  }
+
+  connectAll(): boolean {
+    let any = false
+    for (const c of this.connections) any = this.connect(c) || any
+    return any
+  }
+
+  transmit(from: NodeId, to: NodeId, message: Message, entries: readonly TestEntry[]): void {
+    const packet: Packet = { from, to, message, entries }
+    if (replyTypes.has(message.type)) {
+      const c = this.connection(to, from)
+      if (c.up) c.replies.push(packet)
+    } else {
+      const c = this.connection(from, to)
+      if (c.up) c.requests.push(packet)
+    }
+  }
+
+  deliver(packet: Packet): void {
+    const { from, message, entries } = packet
+    this.node(packet.to).step({ kind: 'receive', from, message, entries })
+  }
+
+  countDurable(entry: TestEntry): number {
+    let count = 0
+    for (const node of this.nodes.values())
+      if (node.durableLog[entry.index - 1]?.headerCrc === entry.headerCrc) count++
+    return count
+  }
+
+  note(node: TestNode, effect: Effect): void {
+    this.onEffect(node, effect)
+  }
+}

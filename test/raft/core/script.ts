@@ -1,0 +1,251 @@
+import type { Limits, NodeId } from '../../../src/raft/core/index.ts'
+import { Cluster } from './cluster.ts'
+import { isKeyEffect, showEffect, showMessage } from './show.ts'
+import type { NodeSettings, TestNode } from './testNode.ts'
+
+/**
+ * The commands of the golden scripts. Nothing moves by itself: `tick`, `deliver`, `save`, `write` move one thing and show
+ * all that comes of it; `run` moves everything but time until nothing moves, `elapse` time too; both show key lines only.
+ */
+export class Script {
+  #cluster = new Cluster(1)
+  readonly #lines: string[] = []
+  #verbose = true
+  readonly #heldWrites = new Set<NodeId>()
+  readonly #heldSaves = new Set<NodeId>()
+  readonly #silentLinks = new Set<string>()
+  #token = 0
+
+  run(text: string): string {
+    this.#lines.length = 0
+    for (const line of text.split('\n')) {
+      const words = line.trim().split(/\s+/)
+      const name = words[0] ?? ''
+      const command = this.#commands[name]
+      if (command === undefined) throw new Error(`unknown command: ${line}`)
+      this.#verbose = name !== 'run' && name !== 'elapse'
+      if (words.includes('verbose')) this.#verbose = true
+      command(
+        words.slice(1).filter(word => !word.includes('=') && word !== 'verbose'),
+        new Map(words.filter(w => w.includes('=')).map(w => w.split('=') as [string, string]))
+      )
+    }
+    return this.#lines.length === 0 ? 'ok' : this.#lines.join('\n')
+  }
+
+  readonly #commands: Record<string, (words: string[], named: Map<string, string>) => void> = {
+    'add-nodes': (words, named) => this.#addNodes(words, named),
+    start: words => this.#each(words[0], node => this.#cluster.start(node.id)),
+    connect: () => void this.#cluster.connectAll(),
+    tick: words =>
+      this.#each(words[0], node => node.step({ kind: 'tick', count: Number(words[1] ?? 1) })),
+    elapse: words => this.#elapse(Number(words[0])),
+    run: () => this.#settle(true),
+    deliver: words => this.#deliver(words[0], words[1], false),
+    lose: words => this.#deliver(words[0], words[1], true),
+    save: words => this.#each(words[0], node => void node.finishSave()),
+    write: words => this.#each(words[0], node => void node.finishWrite()),
+    sync: words => this.#each(words[0], node => node.sync()),
+    'hold-writes': words => void this.#heldWrites.add(words[0] ?? ''),
+    'hold-saves': words => void this.#heldSaves.add(words[0] ?? ''),
+    release: words => {
+      this.#heldWrites.delete(words[0] ?? '')
+      this.#heldSaves.delete(words[0] ?? '')
+    },
+    mute: words => void this.#silentLinks.add(`${words[0]} ${words[1]}`),
+    unmute: words => void this.#silentLinks.delete(`${words[0]} ${words[1]}`),
+    propose: (words, named) => this.#propose(words, named),
+    block: words => this.#cluster.block(words[0] ?? '', words[1] ?? ''),
+    isolate: words => this.#others(words[0], other => this.#cluster.block(words[0] ?? '', other)),
+    rejoin: words => this.#others(words[0], other => this.#cluster.unblock(words[0] ?? '', other)),
+    kill: (words, named) =>
+      this.#each(words[0], node => {
+        node.kill(Number(named.get('writes') ?? 0), Number(named.get('saves') ?? 0))
+        this.#cluster.disconnectAll(node.id)
+      }),
+    'power-loss': (words, named) =>
+      this.#each(words[0], node => {
+        node.losePower(Number(named.get('entries') ?? 0), Number(named.get('saves') ?? 0))
+        this.#cluster.disconnectAll(node.id)
+      }),
+    wipe: words => this.#each(words[0], node => node.wipe()),
+    gone: words =>
+      this.#each(words[0], node => node.step({ kind: 'peerGone', peer: words[1] ?? '' })),
+    fault: words => this.#fault(words, true),
+    damage: words => this.#fault(words, false),
+    'force-recover': words =>
+      this.#each(words[0], node => {
+        node.settings = { ...node.settings, forceRecoverWithout: words.slice(1) }
+      }),
+    slow: words =>
+      this.#each(words[0], node => node.step({ kind: 'storageSlow', slow: words[1] === 'on' })),
+    'fail-storage': words =>
+      this.#each(words[0], node => node.step({ kind: 'storageFailed', reason: 'EIO: fsync' })),
+    disk: words =>
+      this.#each(words[0], node =>
+        node.step({
+          kind: 'diskPressure',
+          level: words[1] as 'room' | 'refuse' | 'full',
+          freePermille: Number(words[2])
+        })
+      ),
+    transfer: words =>
+      this.#each(words[0], node => node.step({ kind: 'transfer', target: words[1] ?? null })),
+    read: words =>
+      this.#each(words[0], node => node.step({ kind: 'readIndex', id: Number(words[1]) })),
+    trim: words =>
+      this.#each(words[0], node => node.step({ kind: 'trimmed', firstIndex: Number(words[1]) })),
+    stop: words => this.#each(words[0], node => node.step({ kind: 'stop' })),
+    packets: () => this.#packets(),
+    status: () => this.#status(),
+    log: words => this.#each(words[0], node => this.#showLog(node))
+  }
+
+  #addNodes(words: string[], named: Map<string, string>): void {
+    this.#cluster = new Cluster(Number(named.get('seed') ?? 1))
+    this.#cluster.onEffect = (node, effect) => {
+      const text = this.#verbose || isKeyEffect(effect) ? showEffect(effect) : null
+      if (text !== null) this.#lines.push(`${node.id} ${text}`)
+    }
+    const limits: Partial<Limits> = {
+      ...(named.has('frames') ? { windowFrames: Number(named.get('frames')) } : {}),
+      ...(named.has('tail') ? { tailEntries: Number(named.get('tail')) } : {}),
+      ...(named.has('uncommitted') ? { uncommittedEntries: Number(named.get('uncommitted')) } : {})
+    }
+    const settings: Partial<NodeSettings> = {
+      limits,
+      flush: named.get('flush') === 'async' ? 'async' : 'sync',
+      preferredLeaderId: named.get('preferred') ?? null,
+      segmentBytes: Number(named.get('segment') ?? 1 << 30)
+    }
+    this.#cluster.addNodes(Number(words[0]), words[1] !== 'empty', settings)
+    if (words[1] === 'led') {
+      // The usual beginning: all up, n0 leads term 1, its first entry is committed and applied everywhere.
+      for (const id of this.#cluster.nodes.keys()) this.#cluster.start(id)
+      this.#cluster.connectAll()
+      this.#cluster.node('n0').step({ kind: 'tick', count: 40 })
+      this.#settle(true)
+      this.#lines.length = 0
+      this.#status()
+    }
+  }
+
+  #each(which: string | undefined, run: (node: TestNode) => void): void {
+    const nodes = [...this.#cluster.nodes.values()]
+    if (which === 'all') for (const node of nodes) run(node)
+    else run(this.#cluster.node(which ?? ''))
+  }
+
+  #others(id: string | undefined, run: (other: NodeId) => void): void {
+    for (const other of this.#cluster.nodes.keys()) if (other !== id) run(other)
+  }
+
+  #propose(words: string[], named: Map<string, string>): void {
+    const entryKind = named.get('kind') === 'commands' ? 2 : 1
+    for (let count = Number(named.get('count') ?? 1); count > 0; count--)
+      this.#each(words[0], node =>
+        node.step({
+          kind: 'propose',
+          entryKind,
+          sizeBytes: Number(words[1] ?? 100),
+          token: ++this.#token
+        })
+      )
+  }
+
+  #fault(words: string[], nextStart: boolean): void {
+    this.#each(words[0], node => {
+      const faults = words.slice(1).map(word => {
+        const { index, term, headerCrc, positionBytes } = node.written[Number(word) - 1] as {
+          index: number
+          term: number
+          headerCrc: number
+          positionBytes: number
+        }
+        return { index, term, headerCrc, positionBytes }
+      })
+      if (nextStart) node.faultsNext = faults
+      else {
+        for (const fault of faults) node.bad.add(fault.index)
+        node.step({ kind: 'damaged', faults })
+      }
+    })
+  }
+
+  /** Packets from one to another, in the order in which they were sent on each connection; "all": one round of everything. */
+  #deliver(from: string | undefined, to: string | undefined, lose: boolean): void {
+    const chosen = []
+    for (const c of this.#cluster.connections) {
+      if (from === 'all' || (c.dialer === from && c.acceptor === to))
+        chosen.push(...c.requests.splice(0))
+      if (from === 'all' || (c.acceptor === from && c.dialer === to))
+        chosen.push(...c.replies.splice(0))
+    }
+    for (const packet of chosen) {
+      const text = `${packet.from} -> ${packet.to} ${showMessage(packet.message)}`
+      this.#lines.push(`${lose ? 'lost' : 'delivered'} ${text}`)
+      if (!lose) this.#cluster.deliver(packet)
+    }
+  }
+
+  #settle(connect: boolean): void {
+    for (let round = 0; round < 500; round++) {
+      let moved = connect && this.#cluster.connectAll()
+      for (const node of this.#cluster.nodes.values()) {
+        if (!this.#heldSaves.has(node.id)) while (node.finishSave()) moved = true
+        if (!this.#heldWrites.has(node.id)) while (node.finishWrite()) moved = true
+        while (node.finishApply()) moved = true
+        while (node.finishRead()) moved = true
+      }
+      for (const c of this.#cluster.connections) {
+        const packets = [...c.requests.splice(0), ...c.replies.splice(0)]
+        for (const packet of packets) {
+          moved = true
+          if (!this.#silentLinks.has(`${packet.from} ${packet.to}`)) this.#cluster.deliver(packet)
+        }
+      }
+      if (!moved) return
+    }
+    throw new Error('does not settle')
+  }
+
+  #elapse(ticks: number): void {
+    for (let tick = 1; tick <= ticks; tick++) {
+      const before = this.#lines.length
+      for (const node of this.#cluster.nodes.values()) node.step({ kind: 'tick', count: 1 })
+      this.#settle(true)
+      if (this.#lines.length > before) this.#lines.splice(before, 0, `after ${tick} ticks:`)
+    }
+  }
+
+  #packets(): void {
+    for (const c of this.#cluster.connections)
+      for (const { from, to, message } of [...c.requests, ...c.replies])
+        this.#lines.push(`${from} -> ${to} ${showMessage(message)}`)
+  }
+
+  #status(): void {
+    for (const node of this.#cluster.nodes.values()) {
+      const { core } = node
+      if (core === null) {
+        this.#lines.push(`${node.id} down`)
+        continue
+      }
+      const flags = `${core.ready ? ' ready' : ''}${core.recovering ? ' recovering' : ''}${core.damaged ? ' damaged' : ''}`
+      this.#lines.push(
+        `${node.id} ${core.role} t${core.term} leader=${core.leaderId ?? '-'} last=${core.lastIndex}/t${core.lastTerm} durable=${core.durableIndex} commit=${core.commitIndex} applied=${node.applied}${flags}`
+      )
+      for (const p of core.peerStatuses())
+        this.#lines.push(
+          `   ${p.id} ${p.state} match=${p.matchIndex} next=${p.nextIndex} inFlight=${p.inFlightBytes}${p.active ? '' : ' silent'}`
+        )
+    }
+  }
+
+  #showLog(node: TestNode): void {
+    const terms = node.log.map(entry => `${entry.index}/t${entry.term}`).join(' ')
+    const disk = node.written.map(entry => `${entry.index}/t${entry.term}`).join(' ')
+    this.#lines.push(`${node.id} log ${terms === '' ? '-' : terms}`)
+    if (disk !== terms) this.#lines.push(`${node.id} disk ${disk === '' ? '-' : disk}`)
+  }
+}

@@ -1,0 +1,435 @@
+import {
+  type Configuration,
+  type Effect,
+  type EntrySummary,
+  type Event,
+  type Fault,
+  type HardStateFacts,
+  type Limits,
+  type Member,
+  type Message,
+  type NodeId,
+  Raft,
+  type RaftCoreOptions,
+  RepairAnswer
+} from '../../../src/raft/core/index.ts'
+import type { Book, TestEntry } from './book.ts'
+
+type SaveHardState = Extract<Effect, { kind: 'saveHardState' }>
+
+type Write =
+  | { readonly seq: number; readonly kind: 'append'; readonly entries: readonly TestEntry[] }
+  | { readonly seq: number; readonly kind: 'cut'; readonly fromIndex: number }
+  | { readonly seq: number; readonly kind: 'rewrite'; readonly entry: TestEntry }
+
+export interface NodeSettings {
+  readonly flush: 'sync' | 'async'
+  readonly preferredLeaderId: NodeId | null
+  readonly segmentBytes: number
+  readonly limits: Partial<Limits>
+  readonly forceRecoverWithout: readonly NodeId[]
+}
+
+export const defaultSettings: NodeSettings = {
+  flush: 'sync',
+  preferredLeaderId: null,
+  segmentBytes: 1 << 30,
+  limits: {},
+  forceRecoverWithout: []
+}
+
+/** What the surroundings do for a node. */
+export interface World {
+  readonly book: Book
+  transmit(from: NodeId, to: NodeId, message: Message, entries: readonly TestEntry[]): void
+  /** Effects that are neither storage nor messages. */
+  note(node: TestNode, effect: Effect): void
+  /** How many nodes have this entry where an acknowledgement of theirs would count from. */
+  countDurable(entry: TestEntry): number
+}
+
+/**
+ * One core with a model of its disk. A write is issued, then written (page cache), then synced; SYNC_FLUSH reports it
+ * when synced, ASYNC_FLUSH when written. `kill -9` keeps what is written, a power loss what is synced.
+ */
+export class TestNode {
+  readonly id: NodeId
+  readonly world: World
+  settings: NodeSettings
+  peers: readonly NodeId[]
+  core: Raft | null = null
+  /** Why it ended by itself. */
+  ended = ''
+  uid: string
+  incarnation = 0
+
+  hard: HardStateFacts = { term: 0, vote: null, founders: null, clusterId: '' }
+  saves: SaveHardState[] = []
+  /** As the process sees it. */
+  log: TestEntry[] = []
+  written: TestEntry[] = []
+  synced: TestEntry[] = []
+  writes: Write[] = []
+  committed = 0
+  applied = 0
+  /** Commit that the persisted state machine knows of. */
+  savedCommit = 0
+  recoverNext = false
+  faultsNext: Fault[] = []
+  /** Entries whose bytes on this disk are bad. */
+  readonly bad = new Set<number>()
+  readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
+  reads = new Map<number, number>()
+  #stepEntries: readonly EntrySummary[] = []
+
+  constructor(id: NodeId, peers: readonly NodeId[], settings: NodeSettings, world: World) {
+    this.id = id
+    this.uid = `uid-${id}`
+    this.peers = peers
+    this.settings = settings
+    this.world = world
+  }
+
+  get up(): boolean {
+    return this.core !== null
+  }
+
+  boot(seed: number): void {
+    this.incarnation++
+    const log = this.written
+    // What was found after the start is synced before anything counts (R-D2).
+    this.synced = [...log]
+    this.log = [...log]
+    const terms: { term: number; firstIndex: number }[] = []
+    for (const entry of log) {
+      if (terms[terms.length - 1]?.term !== entry.term)
+        terms.push({ term: entry.term, firstIndex: entry.index })
+    }
+    const last = log[log.length - 1]
+    for (const fault of this.faultsNext) this.bad.add(fault.index)
+    const options: RaftCoreOptions = {
+      selfId: this.id,
+      selfUid: this.uid,
+      incarnation: this.incarnation,
+      peers: this.peers.map(id => ({
+        id,
+        raftAddress: `${id}:40911`,
+        brokerAddress: `${id}:10911`
+      })),
+      preferredLeaderId: this.settings.preferredLeaderId,
+      segmentBytes: this.settings.segmentBytes,
+      seed,
+      newClusterId: `group-of-${this.id}`,
+      configurationBodyBytes: (c: Configuration) => 40 * c.members.length,
+      hardState: this.hard,
+      log: {
+        firstIndex: 1,
+        startTerm: 0,
+        lastIndex: log.length,
+        terms,
+        nextPositionBytes: last === undefined ? 0 : last.positionBytes + last.sizeBytes,
+        configurations: log
+          .filter(entry => entry.configuration !== null)
+          .map(entry => ({
+            index: entry.index,
+            configuration: entry.configuration as Configuration
+          })),
+        faults: this.faultsNext
+      },
+      knownCommit: this.savedCommit,
+      appliedIndex: Math.min(this.savedCommit, log.length),
+      recovering: this.recoverNext,
+      forceRecoverWithout: this.settings.forceRecoverWithout,
+      limits: this.settings.limits
+    }
+    this.faultsNext = []
+    this.ended = ''
+    this.core = new Raft(options)
+    this.committed = this.core.commitIndex
+    this.applied = Math.min(this.savedCommit, this.committed)
+    this.step({ kind: 'start' })
+  }
+
+  step(event: Event): void {
+    const core = this.core
+    if (core === null) return
+    this.#stepEntries = event.kind === 'receive' ? event.entries : []
+    for (const effect of core.step(event)) {
+      this.#carryOut(effect)
+      this.world.note(this, effect)
+    }
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.kind) {
+      case 'saveHardState':
+        this.saves.push(effect)
+        return
+      case 'appendOwn': {
+        const entry: TestEntry = {
+          index: effect.index,
+          term: effect.term,
+          positionBytes: effect.positionBytes,
+          sizeBytes: effect.sizeBytes,
+          headerCrc: this.world.book.nextCrc(),
+          kind: effect.entryKind,
+          configuration: effect.configuration,
+          prevCrc: this.log[effect.index - 2]?.headerCrc ?? 0
+        }
+        this.#store([entry], effect.writeSeq)
+        return
+      }
+      case 'appendReceived': {
+        const entries = this.#stepEntries.filter(
+          entry => entry.index >= effect.firstIndex && entry.index <= effect.lastIndex
+        ) as TestEntry[]
+        this.#store(entries, effect.writeSeq)
+        return
+      }
+      case 'cut':
+        if (effect.fromIndex <= this.committed)
+          this.world.book.fail(`${this.id} cuts ${effect.fromIndex}, committed ${this.committed}`)
+        this.log.length = effect.fromIndex - 1
+        for (const index of [...this.bad]) if (index >= effect.fromIndex) this.bad.delete(index)
+        this.writes.push({ seq: effect.writeSeq, kind: 'cut', fromIndex: effect.fromIndex })
+        return
+      case 'rewrite': {
+        const entry = this.#stepEntries.find(e => e.index === effect.index) as TestEntry
+        if (this.log[effect.index - 1]?.headerCrc !== entry.headerCrc)
+          this.world.book.fail(`${this.id} heals entry ${effect.index} with another one`)
+        this.writes.push({ seq: effect.writeSeq, kind: 'rewrite', entry })
+        return
+      }
+      case 'send':
+        this.#send(effect.to, effect.message)
+        return
+      case 'readEntries':
+        this.readRequests.push(effect)
+        return
+      case 'committed':
+        this.#commit(effect.index)
+        return
+      case 'answerRepair': {
+        const entry = this.log[effect.index - 1] as TestEntry
+        const have = entry.headerCrc === effect.headerCrc && !this.bad.has(effect.index)
+        const answer = have
+          ? RepairAnswer.have
+          : effect.asLeader
+            ? RepairAnswer.leaders
+            : RepairAnswer.none
+        const { index, term, prevTerm } = effect
+        const entries = answer === RepairAnswer.none ? [] : [entry]
+        this.world.transmit(
+          this.id,
+          effect.to,
+          { type: 'repairReply', index, answer, term, prevTerm },
+          entries
+        )
+        return
+      }
+      case 'roleChanged':
+        if (effect.role === 'leader') {
+          if (this.hard.term !== effect.term || this.hard.vote !== this.id)
+            this.world.book.fail(`${this.id} leads term ${effect.term} before its vote is durable`)
+          this.world.book.leads(this.id, effect.term, this.log)
+        }
+        return
+      case 'whole':
+        this.recoverNext = false
+        return
+      case 'fatal':
+        this.ended = effect.reason
+        return
+      case 'refuseHello':
+      case 'proposalRefused':
+      case 'readReady':
+      case 'readFailed':
+      case 'transferEnded':
+      case 'report':
+        return
+    }
+  }
+
+  #store(entries: readonly TestEntry[], seq: number): void {
+    for (const entry of entries) {
+      if (entry.index !== this.log.length + 1)
+        this.world.book.fail(`${this.id} appends ${entry.index} behind ${this.log.length}`)
+      if (entry.prevCrc !== (this.log[entry.index - 2]?.headerCrc ?? 0))
+        this.world.book.fail(`${this.id}: the chain of CRCs breaks at ${entry.index}`)
+      this.world.book.stored(entry)
+      this.log.push(entry)
+    }
+    this.writes.push({ seq, kind: 'append', entries })
+  }
+
+  #commit(index: number): void {
+    if (index < this.committed)
+      this.world.book.fail(`${this.id}: commit falls from ${this.committed} to ${index}`)
+    if (this.core?.role === 'leader') {
+      const entry = this.log[index - 1] as TestEntry
+      const durable = this.world.countDurable(entry)
+      if (durable < (this.peers.length >> 1) + 1)
+        this.world.book.fail(`commit rule: ${this.id} commits ${index}, durable on ${durable} only`)
+      if (entry.term !== this.core.term)
+        this.world.book.fail(`commit rule: ${this.id} commits ${index} of an older term`)
+    }
+    this.world.book.commits(this.id, this.committed + 1, index, this.log)
+    this.committed = index
+  }
+
+  /** The disk of which an acknowledgement may speak. */
+  get durableLog(): readonly TestEntry[] {
+    return this.settings.flush === 'sync' ? this.synced : this.written
+  }
+
+  #send(to: NodeId, message: Message): void {
+    this.#checkPersistence(message)
+    const entries =
+      message.type === 'append'
+        ? this.log.slice(message.prevIndex, message.prevIndex + message.count)
+        : []
+    this.world.transmit(this.id, to, message, entries)
+  }
+
+  /** The table of what must be durable before what leaves, by this model's own disk. */
+  #checkPersistence(message: Message): void {
+    const { book } = this.world
+    if (message.type === 'appendReply') {
+      if (this.hard.term < message.term)
+        book.fail(
+          `persistence: ${this.id} answers in term ${message.term}, saved ${this.hard.term}`
+        )
+      for (let index = 1; index <= message.match; index++) {
+        const entry = this.log[index - 1]
+        if (entry === undefined || this.durableLog[index - 1]?.headerCrc !== entry.headerCrc)
+          book.fail(
+            `persistence: ${this.id} acknowledges ${message.match} without ${index} durable`
+          )
+        if (this.bad.has(index)) book.fail(`${this.id} acknowledges the damaged entry ${index}`)
+      }
+    }
+    if (message.type === 'voteReply' && !message.pre) {
+      if (this.hard.term < message.term)
+        book.fail(`persistence: ${this.id} answers a vote in unsaved term ${message.term}`)
+      if (message.granted && this.hard.vote === null)
+        book.fail(`persistence: ${this.id} grants an unsaved vote`)
+    }
+  }
+
+  /** The oldest hard state on its way becomes durable. */
+  finishSave(): boolean {
+    const save = this.saves.shift()
+    if (save === undefined) return false
+    this.#applySave(save)
+    this.step({ kind: 'hardStateSaved', seq: save.seq })
+    return true
+  }
+
+  #applySave(save: SaveHardState): void {
+    if (save.term < this.hard.term)
+      this.world.book.fail(`${this.id}: saved term falls from ${this.hard.term} to ${save.term}`)
+    this.hard = {
+      term: save.term,
+      vote: save.vote,
+      founders: save.founders as readonly Member[] | null,
+      clusterId: save.clusterId
+    }
+    this.world.book.voted(this.uid, save.term, save.vote)
+  }
+
+  /** The oldest write reaches the page cache, and with SYNC_FLUSH the disk. */
+  finishWrite(): boolean {
+    const write = this.writes.shift()
+    if (write === undefined) return false
+    apply(this.written, write)
+    if (write.kind === 'rewrite') this.bad.delete(write.entry.index)
+    // A cut is always synced before anything is written behind it (R-L5).
+    if (this.settings.flush === 'sync' || write.kind !== 'append') this.synced = [...this.written]
+    this.step({ kind: 'storageDone', writeSeq: write.seq })
+    return true
+  }
+
+  /** ASYNC_FLUSH: the periodic fdatasync. */
+  sync(): void {
+    this.synced = [...this.written]
+  }
+
+  finishApply(): boolean {
+    if (this.core === null || this.applied >= this.committed) return false
+    this.applied = this.committed
+    // Derived state is persisted up to the own synced index only (R-D5).
+    this.savedCommit = Math.max(this.savedCommit, Math.min(this.applied, this.synced.length))
+    this.step({ kind: 'applied', index: this.applied, lagBytes: 0 })
+    return true
+  }
+
+  finishRead(): boolean {
+    const request = this.readRequests.shift()
+    if (request === undefined) return false
+    const sizesBytes: number[] = []
+    let bytes = 0
+    for (let index = request.firstIndex; index <= request.lastIndex; index++) {
+      const size = this.log[index - 1]?.sizeBytes
+      if (size === undefined || this.bad.has(index)) break
+      if (sizesBytes.length > 0 && bytes + size > request.maxBytes) break
+      bytes += size
+      sizesBytes.push(size)
+    }
+    const { peer, requestId, firstIndex } = request
+    this.step({ kind: 'entriesRead', peer, requestId, firstIndex, sizesBytes })
+    return true
+  }
+
+  /** `kill -9`: writes and saves under way may have reached the page cache, in order. */
+  kill(writesKept: number, savesKept: number): void {
+    for (const write of this.writes.slice(0, writesKept)) apply(this.written, write)
+    for (const save of this.saves.slice(0, savesKept)) this.#applySave(save)
+    this.#gone()
+  }
+
+  /**
+   * Power loss: what is not synced goes, except a part of the write under way: `entriesKept` of its entries. With SYNC
+   * a record that is left torn makes the next start recovering, with ASYNC every such start is (R-D6).
+   */
+  losePower(entriesKept: number, savesKept: number): void {
+    const kept = [...this.synced]
+    const unsynced =
+      this.settings.flush === 'sync'
+        ? this.writes[0]?.kind === 'append'
+          ? this.writes[0].entries
+          : []
+        : this.written.slice(kept.length)
+    kept.push(...unsynced.slice(0, entriesKept))
+    this.written = kept
+    this.synced = [...kept]
+    for (const save of this.saves.slice(0, savesKept)) this.#applySave(save)
+    if (this.settings.flush === 'async' || entriesKept < unsynced.length) this.recoverNext = true
+    this.#gone()
+  }
+
+  #gone(): void {
+    this.core = null
+    this.writes = []
+    this.saves = []
+    this.readRequests = []
+    this.reads.clear()
+  }
+
+  /** An empty disk under the same id. */
+  wipe(): void {
+    this.uid = `${this.uid}'`
+    this.incarnation = 0
+    this.hard = { term: 0, vote: null, founders: null, clusterId: '' }
+    this.log = []
+    this.written = []
+    this.synced = []
+    this.savedCommit = 0
+    this.recoverNext = false
+    this.bad.clear()
+  }
+}
+
+function apply(log: TestEntry[], write: Write): void {
+  if (write.kind === 'append') log.push(...write.entries)
+  else if (write.kind === 'cut') log.length = Math.min(log.length, write.fromIndex - 1)
+}
