@@ -67,7 +67,9 @@ export class NameServer {
       for (const [code, handler] of make(context)) server.handle(code, handler)
     }
     server.onClose((connection, reason) => {
-      for (const { brokerName, brokerId, brokerAddr } of this.#table.connectionLost(connection)) {
+      const lost = this.#table.connectionLost(connection)
+      if (this.#server === null) return
+      for (const { brokerName, brokerId, brokerAddr } of lost) {
         this.#log.warn('broker channel destroyed', { brokerName, brokerId, brokerAddr, reason })
       }
     })

@@ -5,7 +5,6 @@ import {
   encodeCommand,
   encodeHost,
   type Frame,
-  FrameReader,
   OWN_LANGUAGE,
   OWN_VERSION,
   ProtocolError,
@@ -17,7 +16,8 @@ import {
 import { TICK_MS } from './deadlines.ts'
 import type { Endpoint } from './endpoint.ts'
 import { RemotingError } from './errors.ts'
-import { Invocation, PromiseReceiver } from './invocation.ts'
+import { InputQueue } from './input.ts'
+import { Invocations, PromiseReceiver } from './invocation.ts'
 import { OutputBuffer } from './output.ts'
 import type { Connection, RequestHead, Reservation, ResponseReceiver } from './types.ts'
 
@@ -46,11 +46,11 @@ export class SocketConnection implements Connection {
   /** Tick of the last traffic in either direction. */
   activeTick: number
   /** Of our own, waiting for answers. */
-  readonly invocations = new Map<number, Invocation>()
+  readonly invocations: Invocations
 
   readonly #endpoint: Endpoint
   readonly #socket: Socket
-  readonly #reader: FrameReader
+  readonly #input: InputQueue
   readonly #output: OutputBuffer
   #remoteHostBytes: Buffer | null = null
   #connected: boolean
@@ -60,9 +60,6 @@ export class SocketConnection implements Connection {
   #stalledSinceTick: number
   #held = false
   #pumping = false
-  /** Chunks that came while held. */
-  #waiting: Buffer[] = []
-  #waitingBytes = 0
   /** Promises of handlers still open. */
   #handling = 0
   #closeReason: string | null = null
@@ -71,7 +68,7 @@ export class SocketConnection implements Connection {
     this.#endpoint = endpoint
     this.#socket = socket
     this.id = endpoint.nextConnectionId()
-    this.#reader = new FrameReader(endpoint.limits.frameBytesMax)
+    this.#input = new InputQueue(endpoint.limits.frameBytesMax)
     this.#output = new OutputBuffer(endpoint.pool)
     this.activeTick = endpoint.wheel.now
     this.#stalledSinceTick = this.activeTick
@@ -80,6 +77,7 @@ export class SocketConnection implements Connection {
     this.remotePort = socket.remotePort
     this.localHost = socket.localAddress
     this.remoteAddress = connectedTo ?? printAddress(this.remoteHost, this.remotePort)
+    this.invocations = new Invocations(endpoint.wheel, this.remoteAddress)
     endpoint.connections.add(this)
     socket.onData(chunk => this.#received(chunk))
     socket.onDrain(() => this.#drained())
@@ -159,9 +157,7 @@ export class SocketConnection implements Connection {
       receiver.failed(tooLarge)
       return
     }
-    const invocation = new Invocation(this, opaque, timeoutMs, receiver)
-    this.invocations.set(opaque, invocation)
-    this.#endpoint.wheel.add(invocation, timeoutMs)
+    this.invocations.add(opaque, timeoutMs, receiver)
     this.writeChunks(parts)
   }
 
@@ -242,12 +238,6 @@ export class SocketConnection implements Connection {
       this.#resumeIfPossible()
     }
     if (msOf(this.activeTick) >= limits.idleMs) this.close(`idle for ${limits.idleMs} ms`)
-  }
-
-  /** An invocation is over, one way or the other. */
-  forget(invocation: Invocation): void {
-    this.invocations.delete(invocation.opaque)
-    this.#endpoint.wheel.remove(invocation)
   }
 
   #refuses(): RemotingError | null {
@@ -351,8 +341,7 @@ export class SocketConnection implements Connection {
   #received(chunk: Buffer): void {
     if (this.closed) return
     this.activeTick = this.#endpoint.wheel.now
-    this.#waiting.push(chunk)
-    this.#waitingBytes += chunk.length
+    this.#input.push(chunk)
     this.#pump()
   }
 
@@ -362,23 +351,17 @@ export class SocketConnection implements Connection {
     this.#pumping = true
     try {
       while (!this.closed && !this.#held) {
-        const frame = this.#reader.next()
-        if (frame !== null) {
-          this.#dispatch(frame)
-          if (this.#mustHold()) this.#hold()
-          continue
-        }
-        const chunk = this.#waiting.shift()
-        if (chunk === undefined) break
-        this.#waitingBytes -= chunk.length
-        this.#reader.push(chunk)
+        const frame = this.#input.next()
+        if (frame === null) break
+        this.#dispatch(frame)
+        if (this.#mustHold()) this.#hold()
       }
     } catch (error) {
       this.drop(`malformed frame: ${messageOf(error)}`)
     } finally {
       this.#pumping = false
     }
-    if (!this.closed) this.#accountInput(this.#reader.pendingBytes + this.#waitingBytes)
+    if (!this.closed) this.#accountInput(this.#input.pendingBytes)
   }
 
   #hold(): void {
@@ -398,8 +381,7 @@ export class SocketConnection implements Connection {
   }
 
   #forgetInput(): void {
-    this.#waiting = []
-    this.#waitingBytes = 0
+    this.#input.discard()
     this.#accountInput(0)
   }
 
@@ -424,16 +406,11 @@ export class SocketConnection implements Connection {
   }
 
   #answered(command: RemotingCommand): void {
-    const invocation = this.invocations.get(command.opaque)
-    if (invocation === undefined) {
-      this.#endpoint.logger.debug('answer to no request of ours, or too late', {
-        remote: this.remoteAddress,
-        opaque: command.opaque
-      })
-      return
-    }
-    this.forget(invocation)
-    invocation.receiver.answered(command)
+    if (this.invocations.answered(command)) return
+    this.#endpoint.logger.debug('answer to no request of ours, or too late', {
+      remote: this.remoteAddress,
+      opaque: command.opaque
+    })
   }
 
   #requested(command: RemotingCommand): void {
@@ -495,12 +472,8 @@ export class SocketConnection implements Connection {
     this.#socketBytes = 0
     if (output !== 0) this.#endpoint.outputChanged(-output)
     const code = this.#connected ? 'LMQ_CONNECTION_CLOSED' : 'LMQ_CONNECT_FAILED'
-    for (const invocation of [...this.invocations.values()]) {
-      this.forget(invocation)
-      invocation.receiver.failed(
-        new RemotingError(code, `${this.remoteAddress}: ${reason}`, error ?? undefined)
-      )
-    }
+    const message = `${this.remoteAddress}: ${reason}`
+    this.invocations.fail(new RemotingError(code, message, error ?? undefined))
     this.#endpoint.closed(this, reason)
   }
 }

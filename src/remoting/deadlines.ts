@@ -1,6 +1,8 @@
 /** Accuracy of all deadlines: they pass up to two ticks late, never early. */
 export const TICK_MS = 100
 const SLOTS = 512
+/** Longer delays, also Infinity, are cut to this: six years. */
+const DELAY_TICKS_MAX = 2 ** 31
 
 /** Something with a deadline; linked into the slot of the tick at which it is looked at. */
 export abstract class Deadline {
@@ -27,7 +29,8 @@ export class DeadlineWheel {
   readonly #slots: SlotHead[] = Array.from({ length: SLOTS }, () => new SlotHead())
 
   add(entry: Deadline, delayMs: number): void {
-    entry.deadlineTick = this.now + Math.max(1, Math.ceil(delayMs / TICK_MS)) + 1
+    const ticks = Math.min(Math.max(1, Math.ceil(delayMs / TICK_MS)), DELAY_TICKS_MAX)
+    entry.deadlineTick = this.now + ticks + 1
     const head = this.#slots[entry.deadlineTick % SLOTS]!
     entry.previous = head.previous
     entry.next = head

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { createRealPlatform, silentLogger } from '../../src/platform/index.ts'
 import {
@@ -311,6 +312,43 @@ t.test(
     t.equal((await other.ask(numbered(request(ECHO), 1))).code, 0)
   }
 )
+
+t.test(
+  'mutated and truncated frames never stop the server, nor hurt other connections',
+  async t => {
+    const server = await startServer(t)
+    const other = await connect(t, server)
+    const seeds = ['0034-HEART_BEAT', '0310-SEND_MESSAGE_V2', '0011-PULL_MESSAGE'].flatMap(name =>
+      (JSON.parse(readFileSync(`test/vectors/remoting/${name}.json`, 'utf8')) as Recorded[]).map(
+        ({ request: { frame } }) => Buffer.from(frame, 'base64')
+      )
+    )
+    const random = lehmer(20_261_121)
+    for (let round = 0; round < 300; round++) {
+      const bytes = Buffer.from(seeds[random(seeds.length)]!)
+      for (let flips = random(8); flips >= 0; flips--) bytes[random(bytes.length)] = random(256)
+      const peer = await connect(t, server)
+      peer.socket.end(bytes.subarray(0, 1 + random(bytes.length)))
+      await peer.end()
+      if (round % 50 === 0) t.equal((await other.ask(numbered(request(ECHO), round))).code, 0)
+    }
+    await until(() => server.connections.size === 1)
+    t.equal((await other.ask(numbered(request(ECHO), 999))).code, 0)
+  }
+)
+
+interface Recorded {
+  request: { frame: string }
+}
+
+/** The same numbers each run, below `limit`. */
+function lehmer(seed: number): (limit: number) => number {
+  let state = seed
+  return limit => {
+    state = (state * 48_271) % 2_147_483_647
+    return state % limit
+  }
+}
 
 t.test('an answer above the frame limit becomes an error', async t => {
   const server = await startServer(t, { limits: { frameBytesMax: 10_000 } })

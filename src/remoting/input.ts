@@ -1,0 +1,39 @@
+import { type Frame, FrameReader } from '../protocol/index.ts'
+
+/** Bytes received by one connection and not yet handled: frames come out one at a time, so that reading can be held between any two. */
+export class InputQueue {
+  readonly #reader: FrameReader
+  /** Chunks behind the one that the reader has. */
+  #chunks: Buffer[] = []
+  #chunksBytes = 0
+
+  constructor(frameBytesMax: number) {
+    this.#reader = new FrameReader(frameBytesMax)
+  }
+
+  get pendingBytes(): number {
+    return this.#reader.pendingBytes + this.#chunksBytes
+  }
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#chunksBytes += chunk.length
+  }
+
+  /** null: no whole frame is here. Throws ProtocolError when the stream is none of frames. */
+  next(): Frame | null {
+    for (;;) {
+      const frame = this.#reader.next()
+      if (frame !== null) return frame
+      const chunk = this.#chunks.shift()
+      if (chunk === undefined) return null
+      this.#chunksBytes -= chunk.length
+      this.#reader.push(chunk)
+    }
+  }
+
+  discard(): void {
+    this.#chunks = []
+    this.#chunksBytes = 0
+  }
+}
