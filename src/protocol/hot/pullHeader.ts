@@ -9,7 +9,8 @@ import {
 } from '../fields.ts'
 import type { Frame } from '../frame.ts'
 import { readInt, readLong } from './decimal.ts'
-import { HotHeader, names, scanHeader } from './hotHeader.ts'
+import { HotHeader, scanHeader } from './hotHeader.ts'
+import { names } from './names.ts'
 
 /** Bits of a pull's sysFlag (remoting.md 2.4). */
 export const PullSysFlag = {
@@ -63,14 +64,15 @@ export class PullHeader extends HotHeader {
   }
 
   override setField(
-    bytes: Buffer,
+    keySource: Buffer,
     keyAt: number,
     keyBytes: number,
+    bytes: Buffer,
     at: number,
     length: number
   ): boolean {
     let number = 0
-    switch (names.text(bytes, keyAt, keyBytes)) {
+    switch (names.text(keySource, keyAt, keyBytes)) {
       case 'consumerGroup':
         this.consumerGroup = names.text(bytes, at, length)
         this.#seen |= 1

@@ -10,7 +10,8 @@ import {
 import type { Frame } from '../frame.ts'
 import { RequestCode } from '../requestCodes.ts'
 import { readBoolean, readInt, readLong } from './decimal.ts'
-import { HotHeader, names, scanHeader } from './hotHeader.ts'
+import { HotHeader, scanHeader } from './hotHeader.ts'
+import { names } from './names.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -74,14 +75,15 @@ export class SendHeader extends HotHeader {
   }
 
   override setField(
-    bytes: Buffer,
+    keySource: Buffer,
     keyAt: number,
     keyBytes: number,
+    bytes: Buffer,
     at: number,
     length: number
   ): boolean {
-    if (keyBytes === 1) return this.#set(bytes[keyAt]!, bytes, at, length)
-    const short = shortNames.get(names.text(bytes, keyAt, keyBytes))
+    if (keyBytes === 1) return this.#set(keySource[keyAt]!, bytes, at, length)
+    const short = shortNames.get(names.text(keySource, keyAt, keyBytes))
     if (short === undefined) return true
     this.#longNames = true
     return this.#set(short, bytes, at, length)
