@@ -22,7 +22,10 @@ export interface ConsumerRegistration {
 }
 
 /** Told when a group got or lost a member, or a topic. */
-export type GroupListener = (group: ConsumerGroup, reason: 'register' | 'unregister' | 'closed') => void
+export type GroupListener = (
+  group: ConsumerGroup,
+  reason: 'register' | 'unregister' | 'closed'
+) => void
 
 export interface ConsumerLimits {
   groupsMax: () => number
@@ -100,7 +103,11 @@ export class ConsumerTable {
     return 'changed'
   }
 
-  #join(group: ConsumerGroup, client: Registrant, connection: Connection): 'new' | 'same' | 'refused' {
+  #join(
+    group: ConsumerGroup,
+    client: Registrant,
+    connection: Connection
+  ): 'new' | 'same' | 'refused' {
     const known = group.members.get(connection.id)
     if (known !== undefined && known.clientId === client.clientId) {
       known.language = client.language
@@ -152,7 +159,8 @@ export class ConsumerTable {
   }
 
   closed(connection: Connection): void {
-    for (const group of [...clientsOf(connection).consumerGroups]) this.#leave(group, connection, 'closed')
+    for (const group of [...clientsOf(connection).consumerGroups])
+      this.#leave(group, connection, 'closed')
   }
 
   #leave(groupName: string, connection: Connection, reason: 'unregister' | 'closed'): void {

@@ -51,7 +51,8 @@ export class ProducerTable {
   }
 
   closed(connection: Connection): void {
-    for (const group of [...clientsOf(connection).producerGroups]) this.unregister(group, connection)
+    for (const group of [...clientsOf(connection).producerGroups])
+      this.unregister(group, connection)
   }
 
   /** Members of a group; empty when it has none. */

@@ -20,7 +20,12 @@ export class SubscriptionSyntaxError extends Error {}
 
 /** `TAG` is what an absent type means. */
 export function isTagType(expressionType: string | null | undefined): boolean {
-  return expressionType === null || expressionType === undefined || expressionType === '' || expressionType === 'TAG'
+  return (
+    expressionType === null ||
+    expressionType === undefined ||
+    expressionType === '' ||
+    expressionType === 'TAG'
+  )
 }
 
 const tagsMax = 1_000

@@ -1,7 +1,8 @@
 import { booleanKey, intKey, type Keys, longKey, stringKey } from './keys.ts'
 
 const pool = 'Size of a thread pool of the original; there are no such pools here.'
-const queue = 'Length of a thread pool queue of the original; the store takes 10 000 sends or 64 MiB at a time.'
+const queue =
+  'Length of a thread pool queue of the original; the store takes 10 000 sends or 64 MiB at a time.'
 const acl = 'Access control is not built yet.'
 const transaction = 'Transactions are not built yet.'
 

@@ -7,5 +7,5 @@ export {
 } from './liveConfig.ts'
 export { allowedValues, ConfigError, type ParsedConfig, parseConfig } from './parse.ts'
 export { followerBrokerId, type PeerAddress } from './peers.ts'
-export { compileSettings, Permission, type Settings } from './settings.ts'
+export { compileSettings, type Settings } from './settings.ts'
 export { type ConfigKey, type ConfigValues, configKeys, keySpec } from './table.ts'

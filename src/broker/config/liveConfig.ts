@@ -116,7 +116,7 @@ export class LiveConfig {
   /** `key=value` lines of all keys, sorted by name, as GET_BROKER_CONFIG (26) has them. `shown` replaces values, such as the present role. */
   lines(shown: Readonly<Record<string, string>> = {}): string {
     const lines: string[] = []
-    for (const name of Object.keys(this.values).sort()) {
+    for (const name of Object.keys(this.values).sort((a, b) => (a < b ? -1 : 1))) {
       const value = shown[name] ?? String((this.values as unknown as Record<string, unknown>)[name])
       lines.push(`${name}=${value}\n`)
     }

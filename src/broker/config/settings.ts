@@ -4,9 +4,6 @@ import { ConfigError } from './parse.ts'
 import { followerBrokerId, type PeerAddress, parsePeers } from './peers.ts'
 import type { ConfigValues } from './table.ts'
 
-/** Topic and broker permission bits (broker.md 2.8). */
-export const Permission = { inherit: 1, write: 2, read: 4, priority: 8 } as const
-
 /** What the code uses: units resolved, texts taken apart. Replaced as a whole when a key changes at run time. */
 export interface Settings {
   readonly clusterName: string

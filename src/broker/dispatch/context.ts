@@ -37,4 +37,6 @@ export interface BrokerContext {
   brokerId(): number
   /** Leads and takes writes. */
   isLeader(): boolean
+  /** As GET_BROKER_CONFIG (26) shows it: a group's leader is SYNC_MASTER, its followers are SLAVE. */
+  role(): 'ASYNC_MASTER' | 'SYNC_MASTER' | 'SLAVE'
 }

@@ -1,7 +1,15 @@
 import { isOneway, type RemotingCommand, ResponseCode, response } from '../../protocol/index.ts'
 import { NotLeaderError } from '../../raft/index.ts'
 import type { Connection } from '../../remoting/index.ts'
-import { callerOf, type Forwarder, forwardKeyName, forwardKeyRoom, markNotLeader } from '../forward/index.ts'
+import {
+  directCaller,
+  FORWARDED_REQUEST,
+  type Forwarder,
+  forwardKeyName,
+  forwardKeyRoom,
+  markNotLeader,
+  unwrapForwarded
+} from '../forward/index.ts'
 import type { BrokerContext } from './context.ts'
 import type { Caller, Handler } from './handler.ts'
 
@@ -9,6 +17,7 @@ import type { Caller, Handler } from './handler.ts'
 export class Dispatcher {
   readonly #broker: BrokerContext
   readonly #acceptsWrites: () => boolean
+  readonly #handlers = new Map<number, Handler>()
   #forwarder: Forwarder | null = null
 
   /** `acceptsWrites`: leads, and is not handing over. */
@@ -20,24 +29,46 @@ export class Dispatcher {
   /** Enters all handlers at the server; a code may have one handler only. */
   install(handlers: readonly Handler[], forwarder: Forwarder): void {
     this.#forwarder = forwarder
-    const codes = new Set<number>()
+    const { server } = this.#broker
     for (const handler of handlers) {
-      if (codes.has(handler.code)) throw new Error(`request code ${handler.code} has two handlers`)
-      codes.add(handler.code)
-      this.#broker.server.handle(handler.code, (request, connection) =>
-        this.#dispatch(handler, request, connection)
+      if (this.#handlers.has(handler.code))
+        throw new Error(`request code ${handler.code} has two handlers`)
+      this.#handlers.set(handler.code, handler)
+      server.handle(handler.code, (request, connection) =>
+        this.#dispatch(handler, request, directCaller(connection))
       )
     }
+    server.handle(FORWARDED_REQUEST, (request, connection) => this.#unwrap(request, connection))
+  }
+
+  #unwrap(
+    wrapped: RemotingCommand,
+    connection: Connection
+  ): RemotingCommand | null | Promise<RemotingCommand | null> {
+    const key = this.#broker.store.tables.values(forwardKeyRoom).get(forwardKeyName)
+    const opened = unwrapForwarded(wrapped, connection, key)
+    if (opened === null)
+      return response(
+        ResponseCode.NO_PERMISSION,
+        'only members of this group may forward requests to it'
+      )
+    const { request, caller } = opened
+    const handler = this.#handlers.get(request.code)
+    if (handler === undefined)
+      return response(
+        ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+        ` request type ${request.code} not supported`
+      )
+    return this.#dispatch(handler, request, caller)
   }
 
   #dispatch(
     handler: Handler,
     request: RemotingCommand,
-    connection: Connection
+    caller: Caller
   ): RemotingCommand | null | Promise<RemotingCommand | null> {
-    const key = this.#broker.store.tables.values(forwardKeyRoom).get(forwardKeyName)
-    const caller = callerOf(request, connection, key)
-    if (handler.needsLeader && !this.#acceptsWrites()) return this.#elsewhere(handler, request, caller)
+    if (handler.needsLeader && !this.#acceptsWrites())
+      return this.#elsewhere(handler, request, caller)
     const answer = this.#call(handler, request, caller)
     if (answer instanceof Promise)
       return answer.catch((error: unknown) => this.#afterError(handler, request, caller, error))
@@ -70,7 +101,9 @@ export class Dispatcher {
   #elsewhere(handler: Handler, request: RemotingCommand, caller: Caller): RemotingCommand | null {
     // One hop: the member that forwarded it looks for the leader again.
     if (caller.forwarded)
-      return markNotLeader(response(ResponseCode.SERVICE_NOT_AVAILABLE, 'this broker does not lead its group'))
+      return markNotLeader(
+        response(ResponseCode.SERVICE_NOT_AVAILABLE, 'this broker does not lead its group')
+      )
     this.#forwarder?.submit(handler, request, caller)
     return null
   }

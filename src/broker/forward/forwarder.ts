@@ -4,7 +4,7 @@ import { type RemotingClient, RemotingError, type ResponseReceiver } from '../..
 import type { Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
-import { forwardKeyName, forwardKeyRoom, isNotLeaderAnswer, markForwarded } from './mark.ts'
+import { forwardKeyName, forwardKeyRoom, isNotLeaderAnswer, wrapForwarded } from './mark.ts'
 
 /** Between two looks at what is held, ms; a role change looks at once. */
 const retryPeriodMs = 50
@@ -109,7 +109,14 @@ export class Forwarder {
     const body = request.body === null ? null : Buffer.from(request.body)
     const kept = { ...request, body }
     const bytes = (body?.length ?? 0) + requestOverheadBytes
-    const item = new Forwarded(this, handler, kept, caller, this.#platform.clock.monotonicMs(), bytes)
+    const item = new Forwarded(
+      this,
+      handler,
+      kept,
+      caller,
+      this.#platform.clock.monotonicMs(),
+      bytes
+    )
     if (this.#held.length > 0 || !this.#send(item)) this.#hold(item)
   }
 
@@ -143,10 +150,15 @@ export class Forwarder {
     const status = this.#store.status()
     const key = this.#store.tables.values(forwardKeyRoom).get(forwardKeyName)
     const address = status.leaderBrokerAddress
-    if (status.role === 'leader' || status.leaderId === null || address === null || key === undefined)
+    if (
+      status.role === 'leader' ||
+      status.leaderId === null ||
+      address === null ||
+      key === undefined
+    )
       return false
     const heldMs = this.#platform.clock.monotonicMs() - item.arrivedMs + item.caller.heldMs
-    const command = markForwarded(item.request, { key, address: item.caller.address, heldMs })
+    const command = wrapForwarded(item.request, { key, address: item.caller.address, heldMs })
     this.#inFlight++
     this.#client.call(address, command, this.#config.values.forwardTimeoutMillis, item)
     return true

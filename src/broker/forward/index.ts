@@ -1,2 +1,9 @@
 export { Forwarder, type RunHere } from './forwarder.ts'
-export { callerOf, forwardKeyName, forwardKeyRoom, isMarked, markNotLeader } from './mark.ts'
+export {
+  directCaller,
+  FORWARDED_REQUEST,
+  forwardKeyName,
+  forwardKeyRoom,
+  markNotLeader,
+  unwrapForwarded
+} from './mark.ts'

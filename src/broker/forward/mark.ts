@@ -3,10 +3,14 @@ import type { Connection } from '../../remoting/index.ts'
 import type { Caller } from '../dispatch/handler.ts'
 
 /**
- * How a member marks a request that it forwards: header fields that no client has. The key is a secret that the group's first
- * leader put into the log, so that only members know it: what stands in a client's own such fields is not believed.
+ * How a member passes a request on: under a code of our own, which no client has and which the hot path does not look at, with the
+ * real code and the client's address in header fields. The key is a secret that the group's first leader put into the log, so that
+ * only members know it.
  */
+export const FORWARDED_REQUEST = 9_900
+
 const fields = {
+  code: '__LMQ_CODE',
   key: '__LMQ_FWD',
   address: '__LMQ_ADDR',
   heldMs: '__LMQ_HELD',
@@ -18,15 +22,17 @@ const fields = {
 export const forwardKeyRoom = 'broker'
 export const forwardKeyName = 'forwardKey'
 
-/** A copy of the request for another member; the original is left as it came. The body is copied: it may have to wait. */
-export function markForwarded(
+/** A copy of the request for another member; the original is left as it came. */
+export function wrapForwarded(
   request: RemotingCommand,
   mark: { key: string; address: string; heldMs: number }
 ): RemotingCommand {
   return {
     ...request,
+    code: FORWARDED_REQUEST,
     extFields: {
       ...request.extFields,
+      [fields.code]: String(request.code),
       [fields.key]: mark.key,
       [fields.address]: mark.address,
       [fields.heldMs]: String(Math.round(mark.heldMs))
@@ -34,38 +40,37 @@ export function markForwarded(
   }
 }
 
-/** Whether a header carries the mark at all, believed or not. */
-export function isMarked(request: RemotingCommand): boolean {
-  return request.extFields?.[fields.key] !== undefined
-}
-
-/** Who asks: the connection's other end, or the client that a member forwards for. Takes the mark off. */
-export function callerOf(
-  request: RemotingCommand,
-  connection: Connection,
-  key: string | undefined
-): Caller {
-  const direct = {
+/** Who asks when nobody forwarded it: the other end of the connection. */
+export function directCaller(connection: Connection): Caller {
+  return {
     connection,
     address: connection.remoteAddress,
     hostBytes: connection.remoteHostBytes,
     forwarded: false,
     heldMs: 0
   }
-  const ext = request.extFields
-  if (ext === null || ext[fields.key] === undefined) return direct
-  const { [fields.key]: given, [fields.address]: address, [fields.heldMs]: held, ...rest } = ext
-  request.extFields = rest
-  if (key === undefined || given !== key || address === undefined) return direct
+}
+
+/** The client's own request and address again; null when the key is not the group's, or the mark is not ours. */
+export function unwrapForwarded(
+  request: RemotingCommand,
+  connection: Connection,
+  key: string | undefined
+): { request: RemotingCommand; caller: Caller } | null {
+  const {
+    [fields.code]: code,
+    [fields.key]: given,
+    [fields.address]: address,
+    [fields.heldMs]: held,
+    ...rest
+  } = request.extFields ?? {}
+  if (key === undefined || given !== key || code === undefined || address === undefined) return null
   const hostBytes = hostBytesOf(address)
-  if (hostBytes === null) return direct
   const heldMs = Number(held)
+  if (hostBytes === null || !Number.isInteger(Number(code)) || !(heldMs >= 0)) return null
   return {
-    connection,
-    address,
-    hostBytes,
-    forwarded: true,
-    heldMs: Number.isFinite(heldMs) && heldMs > 0 ? heldMs : 0
+    request: { ...request, code: Number(code), extFields: rest },
+    caller: { connection, address, hostBytes, forwarded: true, heldMs }
   }
 }
 

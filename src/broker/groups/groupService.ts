@@ -1,8 +1,9 @@
 import type { Logger } from '../../platform/index.ts'
+import { groupProblem } from '../../protocol/index.ts'
 import { NotLeaderError } from '../../raft/index.ts'
 import type { GroupSettings, Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
-import { isGroupName, LimitReachedError } from '../topics/index.ts'
+import { LimitReachedError } from '../topics/index.ts'
 
 /** There from the first start on (broker.md 2.9). */
 const builtInGroups = [
@@ -66,14 +67,15 @@ export class GroupService {
       if (this.#defaults.size >= this.#config.values.maxGroups) this.#defaults.clear()
       this.#defaults.set(group, settings)
     }
-    if (this.#store.ready && !this.#making.has(group)) this.ensure(group).catch(error => this.#failed(group, error))
+    if (this.#store.ready && !this.#making.has(group))
+      this.ensure(group).catch(error => this.#failed(group, error))
     return settings
   }
 
   mayBeMade(group: string): boolean {
     const { autoCreateSubscriptionGroup, enableCreateSysGroup } = this.#config.values
     return (
-      isGroupName(group) &&
+      groupProblem(group) === null &&
       (autoCreateSubscriptionGroup ||
         (enableCreateSysGroup && group.startsWith(systemGroupPrefix)) ||
         builtInGroups.includes(group))
@@ -89,7 +91,9 @@ export class GroupService {
     const groupsMax = this.#config.values.maxGroups
     if (this.#store.tables.groups.size + this.#making.size >= groupsMax)
       return Promise.reject(
-        new LimitReachedError(`subscription group [${group}] was not made: maxGroups is ${groupsMax}`)
+        new LimitReachedError(
+          `subscription group [${group}] was not made: maxGroups is ${groupsMax}`
+        )
       )
     const made = this.#make(group)
     this.#making.set(group, made)
@@ -116,6 +120,6 @@ export class GroupService {
   }
 
   async ensureBuiltIn(): Promise<void> {
-    for (const group of builtInGroups) await this.ensure(group)
+    await Promise.all(builtInGroups.map(group => this.ensure(group)))
   }
 }

@@ -49,7 +49,13 @@ export class GetStats {
   /** Age of the last message read, ms. */
   fallMs = 0
 
-  constructor(items: { groupNums: StatItem; groupSize: StatItem; queueNums: StatItem; queueSize: StatItem; latency: StatItem }) {
+  constructor(items: {
+    groupNums: StatItem
+    groupSize: StatItem
+    queueNums: StatItem
+    queueSize: StatItem
+    latency: StatItem
+  }) {
     this.groupNums = items.groupNums
     this.groupSize = items.groupSize
     this.queueNums = items.queueNums
@@ -177,7 +183,13 @@ export class BrokerStats {
     group: string,
     topic: string,
     queueId: number,
-    result: { messages: number; bytes: number; tookMs: number; behindBytes: number; lastStoreMs: number }
+    result: {
+      messages: number
+      bytes: number
+      tookMs: number
+      behindBytes: number
+      lastStoreMs: number
+    }
   ): void {
     const stats = this.#getStats(group, topic, queueId)
     stats.groupNums.add(result.messages, 1)

@@ -1,19 +1,19 @@
 import type { Logger } from '../../platform/index.ts'
-import type { Store, TopicSettings } from '../../store/index.ts'
-import { type LiveConfig, Permission } from '../config/index.ts'
 import {
-  deadLetterTopic,
-  isSystemName,
+  dlqTopic,
+  isSystemTopic,
   replyTopic,
   retryTopic,
   SystemTopic,
-  topicNameProblem
-} from './names.ts'
+  TopicPerm,
+  TopicSysFlag,
+  topicProblem
+} from '../../protocol/index.ts'
+import type { Store, TopicSettings } from '../../store/index.ts'
+import type { LiveConfig } from '../config/index.ts'
 
 const benchmarkQueues = 1_024
 const clusterQueues = 16
-/** TopicConfig's sysFlag bits (remoting.md 2.14). */
-const unitSubFlag = 2
 const queuesMax = 65_535
 
 /** A limit of this broker forbids another topic or group: SYSTEM_ERROR with this text. */
@@ -25,7 +25,7 @@ export class LimitReachedError extends Error {
 export function newTopic(
   topicName: string,
   queues: number,
-  perm: number = Permission.read | Permission.write
+  perm: number = TopicPerm.read | TopicPerm.write
 ): TopicSettings {
   return {
     topicName,
@@ -60,7 +60,7 @@ export class TopicService {
   isSystem(topic: string): boolean {
     const { clusterName, brokerName } = this.#config.settings
     return (
-      isSystemName(topic) ||
+      isSystemTopic(topic) ||
       topic === clusterName ||
       topic === brokerName ||
       topic === replyTopic(clusterName)
@@ -119,11 +119,12 @@ export class TopicService {
     if (present !== undefined) return present
     const parent = this.find(template)
     if (parent === undefined) return null
-    if (template === SystemTopic.autoCreate && !this.#config.values.autoCreateTopicEnable) return null
-    if ((parent.perm & Permission.inherit) === 0) return null
+    if (template === SystemTopic.AUTO_CREATE && !this.#config.values.autoCreateTopicEnable)
+      return null
+    if ((parent.perm & TopicPerm.inherit) === 0) return null
     const count = Math.max(0, Math.min(queues, parent.writeQueueNums, queuesMax))
     return await this.ensure({
-      ...newTopic(topic, count, parent.perm & ~Permission.inherit),
+      ...newTopic(topic, count, parent.perm & ~TopicPerm.inherit),
       topicFilterType: parent.topicFilterType,
       topicSysFlag: sysFlag
     })
@@ -133,36 +134,37 @@ export class TopicService {
   ensureRetry(group: string, queues: number, unitMode: boolean): Promise<TopicSettings> {
     return this.ensure({
       ...newTopic(retryTopic(group), queues),
-      topicSysFlag: unitMode ? unitSubFlag : 0
+      topicSysFlag: unitMode ? TopicSysFlag.unitSub : 0
     })
   }
 
   /** `%DLQ%group`, one queue, made when the first message dies. */
   ensureDeadLetter(group: string): Promise<TopicSettings> {
-    return this.ensure(newTopic(deadLetterTopic(group), 1))
+    return this.ensure(newTopic(dlqTopic(group), 1))
   }
 
   /** Topics that are there from the first start on (broker.md 2.8, observed.md); the leader makes those that miss. */
   async ensureSystemTopics(): Promise<void> {
-    for (const topic of this.systemTopics()) await this.ensure(topic)
+    await Promise.all(this.systemTopics().map(topic => this.ensure(topic)))
   }
 
   systemTopics(): TopicSettings[] {
     const { values, settings } = this.#config
-    const usual = Permission.read | Permission.write
-    const inherited = (enabled: boolean): number => (enabled ? usual | Permission.inherit : Permission.inherit)
+    const usual = TopicPerm.read | TopicPerm.write
+    const inherited = (enabled: boolean): number =>
+      enabled ? usual | TopicPerm.inherit : TopicPerm.inherit
     const topics = [
-      newTopic(SystemTopic.selfTest, 1),
-      newTopic(SystemTopic.benchmark, benchmarkQueues),
+      newTopic(SystemTopic.SELF_TEST, 1),
+      newTopic(SystemTopic.BENCHMARK, benchmarkQueues),
       newTopic(settings.clusterName, clusterQueues, inherited(values.clusterTopicEnable)),
       newTopic(settings.brokerName, 1, inherited(values.brokerTopicEnable)),
-      newTopic(SystemTopic.offsetMoved, 1),
-      newTopic(SystemTopic.schedule, Math.max(1, settings.delayLevelsMs.length)),
+      newTopic(SystemTopic.OFFSET_MOVED, 1),
+      newTopic(SystemTopic.SCHEDULE, Math.max(1, settings.delayLevelsMs.length)),
       newTopic(replyTopic(settings.clusterName), 1)
     ]
     if (values.autoCreateTopicEnable)
-      topics.push(newTopic(SystemTopic.autoCreate, values.defaultTopicQueueNums, inherited(true)))
+      topics.push(newTopic(SystemTopic.AUTO_CREATE, values.defaultTopicQueueNums, inherited(true)))
     if (values.traceTopicEnable) topics.push(newTopic(values.msgTraceTopicName, 1))
-    return topics.filter(topic => topicNameProblem(topic.topicName) === null)
+    return topics.filter(topic => topicProblem(topic.topicName) === null)
   }
 }

@@ -1,0 +1,100 @@
+import {
+  type ConsumerData,
+  HeartbeatData,
+  RequestCode,
+  ResponseCode,
+  response,
+  type SubscriptionData
+} from '../../protocol/index.ts'
+import type { BrokerContext } from '../dispatch/context.ts'
+import type { Caller, Handler } from '../dispatch/handler.ts'
+import type { Registrant } from './clientInfo.ts'
+import {
+  isTagType,
+  type Subscription,
+  SubscriptionSyntaxError,
+  tagSubscription
+} from './subscription.ts'
+
+/**
+ * HEART_BEAT (34): always answered with 0. Facts: broker.md 4.6, remoting.md 2.6. Every member of the group hears heartbeats of its own;
+ * what they make (groups, retry topics) the leader makes, and a client sends them to the leader too.
+ */
+export const heartbeat: Handler = {
+  code: RequestCode.HEART_BEAT,
+  needsLeader: false,
+  async handle(request, caller, broker) {
+    const data = HeartbeatData.decode(request.body)
+    const client = { clientId: data.clientID, language: request.language, version: request.version }
+    let refused = 0
+    for (const producer of data.producerDataSet)
+      if (!broker.producers.register(producer.groupName, client, caller.connection)) refused++
+    for (const consumer of data.consumerDataSet)
+      if (!takeConsumer(consumer, data.withoutSub, client, caller, broker)) refused++
+    if (refused > 0)
+      broker.logger.warn('Heartbeat refused: a limit is reached', {
+        clientId: data.clientID,
+        address: caller.address,
+        groups: refused
+      })
+    await Promise.all(data.consumerDataSet.map(consumer => makeGroup(consumer, broker)))
+    return response(ResponseCode.SUCCESS)
+  }
+}
+
+function takeConsumer(
+  consumer: ConsumerData,
+  withoutSub: boolean,
+  client: Registrant,
+  caller: Caller,
+  broker: BrokerContext
+): boolean {
+  if (withoutSub && broker.consumers.touch(consumer.groupName, caller.connection)) return true
+  const outcome = broker.consumers.register(
+    {
+      group: consumer.groupName,
+      consumeType: consumer.consumeType,
+      messageModel: consumer.messageModel,
+      consumeFromWhere: consumer.consumeFromWhere,
+      subscriptions: consumer.subscriptionDataSet.map(subscriptionOf)
+    },
+    client,
+    caller.connection
+  )
+  return outcome !== 'refused'
+}
+
+/** As the client says it; the hashes are made here, so that they are right whatever the client's language. */
+function subscriptionOf(data: SubscriptionData): Subscription {
+  const kept = {
+    topic: data.topic,
+    expression: data.subString,
+    expressionType: data.expressionType,
+    version: data.subVersion,
+    classFilterMode: data.classFilterMode
+  }
+  if (!isTagType(data.expressionType) || data.classFilterMode)
+    return { ...kept, tags: data.tagsSet, codes: null }
+  try {
+    return tagSubscription(data.topic, data.subString, data.subVersion)
+  } catch (error) {
+    if (!(error instanceof SubscriptionSyntaxError)) throw error
+    // Separators only: nothing carries such a tag.
+    return { ...kept, tags: [], codes: new Set() }
+  }
+}
+
+async function makeGroup(consumer: ConsumerData, broker: BrokerContext): Promise<void> {
+  const name = consumer.groupName
+  if (!broker.isLeader() || !(broker.groups.find(name) || broker.groups.mayBeMade(name))) return
+  try {
+    const group = await broker.groups.ensure(name)
+    await broker.topics.ensureRetry(name, Math.max(1, group.retryQueueNums), consumer.unitMode)
+  } catch (error) {
+    // The next heartbeat tries again; a consumer can work without its retry topic until then.
+    broker.logger.warn('Retry topic not made', {
+      group: name,
+      reason: error instanceof Error ? error.message : String(error)
+    })
+  }
+}

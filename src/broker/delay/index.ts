@@ -1,0 +1,1 @@
+export { DelayService } from './delayService.ts'

@@ -1,0 +1,15 @@
+export { Broker, type BrokerOptions, openBroker } from './broker.ts'
+export {
+  allowedValues,
+  ConfigError,
+  ConfigForbiddenError,
+  type ConfigKey,
+  type ConfigUpdate,
+  type ConfigValues,
+  configKeys,
+  type KeySpec,
+  keySpec,
+  LiveConfig,
+  parseConfig,
+  type Settings
+} from './config/index.ts'

@@ -1,0 +1,15 @@
+import type { Handler } from '../dispatch/handler.ts'
+import { queryConsumerOffset } from './queryConsumerOffset.ts'
+import { getEarliestStoreTime, getMaxOffset, getMinOffset, searchOffset } from './queueOffsets.ts'
+import { updateConsumerOffset } from './updateConsumerOffset.ts'
+
+export { OffsetService } from './offsetService.ts'
+
+export const offsetHandlers: readonly Handler[] = [
+  queryConsumerOffset,
+  updateConsumerOffset,
+  searchOffset,
+  getMaxOffset,
+  getMinOffset,
+  getEarliestStoreTime
+]

@@ -1,0 +1,41 @@
+import {
+  optionalBoolean,
+  RequestCode,
+  ResponseCode,
+  requiredInt,
+  requiredText,
+  response
+} from '../../protocol/index.ts'
+import type { Handler } from '../dispatch/handler.ts'
+
+/**
+ * QUERY_CONSUMER_OFFSET (14). Facts: broker.md 4.5, remoting.md 2.7. Without a leader it stays unanswered: a Java 4.9 client takes
+ * every error for "no offset" and skips to the end of the queue.
+ */
+export const queryConsumerOffset: Handler = {
+  code: RequestCode.QUERY_CONSUMER_OFFSET,
+  needsLeader: true,
+  withoutLeader: 'silence',
+  async handle(request, _caller, broker) {
+    const group = requiredText(request.extFields, 'consumerGroup')
+    const topic = requiredText(request.extFields, 'topic')
+    const queueId = requiredInt(request.extFields, 'queueId')
+    const offset = await broker.offsets.query(group, topic, queueId)
+    if (offset >= 0) return response(ResponseCode.SUCCESS, null, { offset: String(offset) })
+    if (optionalBoolean(request.extFields, 'setZeroIfNotFound') === false)
+      return response(
+        ResponseCode.QUERY_NOT_FOUND,
+        'Not found, do not set to zero, maybe this group boot first'
+      )
+    // A new group on a young queue starts at its beginning, whatever the consumer asked for.
+    if (
+      broker.store.minOffset(topic, queueId) <= 0 &&
+      !(await broker.store.isInDisk(topic, queueId, 0))
+    )
+      return response(ResponseCode.SUCCESS, null, { offset: '0' })
+    return response(
+      ResponseCode.QUERY_NOT_FOUND,
+      'Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first'
+    )
+  }
+}

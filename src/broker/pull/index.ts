@@ -1,0 +1,2 @@
+export { PullHolds } from './holds.ts'
+export { PullPath } from './pullPath.ts'

@@ -1,0 +1,235 @@
+import { crc32 } from 'node:zlib'
+import type { Clock, Logger, Timer } from '../../platform/index.ts'
+import {
+  KVTable,
+  RegisterBrokerBody,
+  type RemotingCommand,
+  RequestCode,
+  ResponseCode,
+  request,
+  TopicConfig,
+  TopicPerm
+} from '../../protocol/index.ts'
+import type { RemotingClient } from '../../remoting/index.ts'
+import type { Store } from '../../store/index.ts'
+import type { LiveConfig } from '../config/index.ts'
+
+const unregisterTimeoutMs = 3_000
+/** Changes within this time make one registration: a thousand topics made at once are one table. Ms. */
+const gatherMs = 20
+
+/** One name server: at most one registration at a time, and one more behind it. */
+interface NameServerLink {
+  readonly address: string
+  inFlight: boolean
+  again: boolean
+  /** Failing is said once, and once when it is over. */
+  failing: boolean
+}
+
+/**
+ * Tells all name servers who this broker is, in parallel (broker.md 2.6): at the start, every 30 s, at once when its role or its topics
+ * change. The leader is id 0, others the number in dLegerSelfId + 1; the data version carries the term (`stateVersion`), so that a
+ * deposed leader that wakes up cannot take id 0 back.
+ */
+export class Registration {
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #config: LiveConfig
+  readonly #store: Store
+  readonly #client: RemotingClient
+  readonly #address: string
+  readonly #brokerId: () => number
+  readonly #links: NameServerLink[]
+  #timer: Timer | null = null
+  #gather: Timer | null = null
+  #running = false
+
+  constructor(o: {
+    clock: Clock
+    logger: Logger
+    config: LiveConfig
+    store: Store
+    client: RemotingClient
+    /** `brokerIP1:port`. */
+    address: string
+    brokerId: () => number
+  }) {
+    this.#clock = o.clock
+    this.#logger = o.logger
+    this.#config = o.config
+    this.#store = o.store
+    this.#client = o.client
+    this.#address = o.address
+    this.#brokerId = o.brokerId
+    this.#links = o.config.settings.nameServers.map(address => ({
+      address,
+      inFlight: false,
+      again: false,
+      failing: false
+    }))
+  }
+
+  start(): void {
+    this.#running = true
+    this.#timer = this.#clock.every(this.#config.settings.registerPeriodMs, () =>
+      this.registerNow()
+    )
+    this.registerNow()
+  }
+
+  /** A topic or a permission changed: registered within some milliseconds. */
+  changed(): void {
+    if (!this.#running) return
+    this.#gather ??= this.#clock.after(gatherMs, () => {
+      this.#gather = null
+      this.registerNow()
+    })
+  }
+
+  /** The role changed: registered at once. */
+  registerNow(): void {
+    if (!this.#running) return
+    for (const link of this.#links) {
+      if (link.inFlight) link.again = true
+      else this.#register(link)
+    }
+  }
+
+  /** Takes this broker out of all routes; resolves when all name servers have answered or 3 s are over. */
+  async stop(): Promise<void> {
+    if (!this.#running) return
+    this.#running = false
+    this.#timer?.cancel()
+    this.#gather?.cancel()
+    await Promise.all(this.#links.map(link => this.#unregister(link)))
+  }
+
+  async #unregister(link: NameServerLink): Promise<void> {
+    const command = request(RequestCode.UNREGISTER_BROKER, {
+      brokerName: this.#config.settings.brokerName,
+      brokerAddr: this.#address,
+      clusterName: this.#config.settings.clusterName,
+      brokerId: String(this.#brokerId())
+    })
+    try {
+      await this.#client.invoke(link.address, command, unregisterTimeoutMs)
+      this.#logger.info('Unregistered', { nameServer: link.address })
+    } catch (error) {
+      this.#logger.warn('Not unregistered', { nameServer: link.address, reason: textOf(error) })
+    }
+  }
+
+  #register(link: NameServerLink): void {
+    link.inFlight = true
+    link.again = false
+    const brokerId = this.#brokerId()
+    const { command, topics } = this.#command(brokerId)
+    this.#client
+      .invoke(link.address, command, this.#config.settings.registerTimeoutMs)
+      .then(
+        answer => this.#answered(link, answer, { brokerId, topics }),
+        (error: unknown) => this.#failed(link, textOf(error))
+      )
+      .finally(() => {
+        link.inFlight = false
+        if (link.again && this.#running) this.#register(link)
+      })
+  }
+
+  #command(brokerId: number): { command: RemotingCommand; topics: number } {
+    const { settings } = this.#config
+    const table = new Map<string, TopicConfig>()
+    const mask = settings.permission
+    const hidden = (mask & TopicPerm.read) === 0 || (mask & TopicPerm.write) === 0
+    for (const topic of this.#store.tables.topics.values())
+      table.set(
+        topic.topicName,
+        TopicConfig.of({
+          ...topic,
+          attributes: new Map(Object.entries(topic.attributes ?? {})),
+          perm: hidden ? topic.perm & mask : topic.perm
+        })
+      )
+    const version = this.#store.tables.topicsVersion
+    const body = RegisterBrokerBody.encode({
+      filterServerList: [],
+      topicConfigSerializeWrapper: {
+        dataVersion: {
+          // A changed permission changes the table that is sent, not the one in the log.
+          counter: version.counter + this.#config.version.counter,
+          timestamp: Math.max(
+            version.timestamp,
+            this.#config.version.counter > 0 ? this.#config.version.timestampMs : 0
+          ),
+          stateVersion: this.#store.status().term
+        },
+        topicConfigTable: table
+      }
+    })
+    const command = request(
+      RequestCode.REGISTER_BROKER,
+      {
+        brokerName: settings.brokerName,
+        brokerAddr: this.#address,
+        clusterName: settings.clusterName,
+        haServerAddr: `${settings.haHost}:${settings.listenPort + 1}`,
+        brokerId: String(brokerId),
+        compressed: 'false',
+        bodyCrc32: String(crc32(body) & 0x7fffffff)
+      },
+      body
+    )
+    return { command, topics: table.size }
+  }
+
+  #answered(
+    link: NameServerLink,
+    answer: RemotingCommand,
+    sent: { brokerId: number; topics: number }
+  ): void {
+    if (answer.code !== ResponseCode.SUCCESS) {
+      this.#failed(link, `code ${answer.code}: ${answer.remark ?? ''}`)
+      return
+    }
+    if (link.failing) this.#logger.info('Name server answers again', { nameServer: link.address })
+    link.failing = false
+    this.#logger.debug('Registered', { nameServer: link.address, ...sent })
+    if (answer.body !== null && answer.body.length > 0 && this.#store.ready)
+      this.#orderTopics(answer.body)
+  }
+
+  #failed(link: NameServerLink, reason: string): void {
+    if (link.failing || !this.#running) return
+    link.failing = true
+    this.#logger.warn('Registration failed, trying again each period', {
+      nameServer: link.address,
+      periodMs: this.#config.settings.registerPeriodMs,
+      reason
+    })
+  }
+
+  /** The answer names the ordered topics: they are marked so, as in 5.3, which never takes the mark off. */
+  #orderTopics(body: Buffer): void {
+    let names: string[]
+    try {
+      names = [...KVTable.decode(body).table.keys()]
+    } catch (error) {
+      this.#logger.warn('Order configuration not understood', { reason: textOf(error) })
+      return
+    }
+    for (const name of names) {
+      const topic = this.#store.tables.topics.get(name)
+      if (topic === undefined || topic.order) continue
+      this.#store
+        .execute({ type: 'putTopic', topic: { ...topic, order: true } })
+        .catch((error: unknown) =>
+          this.#logger.warn('Topic not marked as ordered', { topic: name, reason: textOf(error) })
+        )
+    }
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,1 @@
+export { consumerSendBack, hostBits } from './sendBack.ts'

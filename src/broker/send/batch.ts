@@ -1,0 +1,105 @@
+import {
+  BatchReader,
+  PROPERTIES_BYTES_MAX,
+  ProtocolError,
+  type RemotingCommand,
+  ResponseCode,
+  type SendHeader
+} from '../../protocol/index.ts'
+import type { MessageInput } from '../../store/index.ts'
+import type { BrokerContext } from '../dispatch/context.ts'
+import type { SendPath, SendTarget } from './sendPath.ts'
+import { BatchSendWaiter, type ReplyTo } from './waiters.ts'
+
+/** A request body of 4 MiB of empty messages would be 190 000 of them; clients' batches are some hundreds. */
+const batchMessagesMax = 32_768
+
+export interface BatchSend {
+  header: SendHeader
+  /** Layout: remoting.md 4.5. */
+  body: Buffer
+  bornHost: Buffer
+  target: SendTarget
+  reply: ReplyTo
+}
+
+/**
+ * A batch is one entry: all of it is stored, or nothing. Each message gets the header's fields and, behind its own properties, the
+ * header's (remoting.md 4.5). Answers as `SendPath.put`.
+ */
+export function putBatch(
+  path: SendPath,
+  broker: BrokerContext,
+  send: BatchSend
+): RemotingCommand | 'notLeader' | null {
+  const { header, body, target, reply } = send
+  if (body.length === 0 || body.length > broker.config.values.maxMessageSize)
+    return path.answers.illegal()
+  const { topic } = target
+  const queueId =
+    target.queueId >= 0
+      ? target.queueId
+      : topic.writeQueueNums > 0
+        ? broker.platform.random.below(topic.writeQueueNums)
+        : 0
+  let messages: MessageInput[] | string
+  try {
+    messages = readBatch(path, broker, send, queueId)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    return path.answers.error(ResponseCode.MESSAGE_ILLEGAL, error.message)
+  }
+  if (typeof messages === 'string')
+    return path.answers.error(ResponseCode.MESSAGE_ILLEGAL, messages)
+  const waiter = new BatchSendWaiter(path, reply, topic.topicName, queueId, body.length)
+  const refused = broker.store.appendBatch(messages, waiter)
+  if (refused === null) return null
+  return refused === 'notLeader' ? refused : path.answers.refused(refused, header.version)
+}
+
+function readBatch(
+  path: SendPath,
+  broker: BrokerContext,
+  send: BatchSend,
+  queueId: number
+): MessageInput[] | string {
+  const { header, body, bornHost, target } = send
+  const common = commonProperties(path, header)
+  if (common === null) return `the batch's properties are longer than ${PROPERTIES_BYTES_MAX} bytes`
+  const scan = path.properties
+  const reader = new BatchReader(body)
+  const sysFlag = path.sysFlagOf(header.sysFlag, target.topic, bornHost)
+  const messages: MessageInput[] = []
+  while (reader.next()) {
+    if (messages.length >= batchMessagesMax)
+      return `the batch has more than ${batchMessagesMax} messages`
+    if (
+      !scan.scan(body, reader.propertiesStart, reader.propertiesEnd - reader.propertiesStart) ||
+      !scan.append(common)
+    )
+      return `message ${messages.length + 1} of the batch has properties longer than ${PROPERTIES_BYTES_MAX} bytes`
+    if (scan.isTransaction || scan.isTimer || scan.delayLevel > 0)
+      return `message ${messages.length + 1} of the batch is delayed or transactional, which batches can not be`
+    messages.push({
+      topic: target.topic.topicName,
+      queueId,
+      flag: reader.flag,
+      sysFlag,
+      bornTimestamp: header.bornTimestamp,
+      bornHost,
+      storeHost: broker.storeHost,
+      reconsumeTimes: header.reconsumeTimes,
+      preparedTransactionOffset: 0,
+      body: reader.body,
+      properties: Buffer.from(scan.stored)
+    })
+  }
+  return messages.length > 0 ? messages : 'the batch is empty'
+}
+
+/** What each message of a batch gets: the header's own properties, and CLUSTER. */
+function commonProperties(path: SendPath, header: SendHeader): Buffer | null {
+  const scan = path.properties
+  if (!scan.scan(header.propertiesSource, header.propertiesAt, header.propertiesBytes)) return null
+  return scan.append(path.clusterPair) ? Buffer.from(scan.stored) : null
+}

@@ -1,0 +1,244 @@
+import {
+  CommandFlag,
+  type Frame,
+  isForbiddenForSending,
+  MessageProperty,
+  MessageSysFlag,
+  type RemotingCommand,
+  ResponseCode,
+  SendHeader,
+  SystemTopic,
+  scanSendHeader,
+  TopicPerm
+} from '../../protocol/index.ts'
+import { NotLeaderError } from '../../raft/index.ts'
+import type { Connection } from '../../remoting/index.ts'
+import type { AppendFailure, MessageInput, TopicSettings } from '../../store/index.ts'
+import type { BrokerContext } from '../dispatch/context.ts'
+import { SendAnswers } from './answers.ts'
+import { encodePair, PropertyScan } from './propertyScan.ts'
+import { type ReplyTo, type SendOutcome, SendWaiter } from './waiters.ts'
+
+const percent = 0x25
+const hostBitsV6 = MessageSysFlag.bornHostV6 | MessageSysFlag.storeHostV6
+const ipv6HostBytes = 20
+const empty = Buffer.alloc(0)
+
+/** Where one message goes, decided by the checks before it. */
+export interface SendTarget {
+  topic: TopicSettings
+  /** Below 0: the broker chooses. */
+  queueId: number
+  /** A dead letter is not delayed, whatever its properties say. */
+  ignoreDelay: boolean
+}
+
+/**
+ * Single messages from the frame to the store and back to the client (broker.md 3.10). The hot way takes what needs nothing but
+ * a look-up: a known, ordinary topic on the leader. Everything else is the general way's (sendHandler.ts), which ends in `put` too.
+ */
+export class SendPath implements SendOutcome {
+  readonly answers: SendAnswers
+  /** One scan for all sends, one after the other. */
+  readonly properties = new PropertyScan()
+  readonly #broker: BrokerContext
+  readonly #acceptsWrites: () => boolean
+  readonly #header = new SendHeader()
+  readonly #clusterPair: Buffer
+  readonly #storeHostBit: number
+  /** Reused: the store copies what it needs during the call. */
+  readonly #message: MessageInput
+  readonly #reply: { connection: Connection; opaque: number; flag: number; serializeType: number }
+
+  constructor(broker: BrokerContext, acceptsWrites: () => boolean) {
+    this.#broker = broker
+    this.#acceptsWrites = acceptsWrites
+    this.answers = new SendAnswers(broker.config, broker.storeHost)
+    this.#clusterPair = encodePair(MessageProperty.CLUSTER, broker.config.settings.clusterName)
+    this.#storeHostBit = broker.storeHost.length === ipv6HostBytes ? MessageSysFlag.storeHostV6 : 0
+    this.#message = {
+      topic: '',
+      queueId: 0,
+      flag: 0,
+      sysFlag: 0,
+      bornTimestamp: 0,
+      bornHost: empty,
+      storeHost: broker.storeHost,
+      reconsumeTimes: 0,
+      preparedTransactionOffset: 0,
+      body: empty,
+      properties: empty
+    }
+    this.#reply = {
+      connection: null as unknown as Connection,
+      opaque: 0,
+      flag: 0,
+      serializeType: 0
+    }
+  }
+
+  /** What every stored message gets behind its own properties. */
+  get clusterPair(): Buffer {
+    return this.#clusterPair
+  }
+
+  /** The hot way of 10 and 310. False: the general way; nothing was done. */
+  readonly takeFrame = (frame: Frame, connection: Connection): boolean => {
+    const header = this.#header
+    if (!this.#acceptsWrites() || !scanSendHeader(frame, header)) return false
+    if (header.batch || (header.commandFlag & CommandFlag.response) !== 0) return false
+    // %RETRY%, %DLQ%: checks of their own.
+    if (header.topic.charCodeAt(0) === percent) return false
+    const topic = this.#broker.topics.find(header.topic)
+    if (topic === undefined || this.refusal(header, topic, connection.remoteAddress) !== null)
+      return false
+    const reply = this.#reply
+    reply.connection = connection
+    reply.opaque = header.opaque
+    reply.flag = header.commandFlag
+    reply.serializeType = header.serializeType
+    const target = this.#target
+    target.topic = topic
+    target.queueId = header.queueId
+    const refused = this.put(header, frame.body, connection.remoteHostBytes, target, reply)
+    if (refused === 'notLeader') return false
+    if (refused !== null) connection.respond(reply, refused)
+    return true
+  }
+
+  readonly #target: SendTarget = {
+    topic: null as unknown as TopicSettings,
+    queueId: 0,
+    ignoreDelay: false
+  }
+
+  /** What forbids a send whose topic is known; null: nothing (broker.md 3.10, steps 2 to 5). */
+  refusal(header: SendHeader, topic: TopicSettings, address: string): RemotingCommand | null {
+    const { values, settings } = this.#broker.config
+    if (
+      values.startAcceptSendRequestTimeStamp > 0 &&
+      this.#broker.platform.clock.wallMs() < values.startAcceptSendRequestTimeStamp
+    ) {
+      const until = new Date(values.startAcceptSendRequestTimeStamp).toISOString()
+      return this.answers.error(
+        ResponseCode.SYSTEM_ERROR,
+        `broker unable to service, until ${until}`
+      )
+    }
+    if (topic.order && (settings.permission & TopicPerm.write) === 0)
+      return this.answers.error(
+        ResponseCode.NO_PERMISSION,
+        `the broker[${settings.publicHost}] sending message is forbidden`
+      )
+    if (isForbiddenForSending(header.topic))
+      return this.answers.error(
+        ResponseCode.NO_PERMISSION,
+        `Sending message to topic[${header.topic}] is forbidden.`
+      )
+    const queues = Math.max(topic.writeQueueNums, topic.readQueueNums)
+    if (header.queueId >= queues || queues === 0)
+      return this.answers.badParameter(
+        header.version,
+        `request queueId[${header.queueId}] is illegal, TopicConfig [topicName=${topic.topicName}, readQueueNums=${topic.readQueueNums}, writeQueueNums=${topic.writeQueueNums}, perm=${topic.perm}] Producer: ${address}`
+      )
+    return null
+  }
+
+  /**
+   * Puts one checked message. Null: accepted, the answer follows when it is stored; else the answer, or 'notLeader': nothing was done.
+   * Bytes of `header` and `body` are copied during the call.
+   */
+  put(
+    header: SendHeader,
+    body: Buffer,
+    bornHost: Buffer,
+    target: SendTarget,
+    reply: ReplyTo
+  ): RemotingCommand | 'notLeader' | null {
+    const { topic } = target
+    const { properties } = this
+    if (body.length === 0 || body.length > this.#broker.config.values.maxMessageSize)
+      return this.answers.illegal()
+    if (
+      !properties.scan(header.propertiesSource, header.propertiesAt, header.propertiesBytes) ||
+      !properties.append(this.#clusterPair)
+    )
+      return this.answers.illegal()
+    if (properties.isTransaction)
+      return this.answers.error(
+        ResponseCode.NO_PERMISSION,
+        `the broker[${this.#broker.config.settings.publicHost}] sending transaction message is forbidden`
+      )
+    const queueId = target.queueId >= 0 ? target.queueId : this.#anyQueue(topic)
+    const message = this.#message
+    message.topic = topic.topicName
+    message.queueId = queueId
+    if (properties.delayLevel > 0 && !target.ignoreDelay) {
+      if (!this.#delay(topic.topicName, queueId)) return this.answers.illegal()
+    } else if (properties.isTimer)
+      // Delivered at once it would be wrong, and no other broker of the group can do better (broker.md 5.3).
+      return this.answers.error(
+        ResponseCode.MESSAGE_ILLEGAL,
+        'timer message illegal: this broker knows delay levels only, set DELAY instead of a time'
+      )
+    message.flag = header.flag
+    message.sysFlag = this.sysFlagOf(header.sysFlag, topic, bornHost)
+    message.bornTimestamp = header.bornTimestamp
+    message.bornHost = bornHost
+    message.reconsumeTimes = header.reconsumeTimes
+    message.body = body
+    message.properties = properties.stored
+    const waiter = new SendWaiter(this, reply, topic.topicName, queueId, body.length)
+    const refused = this.#broker.store.append(message, waiter)
+    if (refused === null) return null
+    return refused === 'notLeader' ? refused : this.answers.refused(refused, header.version)
+  }
+
+  /** Turns the message under construction into a delayed one (broker.md 5.1). False: its properties do not fit any more. */
+  #delay(topic: string, queueId: number): boolean {
+    const levels = this.#broker.config.settings.delayLevelsMs.length
+    if (levels === 0) return true
+    const level = Math.min(this.properties.delayLevel, levels)
+    this.#message.topic = SystemTopic.SCHEDULE
+    this.#message.queueId = level - 1
+    return this.properties.append(realPlace(topic, queueId))
+  }
+
+  /** The bits that a broker sets: hosts' kinds and the topic's filter type; the transaction's are none (remoting.md 4.2). */
+  sysFlagOf(sysFlag: number, topic: TopicSettings, bornHost: Buffer): number {
+    const bornBit = bornHost.length === ipv6HostBytes ? MessageSysFlag.bornHostV6 : 0
+    const tagsBit = topic.topicFilterType === 'MULTI_TAG' ? MessageSysFlag.multiTags : 0
+    const kept = sysFlag & ~(hostBitsV6 | MessageSysFlag.transactionMask)
+    return kept | bornBit | tagsBit | this.#storeHostBit
+  }
+
+  #anyQueue(topic: TopicSettings): number {
+    return topic.writeQueueNums > 0 ? this.#broker.platform.random.below(topic.writeQueueNums) : 0
+  }
+
+  /** For the general way: leadership was lost between the check and the append. */
+  notLeader(): NotLeaderError {
+    return new NotLeaderError(this.#broker.store.status().leaderId)
+  }
+
+  stored(send: SendWaiter): void {
+    this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
+    const { connection } = send
+    if (connection.closed || (send.flag & CommandFlag.oneway) !== 0) return
+    const { writer } = this.answers
+    const room = connection.reserve(writer.bytesMax(send.messages))
+    connection.commit(writer.write(room.buffer, room.offset, send))
+  }
+
+  failed(send: SendWaiter, reason: AppendFailure): void {
+    send.connection.respond(send, this.answers.failed(reason))
+  }
+}
+
+/** The pairs that lead a delayed message back. */
+export function realPlace(topic: string, queueId: number): Buffer {
+  return Buffer.concat([
+    encodePair(MessageProperty.REAL_TOPIC, topic),
+    encodePair(MessageProperty.REAL_QID, String(queueId))
+  ])
+}
