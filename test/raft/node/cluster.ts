@@ -220,8 +220,11 @@ export interface ClusterOptions extends Partial<RaftOptions> {
 export class Cluster {
   readonly nodes: TestNode[]
 
-  constructor(nodes: TestNode[]) {
+  readonly peers: readonly RaftPeer[]
+
+  constructor(nodes: TestNode[], peers: readonly RaftPeer[]) {
     this.nodes = nodes
+    this.peers = peers
   }
 
   static async create(root: string, size: number, options: ClusterOptions = {}): Promise<Cluster> {
@@ -250,7 +253,7 @@ export class Cluster {
         ...rest
       }))
     })
-    return new Cluster(nodes)
+    return new Cluster(nodes, peers)
   }
 
   async start(): Promise<void> {

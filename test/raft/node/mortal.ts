@@ -23,6 +23,7 @@ export class Mortal implements Platform {
   readonly host: Platform['host']
   #dead = false
   readonly #sockets = new Set<Socket>()
+  readonly #timers = new Set<Timer>()
   readonly #listeners = new Set<Listener>()
   readonly #files = new Set<DiskFile>()
   readonly #operations = new Set<Promise<unknown>>()
@@ -38,6 +39,7 @@ export class Mortal implements Platform {
   /** Resolves when the operating system is done with what it had been given. */
   async kill(): Promise<void> {
     this.#dead = true
+    for (const timer of this.#timers) timer.cancel()
     for (const socket of this.#sockets) socket.destroy()
     await Promise.all([...this.#listeners].map(listener => listener.close()))
     await Promise.allSettled([...this.#operations])
@@ -72,12 +74,17 @@ export class Mortal implements Platform {
     return {
       wallMs: () => real.wallMs(),
       monotonicMs: () => real.monotonicMs(),
-      after: (delayMs, callback): Timer => real.after(delayMs, this.#alive(callback)),
-      every: (periodMs, callback): Timer => {
-        const timer = real.every(periodMs, () => {
-          if (this.#dead) timer.cancel()
-          else callback()
+      after: (delayMs, callback): Timer => {
+        const timer = real.after(delayMs, () => {
+          this.#timers.delete(timer)
+          callback()
         })
+        this.#timers.add(timer)
+        return timer
+      },
+      every: (periodMs, callback): Timer => {
+        const timer = real.every(periodMs, callback)
+        this.#timers.add(timer)
         return timer
       },
       turnEnd: callback => real.turnEnd(this.#alive(callback))

@@ -1,0 +1,293 @@
+import { open, readdir, rm } from 'node:fs/promises'
+import net from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import {
+  encodeFrameHead,
+  encodeMessage,
+  FrameReader,
+  FrameType,
+  type Hello,
+  type HelloReply,
+  helloCodec,
+  helloReplyCodec,
+  WireRefuseCode
+} from '../../../src/raft/wire/index.ts'
+import { Cluster, freePorts, type TestNode, until } from './cluster.ts'
+
+/** A connection to a raft port, byte by byte. */
+class Stranger {
+  readonly #socket: net.Socket
+  readonly replies: HelloReply[] = []
+  pongs = 0
+  closed = false
+
+  constructor(port: number) {
+    const reader = new FrameReader(1 << 20)
+    this.#socket = net.connect({ port, host: '127.0.0.1' })
+    this.#socket.on('data', chunk => {
+      reader.push(chunk)
+      for (let frame = reader.next(); frame !== null; frame = reader.next()) {
+        if (frame.type === FrameType.helloReply) {
+          this.replies.push(helloReplyCodec.decode(frame.header))
+        }
+        if (frame.type === FrameType.pong) this.pongs += 1
+      }
+    })
+    this.#socket.on('error', () => {})
+    this.#socket.on('close', () => {
+      this.closed = true
+    })
+  }
+
+  write(...buffers: Uint8Array[]): void {
+    this.#socket.write(Buffer.concat(buffers))
+  }
+
+  hello(fields: Partial<Hello>): void {
+    const header = helloCodec.encode({
+      protocol: 1,
+      clusterId: '',
+      group: 'RaftNode00',
+      nodeId: 'n1',
+      nodeUid: 'ff'.repeat(16),
+      term: 0,
+      lastIndex: 0,
+      lastTerm: 0,
+      logStart: 1,
+      empty: false,
+      recovering: false,
+      features: 0,
+      brokerAddress: '',
+      incarnation: 1,
+      ...fields
+    })
+    this.write(encodeFrameHead(FrameType.hello, header, 0))
+  }
+
+  async reply(): Promise<HelloReply> {
+    await until(() => this.replies.length > 0, 'a HelloReply')
+    return this.replies[0]!
+  }
+
+  async end(): Promise<void> {
+    await until(() => this.closed, 'the connection to be closed')
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
+
+function portOf(cluster: Cluster, node: TestNode): number {
+  return cluster.peers.find(peer => peer.id === node.id)!.port
+}
+
+function knock(t: Test, cluster: Cluster, node: TestNode): Stranger {
+  const stranger = new Stranger(portOf(cluster, node))
+  t.teardown(() => stranger.destroy())
+  return stranger
+}
+
+async function send(node: TestNode, texts: readonly string[], padBytes = 0): Promise<void> {
+  const before = node.texts.length
+  for (const text of texts) node.propose(text, padBytes)
+  await until(() => node.texts.length >= before + texts.length, `${texts.join()} on ${node.id}`)
+}
+
+t.test('who may talk to a node', async t => {
+  const cluster = await Cluster.create(t.testdir(), 3)
+  t.teardown(() => cluster.stop())
+  await cluster.start()
+  const leader = await cluster.leader()
+  await send(leader, ['a'])
+  await cluster.agreeOn(['a'])
+  const [node] = cluster.followersOf(leader) as [TestNode]
+  const other = leader.id
+
+  t.test('not one of another group, version, cluster or unknown name', async t => {
+    const cases: [Partial<Hello>, number | null, RegExp][] = [
+      [{ group: 'Other' }, WireRefuseCode.group, /group Other/],
+      [{ protocol: 9 }, WireRefuseCode.protocol, /protocol 9/],
+      [{ nodeId: other, clusterId: 'beef' }, null, /group beef/],
+      [{ nodeId: 'n9' }, null, /n9 is no member/],
+      [{ nodeId: node.id }, null, /not who was expected/],
+      [{ nodeId: other }, null, /other data/],
+      [{ nodeId: other, empty: true }, null, /empty disk/]
+    ]
+    for (const [fields, code, remark] of cases) {
+      const stranger = knock(t, cluster, node)
+      stranger.hello(fields)
+      const reply = await stranger.reply()
+      t.not(reply.refuseCode, 0)
+      if (code !== null) t.equal(reply.refuseCode, code)
+      t.match(reply.remark, remark)
+      await stranger.end()
+      await until(() => node.lines.some(line => remark.test(line.message)), `${remark} in the log`)
+    }
+  })
+
+  t.test('nobody who does not begin with a Hello', async t => {
+    const frame = encodeMessage({ type: 'timeoutNow', term: 99, leaderId: other, lastIndex: 1 })
+    const first: Uint8Array[] = [
+      Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
+      Buffer.alloc(64),
+      Buffer.from('7fffffff00000100', 'hex'),
+      encodeFrameHead(frame.type, frame.header, 0),
+      encodeFrameHead(FrameType.hello, Buffer.from('ffffff', 'hex'), 0),
+      encodeFrameHead(FrameType.hello, Buffer.alloc(65_000), 16_000)
+    ]
+    for (const bytes of first) {
+      const stranger = knock(t, cluster, node)
+      stranger.write(bytes)
+      await stranger.end()
+      t.equal(stranger.replies.length, 0)
+    }
+    t.ok(node.lines.some(line => line.message.includes('dropped a connection of a stranger')))
+  })
+
+  t.test('and all that leaves the group at work', async t => {
+    t.equal(leader.raft.ready, true)
+    const { term } = leader.raft
+    await send(leader, ['b'])
+    await cluster.agreeOn(['a', 'b'])
+    t.equal(leader.raft.term, term)
+  })
+})
+
+t.test('a member that sends nonsense loses its connection and nothing else', async t => {
+  const cluster = await Cluster.create(t.testdir(), 3)
+  t.teardown(() => cluster.stop())
+  await cluster.start()
+  const leader = await cluster.leader()
+  await send(leader, ['a'])
+  await cluster.agreeOn(['a'])
+  const [victim, spoken] = cluster.followersOf(leader) as [TestNode, TestNode]
+  const spy = knock(t, cluster, spoken)
+  spy.hello({ group: 'Other' })
+  const known = await spy.reply()
+  await spoken.kill()
+  const bad: [string, Uint8Array[]][] = [
+    ['a frame shorter than its header', [Buffer.from('0000000cffff0300', 'hex'), Buffer.alloc(4)]],
+    ['a frame of 2 GiB', [Buffer.from('7fffffff00000300', 'hex')]],
+    [
+      'an append whose entries are noise',
+      [
+        (() => {
+          const message = {
+            type: 'append',
+            term: 1,
+            leaderId: spoken.id,
+            prevIndex: 0,
+            prevTerm: 0,
+            commit: 0,
+            count: 1,
+            payloadBytes: 100,
+            readSeq: 0,
+            logStart: 1,
+            streamSeq: 1
+          } as const
+          const { type, header } = encodeMessage(message)
+          return encodeFrameHead(type, header, 100)
+        })(),
+        Buffer.alloc(100, 0x5a)
+      ]
+    ],
+    ['an unknown result', [encodeFrameHead(FrameType.appendReply, Buffer.from('1863', 'hex'), 0)]]
+  ]
+  for (const [what, bytes] of bad) {
+    const stranger = knock(t, cluster, victim)
+    stranger.hello(known)
+    t.equal((await stranger.reply()).refuseCode, 0, `${what}: is let in first`)
+    stranger.write(encodeFrameHead(FrameType.ping, new Uint8Array(0), 0))
+    await until(() => stranger.pongs === 1, 'a pong')
+    stranger.write(encodeFrameHead(200, Buffer.from('00', 'hex'), 0))
+    stranger.write(...bytes)
+    await stranger.end()
+    t.pass(what)
+  }
+  t.strictSame(victim.fatals, [])
+  await spoken.start()
+  await send(leader, ['b'])
+  await cluster.agreeOn(['a', 'b'])
+})
+
+t.test('a node whose disk was wiped is refused, and ends with a sentence', async t => {
+  const cluster = await Cluster.create(t.testdir(), 3)
+  t.teardown(() => cluster.stop())
+  await cluster.start()
+  const leader = await cluster.leader()
+  await send(leader, ['a'])
+  await cluster.agreeOn(['a'])
+  const [wiped] = cluster.followersOf(leader) as [TestNode]
+  await wiped.kill()
+  await rm(wiped.directory, { recursive: true })
+  await wiped.start({ appliedIndex: 0 })
+  await until(() => wiped.fatals.length > 0, 'the wiped node to end')
+  t.match(wiped.fatals[0], /empty disk/)
+  t.equal(wiped.raft.status().role, 'stopped')
+  t.match(wiped.raft.status().stopReason, /empty disk/)
+  await send(leader, ['b'])
+  t.equal(leader.raft.ready, true)
+})
+
+t.test('a node with the data of another cluster is refused', async t => {
+  const dir = t.testdir({ one: {}, two: {} })
+  const one = await Cluster.create(join(dir, 'one'), 1)
+  t.teardown(() => one.stop())
+  await one.start()
+  await one.leader()
+  await one.nodes[0]!.raft.stop()
+  const two = await Cluster.create(join(dir, 'two'), 3)
+  t.teardown(() => two.stop())
+  const [n0, n1, n2] = two.nodes as [TestNode, TestNode, TestNode]
+  await n0.start({ directory: join(dir, 'one', 'n0'), appliedIndex: 0 })
+  await Promise.all([n1.start(), n2.start()])
+  await until(() => n0.logged('refused n1') || n1.logged('refuses this node'), 'a refusal')
+  t.notOk(n1.raft.ready || n2.raft.ready, 'no group is founded without n0')
+})
+
+t.test('an entry that rots on a follower comes back from a peer', async t => {
+  const cluster = await Cluster.create(t.testdir(), 3)
+  t.teardown(() => cluster.stop())
+  await cluster.start()
+  const leader = await cluster.leader()
+  const texts = Array.from({ length: 12 }, (_, at) => `m${at}`)
+  await send(leader, texts, 2000)
+  await cluster.agreeOn(texts)
+  const [rotten] = cluster.followersOf(leader) as [TestNode]
+  const entry = rotten.applied.find(({ bytes }) => bytes.includes('m5'))!
+  await rotten.raft.stop()
+  const data = join(rotten.directory, 'data')
+  const [segment] = (await readdir(data)).filter(name => /^\d+$/.test(name)).sort()
+  const file = await open(join(data, segment!), 'r+')
+  await file.write(Buffer.from('rot'), 0, 3, entry.position + 500)
+  await file.close()
+  await rotten.start({ appliedIndex: 0 })
+  await cluster.agreeOn(texts)
+  t.ok(rotten.logged('repaired'))
+  t.ok((await rotten.raft.log.read(entry.position, entry.bytes.length)).equals(entry.bytes))
+  t.equal(rotten.raft.status().trouble, null)
+})
+
+t.test('a port that is taken is told to the caller', async t => {
+  const [port] = (await freePorts(1)) as [number]
+  const server = net.createServer()
+  await new Promise<void>(resolve => server.listen(port, resolve))
+  t.teardown(() => void server.close())
+  const cluster = await Cluster.create(t.testdir(), 1)
+  t.teardown(() => cluster.stop())
+  const node = cluster.nodes[0]!
+  await node.open({ peers: [{ id: 'n0', host: '127.0.0.1', port }] })
+  await t.rejects(node.raft.start(), { code: 'EADDRINUSE' })
+})
+
+t.test('options that contradict each other are refused', async t => {
+  const cluster = await Cluster.create(t.testdir(), 1)
+  const node = cluster.nodes[0]!
+  const peer = { id: 'n0', host: '127.0.0.1', port: 1 }
+  await t.rejects(node.open({ peers: [{ ...peer, id: 'n5' }] }), { message: /n0 is not among/ })
+  await t.rejects(node.open({ peers: [peer, peer] }), { message: /listed twice/ })
+  await t.rejects(node.open({ preferredLeaderId: 'n7' }), { message: /preferred leader n7/ })
+  await t.rejects(node.open({ appliedIndex: 5 }), { message: /applied up to entry 5/ })
+})
