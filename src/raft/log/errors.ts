@@ -14,7 +14,7 @@ export class LogError extends Error {
   readonly code: LogErrorCode
   constructor(code: LogErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
-    this.name = 'LogError'
+    this.name = new.target.name
     this.code = code
   }
 }

@@ -1,0 +1,471 @@
+import t from 'tap'
+import {
+  DamagedEntryError,
+  type Entry,
+  entryBytesMax,
+  entryIsSound,
+  LogFailedError,
+  positionAfter,
+  TrimmedError,
+  UnusableLogError
+} from '../../../src/raft/log/index.ts'
+import { MemoryDisk } from '../../helpers/memoryDisk.ts'
+import { DATA, DIRECTORY, Process, readAll, SEGMENT_BYTES } from './harness.ts'
+
+t.test('positions follow from end, size and segment size alone', async t => {
+  t.equal(positionAfter(0, 100, 4096), 0)
+  t.equal(positionAfter(100, 100, 4096), 100)
+  t.equal(positionAfter(0, 4088, 4096), 0, 'leaves exactly 8 bytes for the blank')
+  t.equal(positionAfter(100, 3989, 4096), 4096, 'would leave 7')
+  t.equal(positionAfter(8000, 200, 4096), 8192)
+  t.equal(entryBytesMax(4096), 4088)
+})
+
+t.test('what was appended is read back after an orderly stop', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  t.equal(a.log.recovery.fresh, true)
+  t.match(a.log.hardState, { incarnation: 1, uid: /^[0-9a-f]{32}$/, watermark: 0, clean: false })
+  const made: Entry[] = []
+  for (let i = 0; i < 60; i++) made.push(a.append(50 + i * 37, { term: 1 + Math.floor(i / 20) }))
+  await a.written()
+  t.ok(a.log.segments().length > 5)
+  a.log.commitTo(60)
+  await a.stop()
+
+  const b = await Process.start(disk, { bootId: 'another-boot' })
+  t.match(b.log.recovery, {
+    fresh: false,
+    powerLoss: false,
+    recovering: null,
+    cutFrom: 0,
+    commit: 60
+  })
+  t.strictSame(b.log.recovery.faults, [])
+  t.strictSame(b.log.recovery.terms, [
+    { term: 1, firstIndex: 1 },
+    { term: 2, firstIndex: 21 },
+    { term: 3, firstIndex: 41 }
+  ])
+  t.match(b.log, { lastIndex: 60, lastTerm: 3, lastTimeMs: made[59]!.timeMs, writtenIndex: 60 })
+  t.equal(b.log.endPosition, a.log.endPosition)
+  t.equal(b.log.committedPosition, a.log.endPosition)
+  t.equal(b.log.hardState.incarnation, 2)
+  t.equal(b.log.hardState.uid, a.log.hardState.uid)
+  const read = await readAll(b)
+  t.ok(read.every((entry, i) => entry.bytes.equals(made[i]!.bytes)))
+  t.equal(read.length, 60)
+  t.same(
+    b.log.segments().map(({ lastTimeMs, firstIndex, bytes }) => [lastTimeMs, firstIndex, bytes]),
+    a.log.segments().map(({ lastTimeMs, firstIndex, bytes }) => [lastTimeMs, firstIndex, bytes])
+  )
+  b.append(10)
+  await b.written()
+  await b.stop()
+})
+
+t.test(
+  'many writes that wait leave together, and each is acknowledged once it is synced',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    for (let i = 0; i < 100; i++) a.append(30)
+    t.equal(a.log.writtenIndex, 0)
+    t.ok(a.log.queuedBytes > 0)
+    await a.written()
+    t.equal(a.log.queuedBytes, 0)
+    t.same(a.told.writes.at(-1), { writeSeq: 100, term: 1, lastIndex: 100 })
+    t.equal(a.told.synced, 100)
+    const { writes, syncs, entriesWritten } = a.log.statistics()
+    t.equal(entriesWritten, 100)
+    t.ok(writes.count < 10 && syncs.count < 10, `${writes.count} writes, ${syncs.count} syncs`)
+    await a.stop()
+  }
+)
+
+t.test('async mode acknowledges from the page cache and syncs by the clock', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { flushMode: 'async' })
+  t.equal(a.log.hardState.weakestMode, 'async')
+  a.append(100)
+  await a.written()
+  t.equal(a.log.syncedIndex, 0)
+  await a.until('synced', () => a.told.synced === 1)
+  t.ok(a.clock.monotonicMs() >= 50)
+  await a.until('watermark', () => a.log.hardState.watermark === 1)
+  await a.stop()
+})
+
+t.test('the watermark is saved at most every 100 ms', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  const before = a.log.statistics().hardStateSaves.count
+  const from = a.clock.monotonicMs()
+  while (a.clock.monotonicMs() < from + 1000) {
+    a.append(20)
+    await a.written()
+  }
+  const saves = a.log.statistics().hardStateSaves.count - before
+  t.ok(saves >= 5 && saves <= 10, `${saves} saves in a second`)
+  t.ok(a.log.hardState.watermark > 0)
+  await a.stop()
+})
+
+t.test('the tail cache is bounded, but keeps what is not written or not released', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { tailCacheBytes: 20_000 })
+  for (let i = 0; i < 100; i++) a.append(936)
+  await a.written()
+  await a.rest()
+  t.equal(a.log.statistics().cachedBytes, 100_000, 'nothing is released')
+  a.log.commitTo(100)
+  a.log.release(50)
+  t.equal(a.log.entryAt(50), null)
+  t.equal(a.log.entryAt(51)!.index, 51)
+  a.log.release(100)
+  t.ok(a.log.statistics().cachedBytes <= 20_000)
+  const last = a.log.entryAt(100)!
+  t.equal(a.log.entryAtPosition(last.position + 999)!.index, 100)
+  t.equal(a.log.entryAtPosition(last.position + 1000), null)
+  t.equal(a.log.recentEntries(98, 2500)!.length, 2)
+  t.equal(a.log.recentEntries(10, 2500), null)
+  a.append(936)
+  t.ok(a.log.entryAt(101) !== null)
+  await a.stop()
+})
+
+t.test('bytes of an entry are read from memory or disk, and only inside the entry', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { tailCacheBytes: 0 })
+  const made = Array.from({ length: 40 }, (_, i) => a.append(100 + i * 10))
+  await a.written()
+  await a.rest()
+  t.ok(a.log.peek(made[3]!.position + 64, 100)!.equals(made[3]!.bytes.subarray(64, 164)))
+  a.log.commitTo(40)
+  a.log.release(40)
+  t.equal(a.log.statistics().cachedEntries, 0)
+  for (const entry of [made[39]!, made[0]!, made[17]!]) {
+    t.equal(a.log.entryAt(entry.index), null)
+    const middle = await a.wait(a.log.read(entry.position + 70, 20))
+    t.ok(middle.equals(entry.bytes.subarray(70, 90)))
+    t.ok(a.log.peek(entry.position, 64)!.equals(entry.bytes.subarray(0, 64)), 'now in memory')
+  }
+  await t.rejects(a.wait(a.log.read(made[5]!.position + 64, 5000)), { code: 'LMQ_LOG_NOT_THERE' })
+  await t.rejects(a.wait(a.log.read(a.log.endPosition, 1)), { code: 'LMQ_LOG_NOT_THERE' })
+  const blank = made.find((entry, i) => i > 0 && entry.position % SEGMENT_BYTES === 0)!
+  await t.rejects(a.wait(a.log.read(blank.position - 1, 1)), { code: 'LMQ_LOG_NOT_THERE' })
+  t.same(
+    (await a.wait(a.log.readEntries(20, 720))).map(entry => entry.index),
+    [20, 21],
+    'as many as fit'
+  )
+  t.same(
+    (await a.wait(a.log.readEntries(30, 1))).map(entry => entry.index),
+    [30],
+    'at least one'
+  )
+  t.same(await a.log.readEntries(41, 1000), [])
+  await a.stop()
+})
+
+t.test('a damaged entry is found when it is read, and repaired in place', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { tailCacheBytes: 0 })
+  const made = Array.from({ length: 30 }, () => a.append(500))
+  await a.written()
+  await a.rest()
+  a.log.commitTo(30)
+  a.log.release(30)
+  const broken = made[11]!
+  const segment = Math.floor(broken.position / SEGMENT_BYTES) * SEGMENT_BYTES
+  disk.corrupt(`${DATA}/${String(segment).padStart(20, '0')}`, broken.position - segment + 300)
+  await t.rejects(a.wait(a.log.read(broken.position + 64, 10)), DamagedEntryError)
+  await t.rejects(a.wait(a.log.readEntries(12, 10_000)), DamagedEntryError)
+  t.equal((await a.wait(a.log.readEntries(10, 10_000))).length, 2, 'ends before the fault')
+  t.match(a.told.damaged, [{ index: 12, position: broken.position, term: 1 }])
+  t.equal(a.log.faults.size, 1)
+  await t.rejects(a.log.markWhole(), { code: 'LMQ_LOG_REPAIR' })
+  await t.rejects(a.wait(a.log.writeRepair(12, made[12]!.bytes)), { code: 'LMQ_LOG_REPAIR' })
+  await t.rejects(a.wait(a.log.writeRepair(13, made[12]!.bytes)), { code: 'LMQ_LOG_REPAIR' })
+  await a.wait(a.log.writeRepair(12, broken.bytes))
+  t.equal(a.log.faults.size, 0)
+  t.ok((await a.wait(a.log.read(broken.position, 564))).equals(broken.bytes))
+  await a.wait(a.log.markWhole())
+  await a.stop()
+})
+
+t.test('a damaged index unit is mended from the entries', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { tailCacheBytes: 0 })
+  const made = Array.from({ length: 30 }, () => a.append(500))
+  await a.written()
+  await a.rest()
+  a.log.commitTo(30)
+  a.log.release(30)
+  for (const index of [7, 8, 9])
+    disk.corrupt(`${DIRECTORY}/index/${'0'.repeat(20)}`, index * 32 + 3)
+  t.ok((await a.wait(a.log.read(made[8]!.position, 564))).equals(made[8]!.bytes))
+  t.equal((await a.wait(a.log.readEntries(7, 1)))[0]!.index, 7)
+  t.equal(a.log.faults.size, 0)
+  await a.stop()
+})
+
+t.test('after a cut the log goes on, and nothing of the old tail comes back', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  for (let i = 0; i < 40; i++) a.append(400)
+  await a.written()
+  a.log.commitTo(10)
+  await a.until('watermark', () => a.log.hardState.watermark === 40)
+  t.throws(() => a.cut(10), /committed up to 10/)
+  a.cut(21)
+  t.match(a.log, { lastIndex: 20, writtenIndex: 20, syncedIndex: 20 })
+  // The same sizes again, so that what was there before would fit behind them.
+  for (let i = 0; i < 5; i++) a.append(400, { term: 2, fill: 99 })
+  t.equal(a.log.termAt(20), 1)
+  t.equal(a.log.termAt(21), 2)
+  await a.written()
+  t.ok(a.log.hardState.watermark < 40)
+  disk.kill()
+  const b = await Process.start(disk)
+  t.match(b.log, { lastIndex: 25, lastTerm: 2 })
+  t.match(b.log.recovery, { recovering: null, cutFrom: 0 })
+  const last = disk.contents(`${DATA}/${'0'.repeat(16)}8192`)
+  t.ok(last.subarray(b.log.endPosition - 8192).every(byte => byte === 0))
+  t.equal((await readAll(b)).length, 25)
+  await b.stop()
+})
+
+t.test('a cut while writes wait: their completions never claim what was cut', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  for (let i = 0; i < 10; i++) a.append(400)
+  a.cut(5)
+  for (let i = 0; i < 3; i++) a.append(400, { term: 2 })
+  const told = a.told.writes
+  await a.written()
+  t.equal(a.log.lastIndex, 7)
+  t.same(told.at(-1), { writeSeq: 14, term: 2, lastIndex: 7 })
+  for (const { writeSeq, term, lastIndex } of told) {
+    t.ok(lastIndex <= 4 || (term === 2 && writeSeq > 11), `${writeSeq} claims ${lastIndex}`)
+  }
+  disk.kill()
+  const b = await Process.start(disk)
+  t.match(b.log, { lastIndex: 7, lastTerm: 2 })
+  await b.stop()
+})
+
+t.test('a full disk: the write is tried again until there is space', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { prepare: { aheadBytes: 0, spare: false } })
+  a.append(100)
+  await a.written()
+  disk.capacityBytes = disk.usedBytes() + 300
+  for (let i = 0; i < 20; i++) a.append(400)
+  await a.until('full', () => a.told.full[0] === true)
+  await a.rest()
+  t.equal(a.log.writtenIndex, 1, 'nothing is acknowledged')
+  t.same(a.told.failures, [])
+  a.cut(15)
+  a.append(200, { term: 2 })
+  await a.rest()
+  disk.capacityBytes += 100_000
+  await a.written()
+  t.same(a.told.full, [true, false])
+  t.equal(a.told.written.lastIndex, 15)
+  disk.kill()
+  const b = await Process.start(disk)
+  t.match(b.log, { lastIndex: 15, lastTerm: 2 })
+  await b.stop()
+})
+
+t.test(
+  'a failed fsync ends the log: nothing more is acknowledged, the next start trusts no cache',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    a.append(100)
+    await a.written()
+    disk.failNext('sync', 'EIO', { path: '/data/' })
+    a.append(100)
+    await a.until('failed', () => a.told.failures.length > 0)
+    t.same(a.told.failures, ['sync'])
+    await a.rest()
+    t.equal(a.log.writtenIndex, 1)
+    t.throws(() => a.append(100), LogFailedError)
+    await t.rejects(a.log.saveHardState({ term: 5, vote: 'n1' }), LogFailedError)
+    t.equal(a.log.hardState.bootId, '')
+    await a.stop()
+    const b = await Process.start(disk)
+    t.equal(b.log.recovery.powerLoss, true)
+    t.equal(b.log.lastIndex, 2, 'it reads well from the page cache')
+    b.append(10)
+    await b.written()
+    disk.powerLoss('drop')
+    const c = await Process.start(disk, { bootId: 'boot-2' })
+    t.equal(c.log.lastIndex, 3, 'and was written again before it counted')
+    await c.stop()
+  }
+)
+
+t.test('a failed write and a failed hard state end the log too', async t => {
+  for (const [kind, path, operation] of [
+    ['write', '/data/', 'write'],
+    ['write', 'hardstate', 'hardState']
+  ] as const) {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    disk.failNext(kind, 'EIO', { path })
+    a.append(100)
+    const saving = a.log.saveHardState({ term: 3, vote: 'n2' })
+    saving.catch(() => {})
+    await a.until('failed', () => a.told.failures.length > 0)
+    t.same(a.told.failures, [operation])
+    if (operation === 'hardState') await t.rejects(a.wait(saving), { code: 'EIO' })
+    await a.stop()
+  }
+})
+
+t.test('a slow disk can be seen while it is slow', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  t.equal(a.log.oldestOperationMs(), 0)
+  let go: () => void = () => {}
+  const held = new Promise<void>(resolve => {
+    go = resolve
+  })
+  disk.hook = ({ kind, path }) => (kind === 'sync' && path.includes('/data/') ? held : undefined)
+  a.append(100)
+  await a.rest(100)
+  const from = a.clock.monotonicMs()
+  a.append(100)
+  await a.until('slow', () => a.log.oldestOperationMs() >= 1000)
+  t.ok(a.clock.monotonicMs() - from < 1100)
+  t.equal(a.log.writtenIndex, 0)
+  disk.hook = null
+  go()
+  await a.written()
+  t.equal(a.log.oldestOperationMs(), 0)
+  t.ok(a.log.statistics().syncs.maxMs >= 1000)
+  await a.stop()
+})
+
+t.test('whole segments are trimmed, the first one becomes the spare of zeros', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  await a.rest()
+  t.ok(disk.paths().includes(`${DATA}/spare`))
+  const made = Array.from({ length: 100 }, () => a.append(600))
+  await a.written()
+  a.log.commitTo(100)
+  await a.rest()
+  const { firstIndex, firstPosition } = a.log.segments()[4]!
+  await t.rejects(a.wait(a.log.trimPrefix(firstIndex, firstPosition)), /released is 0/)
+  a.log.release(100)
+  await t.rejects(a.wait(a.log.trimPrefix(firstIndex + 1, firstPosition)), /no segment begins/)
+  await a.wait(a.log.trimPrefix(firstIndex, firstPosition))
+  await a.rest()
+  t.match(a.log, { firstIndex, startPosition: firstPosition })
+  t.equal(a.log.termAt(firstIndex - 1), 1)
+  t.equal(a.log.termAt(firstIndex - 2), 0)
+  t.equal(disk.paths().filter(path => /data\/\d{20}$/.test(path)).length, a.log.segments().length)
+  t.ok(disk.contents(`${DATA}/spare`).every(byte => byte === 0))
+  await t.rejects(a.wait(a.log.readEntries(firstIndex - 1, 1)), TrimmedError)
+  await t.rejects(a.wait(a.log.read(made[0]!.position, 64)), TrimmedError)
+  disk.kill()
+  const b = await Process.start(disk)
+  t.match(b.log, { firstIndex, startPosition: firstPosition, lastIndex: 100 })
+  t.match(b.log.recovery, { recovering: null, faults: [] })
+  t.equal((await readAll(b)).length, 101 - firstIndex)
+  for (let i = 0; i < 30; i++) b.append(600)
+  await b.written()
+  disk.powerLoss('drop')
+  const c = await Process.start(disk, { bootId: 'boot-2' })
+  t.equal(c.log.lastIndex, 130)
+  t.equal(c.log.recovery.recovering, null, 'a recycled segment ends as cleanly as a new one')
+  await c.stop()
+})
+
+t.test('a trimmed segment is zeroed whole before it is used again', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, {
+    prepare: { aheadBytes: 4096, bytesPerSecond: 100_000, spare: true }
+  })
+  for (let i = 0; i < 40; i++) a.append(600)
+  await a.written()
+  a.log.commitTo(40)
+  a.log.release(40)
+  await a.until('no spare', () => !disk.paths().includes(`${DATA}/spare`))
+  const second = a.log.segments()[1]!
+  await a.wait(a.log.trimPrefix(second.firstIndex, second.firstPosition))
+  await a.until('spare', () => disk.paths().includes(`${DATA}/spare`))
+  t.ok(disk.contents(`${DATA}/spare`).every(byte => byte === 0))
+  await a.stop()
+})
+
+t.test('zeros are written ahead of the end, and never over entries', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  await a.rest()
+  const first = `${DATA}/${'0'.repeat(20)}`
+  t.equal(disk.contents(first).length, 2048)
+  for (let i = 0; i < 8; i++) {
+    a.append(700)
+    await a.rest(3)
+  }
+  await a.written()
+  await a.rest()
+  t.ok(disk.contents(first).length >= a.log.endPosition + 1024)
+  disk.kill()
+  const b = await Process.start(disk)
+  t.equal((await readAll(b)).filter(entry => entryIsSound(entry.bytes)).length, 8)
+  await b.stop()
+})
+
+t.test(
+  'term, vote and founders are there after a power loss once the save has returned',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    const founders = [
+      { id: 'n0', uid: a.log.hardState.uid },
+      { id: 'n1', uid: 'ff' }
+    ]
+    const saves = [
+      a.log.saveHardState({ term: 4, vote: 'n1' }),
+      a.log.saveHardState({ founders, clusterId: 'abc' })
+    ]
+    await a.wait(Promise.all(saves))
+    disk.powerLoss('drop')
+    const b = await Process.start(disk, { bootId: 'boot-2' })
+    t.match(b.log.hardState, { term: 4, vote: 'n1', clusterId: 'abc', founders, incarnation: 2 })
+    t.equal(b.log.recovery.powerLoss, true)
+    await b.stop()
+  }
+)
+
+t.test('entries that do not continue the log are refused', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  const entry = a.make(100)
+  a.append(100)
+  t.throws(() => a.log.append([entry], 9), /entry 1 does not follow 1/)
+  const other = a.make(200)
+  a.append(100)
+  await a.written()
+  a.cut(2)
+  a.append(100, { fill: 7 })
+  t.throws(() => a.log.append([{ ...other, index: 3 }], 9), /belongs to/)
+  t.throws(() => a.log.commitTo(3), /beyond the last entry/)
+  t.throws(() => a.log.release(1), /committed is 0/)
+  t.throws(() => a.make(SEGMENT_BYTES) && a.log.append([a.make(SEGMENT_BYTES)], 9), /belongs to/)
+  await a.stop()
+})
+
+t.test('another segment size is refused with both figures', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  await a.stop()
+  await t.rejects(Process.start(disk, { segmentBytes: 16_384 }), UnusableLogError)
+  await t.rejects(Process.start(disk, { segmentBytes: 16_384 }), /8192 bytes, configured are 16384/)
+})
