@@ -218,7 +218,7 @@ t.test(
     t.equal(await seen(client, 'U'), '0=b:1 / perm 6 queues 4')
     const returned = await register(a, { id: 1, addr: 'a:1', version })
     t.same(returned.extFields, { masterAddr: 'b:1', haServerAddr: 'b:10' })
-    t.equal(await seen(client, 'T'), '0=b:1 1=a:1 / perm 6 queues 4')
+    t.equal(await seen(client, 'T'), '0=b:1 1=a:1 / perm 6 queues 8')
   }
 )
 

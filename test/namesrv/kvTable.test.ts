@@ -1,0 +1,71 @@
+import t from 'tap'
+import { KvTable } from '../../src/namesrv/kvTable.ts'
+import { createRealPlatform, type Disk } from '../../src/platform/index.ts'
+
+t.test(
+  'writes of the file never overlap, and each change is in the file when it is answered',
+  async t => {
+    const { disk } = createRealPlatform()
+    const path = `${t.testdir()}/kvConfig.json`
+    let writing = 0
+    let overlaps = 0
+    let writes = 0
+    let content = ''
+    const watched: Disk = {
+      ...disk,
+      async writeFileAtomic(_, data) {
+        writes += 1
+        writing += 1
+        if (writing > 1) overlaps += 1
+        await Promise.resolve()
+        content = data.toString()
+        writing -= 1
+      }
+    }
+    const table = await KvTable.open(watched, path)
+    const done: Promise<void>[] = []
+    let next = 0
+    const put = (): void => {
+      const key = `k${next++}`
+      done.push(
+        table.put('n', key, 'v').then(() => {
+          t.match(content, `"${key}": "v"`)
+          // The moment a write has just ended is when the next one may begin twice.
+          if (next < 200) put()
+          if (next < 200) queueMicrotask(put)
+        })
+      )
+    }
+    for (let n = 0; n < 5; n++) put()
+    for (let seen = 0; seen < done.length; seen = done.length) await Promise.all(done)
+    while (done.length > 0) await done.pop()
+    t.equal(overlaps, 0)
+    t.ok(writes > 5, `${writes} writes for ${next} changes`)
+    t.ok(writes < next, 'changes share writes')
+  }
+)
+
+t.test('a change that cannot be stored fails, and the next one may succeed', async t => {
+  const { disk } = createRealPlatform()
+  let full = true
+  const failing: Disk = {
+    ...disk,
+    async writeFileAtomic(path, data) {
+      if (full) throw new Error('ENOSPC')
+      await disk.writeFileAtomic(path, data)
+    }
+  }
+  const path = `${t.testdir()}/kvConfig.json`
+  const table = await KvTable.open(failing, path)
+  await t.rejects(table.put('n', 'a', '1'), /ENOSPC/)
+  full = false
+  await table.put('n', 'b', '2')
+  const again = await KvTable.open(disk, path)
+  t.same(
+    [...again.list('n')!],
+    [
+      ['a', '1'],
+      ['b', '2']
+    ]
+  )
+})

@@ -1,0 +1,59 @@
+import t from 'tap'
+import { ChunkPool, OUTPUT_CHUNK_BYTES, OutputBuffer } from '../../src/remoting/output.ts'
+
+function compose(output: OutputBuffer, text: string): void {
+  const { buffer, offset } = output.reserve(text.length + 50)
+  buffer.write(text, offset)
+  output.commit(text.length)
+}
+
+function textOf(parts: readonly Buffer[]): string {
+  return Buffer.concat(parts).toString()
+}
+
+t.test(
+  'what was taken does not change until the socket is empty, whatever is composed meanwhile',
+  async t => {
+    const output = new OutputBuffer(new ChunkPool())
+    compose(output, 'first ')
+    output.append(Buffer.from('copied '))
+    const taken = output.take()
+    compose(output, 'second')
+    output.released()
+    t.equal(textOf(taken), 'first copied ', 'a release with bytes pending frees nothing')
+    t.equal(textOf(output.take()), 'second')
+    t.equal(textOf(taken), 'first copied ')
+  }
+)
+
+t.test('chunks go round: a released one is the next to be used, by whoever comes', async t => {
+  const pool = new ChunkPool()
+  const [one, two] = [new OutputBuffer(pool), new OutputBuffer(pool)]
+  compose(one, 'a')
+  const [part] = one.take()
+  t.equal(one.heldBytes, OUTPUT_CHUNK_BYTES)
+  compose(two, 'b')
+  t.not(two.take()[0]!.buffer, part!.buffer, 'not while the socket may still read it')
+  one.released()
+  t.equal(one.heldBytes, 0)
+  compose(one, 'c')
+  t.equal(one.take()[0]!.buffer, part!.buffer)
+})
+
+t.test('pieces, views and large reservations leave in the order in which they came', async t => {
+  const output = new OutputBuffer(new ChunkPool())
+  const view = Buffer.alloc(2_000, 'v')
+  let expected = ''
+  for (let n = 0; n < 100; n++) {
+    compose(output, `<${n}>`)
+    output.append(view)
+    const { buffer, offset } = output.reserve(OUTPUT_CHUNK_BYTES + 1)
+    buffer.write(`[${n}]`, offset)
+    output.commit(`[${n}]`.length)
+    expected += `<${n}>${view.toString()}[${n}]`
+  }
+  t.equal(output.pendingBytes, expected.length)
+  t.equal(textOf(output.take()), expected)
+  t.equal(output.pendingBytes, 0)
+  t.strictSame(output.take(), [])
+})
