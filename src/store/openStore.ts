@@ -1,3 +1,113 @@
+import { join } from 'node:path'
+import { openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
+import { UNIT_BYTES } from './consumeQueue.ts'
+import { StoreCounters } from './counters.ts'
+import { KeyIndex } from './keyIndex.ts'
+import { LedgerStore } from './ledgerStore.ts'
+import { openLevelStore } from './levelStore.ts'
+import { QueueFiles } from './queueFiles.ts'
+import { QueueTable } from './queueTable.ts'
+import { DEFAULT_PULL_LIMITS } from './reader.ts'
+import { discard, restore } from './restore.ts'
+import { Tables } from './tables.ts'
 import type { Store, StoreOptions } from './types.ts'
 
-export declare function openStore(options: StoreOptions): Promise<Store>
+const HOUR_MS = 3_600_000
+const CONSUME_QUEUE_FILE_BYTES = 6_000_000
+/** 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h (broker.md 5.1). */
+const DELAY_LEVEL_SECONDS = [
+  1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200
+]
+
+/**
+ * Opens what lies below `options.directory` (made when missing) with the log's node on top. Nothing is applied and no
+ * port is open before `start`. Rejects with RaftStartError, StateOpenError, or the disk's error.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { platform, logger, directory } = options
+  await platform.disk.makeDirectory(directory)
+  const bootId = await platform.host.bootId()
+  const openState = options.openState ?? openLevelStore
+  const state = await openState(join(directory, 'state'))
+  try {
+    return await openOn(options, state, bootId)
+  } catch (error) {
+    if (!(error instanceof RaftStartError && error.reason === 'appliedBeyondLog')) {
+      await state.close()
+      throw error
+    }
+    logger.error('The derived state is thrown away and built anew from the log', {
+      directory,
+      reason: error.message
+    })
+  }
+  try {
+    await discard(state, platform.disk, directory)
+    return await openOn(options, state, bootId)
+  } catch (error) {
+    await state.close()
+    throw error
+  }
+}
+
+async function openOn(
+  options: StoreOptions,
+  state: Awaited<ReturnType<typeof openLevelStore>>,
+  bootId: string
+): Promise<LedgerStore> {
+  const { platform, logger, directory } = options
+  const tables = new Tables()
+  const queues = new QueueTable()
+  const restored = await restore(state, tables, queues, bootId, logger)
+  const fileBytes = options.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES
+  const files = new QueueFiles(
+    platform.disk,
+    join(directory, 'consumequeue'),
+    Math.ceil(fileBytes / UNIT_BYTES) * UNIT_BYTES
+  )
+  let index: KeyIndex | null = null
+  if (options.indexEnabled !== false) {
+    index = new KeyIndex(platform.disk, join(directory, 'index'), state, logger)
+    await index.open(restored.runs)
+  }
+  const store = new LedgerStore({
+    platform,
+    logger,
+    directory,
+    state,
+    tables,
+    queues,
+    files,
+    index,
+    counters: new StoreCounters(platform.clock.monotonicMs()),
+    restored,
+    bootId,
+    delayLevelsMs: options.delayLevelsMs ?? DELAY_LEVEL_SECONDS.map(seconds => seconds * 1000),
+    pullLimits: { ...DEFAULT_PULL_LIMITS, ...options.pullLimits },
+    retention: {
+      fileReservedMs: options.fileReservedMs ?? 72 * HOUR_MS,
+      deleteWhenHours: options.deleteWhenHours ?? [4],
+      diskMaxUsedPercent: options.diskMaxUsedPercent ?? 75,
+      diskForcePercent: options.diskForcePercent ?? 85,
+      diskFullPercent: options.diskFullPercent ?? 90,
+      cleanFileForcibly: options.cleanFileForcibly ?? true,
+      cleanIntervalMs: options.cleanIntervalMs ?? 10_000
+    },
+    checkpointIntervalMs: options.checkpointIntervalMs ?? 1_000,
+    offsetCommitIntervalMs: options.offsetCommitIntervalMs ?? 100
+  })
+  const raftOptions: RaftOptions = {
+    ...options.raft,
+    platform,
+    logger,
+    directory: join(directory, 'raft'),
+    appliedIndex: restored.appliedIndex
+  }
+  try {
+    store.attach(await (options.openNode ?? openRaft)(raftOptions, store.appender, store))
+  } catch (error) {
+    store.appender.close()
+    throw error
+  }
+  return store
+}

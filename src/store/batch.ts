@@ -1,0 +1,258 @@
+/**
+ * Entries in the making. A batch of messages grows in a slab, which consecutive batches share, and becomes the
+ * log's own bytes without a copy:
+ *
+ *   slab | room for header | message | message | … | trailer? || room for header | message …
+ *          ^ one batch                                          ^ the next one
+ */
+import { ENTRY_HEADER_BYTES, EntryKind, type Proposal } from '../raft/index.ts'
+import type { AppendFailure, AppendWaiter, BatchAppendWaiter } from './append.ts'
+import { getUint32, putInt32 } from './bytes.ts'
+import { FLAG_COMMANDS_TRAILER, TRAILER_LENGTH_BYTES } from './commandCodec.ts'
+import type { CommandResult } from './commands.ts'
+import { placeMessage } from './storedMessageView.ts'
+
+/** A batch that reached this is closed (raft.md 4.2). */
+export const BATCH_BYTES_TARGET = 1024 * 1024
+const SLAB_BYTES = 4 * 1024 * 1024
+
+/** Told how a command ended. */
+export interface CommandWaiter {
+  applied(result: CommandResult): void
+  failed(reason: AppendFailure): void
+}
+
+/** Where batches grow. Only the newest batch may grow: it ends where the free room begins. */
+export class Slab {
+  bytes: Buffer = Buffer.allocUnsafeSlow(0)
+  free = 0
+
+  /** Makes room for a batch of at least `bytes`, its header included; where it begins. */
+  open(bytes: number): number {
+    if (this.free + bytes > this.bytes.length) {
+      this.bytes = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes))
+      this.free = 0
+    }
+    return this.free
+  }
+}
+
+/** What both kinds of entries have in common: their way from `take` to `apply`, and who waits for them. */
+abstract class PendingEntry {
+  index = 0
+  term = 0
+  /** Monotonic. */
+  openedMs = 0
+  /** Waiters not told yet. */
+  waiting = 0
+  bytesHeld = 0
+  commandWaiters: (CommandWaiter | null)[] = []
+
+  appended(index: number, term: number): void {
+    this.index = index
+    this.term = term
+  }
+
+  /** Results in the order of the commands in the entry. */
+  commandsApplied(results: readonly CommandResult[]): void {
+    const waiters = this.commandWaiters
+    this.commandWaiters = []
+    for (let i = 0; i < waiters.length; i++) waiters[i]?.applied(results[i]!)
+  }
+
+  protected failCommands(reason: AppendFailure): void {
+    const waiters = this.commandWaiters
+    this.commandWaiters = []
+    for (const waiter of waiters) waiter?.failed(reason)
+  }
+
+  abstract stored(): void
+  abstract failed(reason: AppendFailure): void
+}
+
+export class MessageBatch extends PendingEntry implements Proposal {
+  readonly kind = EntryKind.messages
+  flags = 0
+  count = 0
+  #slab: Buffer
+  readonly #start: number
+  #end: number
+  readonly #waiters: AppendWaiter[] = []
+  readonly #batchWaiters: BatchAppendWaiter[] = []
+  #trailer: Buffer[] = []
+  #trailerBytes = 0
+  #closed: Buffer | null = null
+
+  constructor(slab: Slab, firstBytes: number) {
+    super()
+    this.#start = slab.open(ENTRY_HEADER_BYTES + firstBytes)
+    this.#slab = slab.bytes
+    this.#end = this.#start + ENTRY_HEADER_BYTES
+    slab.free = this.#end
+  }
+
+  /** False: it does not fit any more; close this one and open another. */
+  hasRoom(slab: Slab, bytes: number): boolean {
+    if (slab.bytes !== this.#slab) return false
+    const trailer = this.#trailerBytes === 0 ? 0 : this.#trailerBytes + TRAILER_LENGTH_BYTES
+    const size = this.#end - this.#start + trailer + bytes
+    return size <= BATCH_BYTES_TARGET && this.#end + trailer + bytes <= this.#slab.length
+  }
+
+  /** Where the next message is to be written in `slab.bytes`; `bytes` of it are taken. */
+  reserve(slab: Slab, bytes: number): number {
+    const at = this.#end
+    this.#end += bytes
+    slab.free = this.#end
+    this.count += 1
+    return at
+  }
+
+  /** Place of a byte of the slab within the entry's body. */
+  bodyOffset(at: number): number {
+    return at - this.#start - ENTRY_HEADER_BYTES
+  }
+
+  addWaiter(waiter: AppendWaiter): void {
+    this.#waiters.push(waiter)
+    this.waiting += 1
+  }
+
+  addBatchWaiter(waiter: BatchAppendWaiter): void {
+    this.#batchWaiters.push(waiter)
+    this.waiting += 1
+  }
+
+  addCommand(command: Buffer, waiter: CommandWaiter | null): void {
+    this.#trailer.push(command)
+    this.#trailerBytes += command.length
+    this.commandWaiters.push(waiter)
+  }
+
+  get isFull(): boolean {
+    return this.#end - this.#start >= BATCH_BYTES_TARGET
+  }
+
+  /** Puts the trailer behind the messages; nothing can be added afterwards. */
+  close(slab: Slab): void {
+    if (this.#closed !== null) return
+    if (this.#trailer.length > 0) {
+      const bytes = this.#trailerBytes + TRAILER_LENGTH_BYTES
+      if (this.#slab !== slab.bytes || this.#end + bytes > this.#slab.length) this.#move(bytes)
+      for (const command of this.#trailer) {
+        this.#slab.set(command, this.#end)
+        this.#end += command.length
+      }
+      putInt32(this.#slab, this.#end, this.#trailerBytes)
+      this.#end += TRAILER_LENGTH_BYTES
+      if (this.#slab === slab.bytes) slab.free = this.#end
+      this.flags |= FLAG_COMMANDS_TRAILER
+      this.#trailer = []
+      this.#closed = this.#slab.subarray(this.#moved ? 0 : this.#start, this.#end)
+      return
+    }
+    this.#closed = this.#slab.subarray(this.#start, this.#end)
+  }
+
+  get bytes(): Buffer {
+    if (this.#closed === null) throw new Error('the batch is still open')
+    return this.#closed
+  }
+
+  seal(bodyPosition: number, timeMs: number): void {
+    const bytes = this.bytes
+    let at = ENTRY_HEADER_BYTES
+    for (let i = 0; i < this.count; i++) {
+      const size = getUint32(bytes, at)
+      placeMessage(bytes, at, bodyPosition + at - ENTRY_HEADER_BYTES, timeMs)
+      at += size
+    }
+    for (const waiter of this.#waiters) {
+      waiter.physicalOffset += bodyPosition
+      waiter.storeTimestamp = timeMs
+    }
+    for (const waiter of this.#batchWaiters) {
+      const offsets = waiter.physicalOffsets
+      for (let i = 0; i < offsets.length; i++) offsets[i]! += bodyPosition
+      waiter.physicalOffset = offsets[0]!
+      waiter.storeTimestamp = timeMs
+    }
+  }
+
+  override stored(): void {
+    for (const waiter of this.#waiters) waiter.stored()
+    for (const waiter of this.#batchWaiters) waiter.stored()
+    this.#forget()
+  }
+
+  override failed(reason: AppendFailure): void {
+    for (const waiter of this.#waiters) waiter.failed(reason)
+    for (const waiter of this.#batchWaiters) waiter.failed(reason)
+    this.#forget()
+    this.failCommands(reason)
+  }
+
+  #moved = false
+
+  /** The trailer does not fit behind the messages (the slab is full, or another batch began): the entry gets bytes of its own. */
+  #move(moreBytes: number): void {
+    const length = this.#end - this.#start
+    const moved = Buffer.allocUnsafeSlow(length + moreBytes)
+    this.#slab.copy(moved, 0, this.#start, this.#end)
+    this.#slab = moved
+    this.#end = length
+    this.#moved = true
+  }
+
+  #forget(): void {
+    this.#waiters.length = 0
+    this.#batchWaiters.length = 0
+    this.waiting = 0
+  }
+}
+
+export class CommandBatch extends PendingEntry implements Proposal {
+  readonly kind = EntryKind.commands
+  readonly flags = 0
+  count = 0
+  readonly #parts: Buffer[] = []
+  #bodyBytes = 0
+  #closed: Buffer | null = null
+
+  hasRoom(bytes: number): boolean {
+    return this.count === 0 || this.#bodyBytes + bytes <= BATCH_BYTES_TARGET
+  }
+
+  addCommand(command: Buffer, waiter: CommandWaiter | null): void {
+    this.#parts.push(command)
+    this.#bodyBytes += command.length
+    this.count += 1
+    this.commandWaiters.push(waiter)
+  }
+
+  close(): void {
+    if (this.#closed !== null) return
+    const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + this.#bodyBytes)
+    let at = ENTRY_HEADER_BYTES
+    for (const part of this.#parts) {
+      bytes.set(part, at)
+      at += part.length
+    }
+    this.#parts.length = 0
+    this.#closed = bytes
+  }
+
+  get bytes(): Buffer {
+    if (this.#closed === null) throw new Error('the batch is still open')
+    return this.#closed
+  }
+
+  /** Commands do not know their place. */
+  seal(): void {}
+
+  override stored(): void {}
+
+  override failed(reason: AppendFailure): void {
+    this.failCommands(reason)
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Writes derived state: what changed in the tables, the new units of the queues, and the index up to which both
+ * are true, in this order, so that the last write makes the rest count.
+ *
+ *   capture (at applied index A) → wait until entry A is durable here (R-D5) → files of removed queues
+ *     → queue units → one batch of the state database with A in it
+ *
+ * A failed step is tried again with the same capture: the state in memory stays right, only a restart would take longer.
+ * Every 10 s, before the log is trimmed, when a topic was deleted, and at a stop the files are synced too: a start
+ * after a power loss goes back to the last such index, and no queue was removed since then.
+ */
+import type { Clock, Logger, Timer } from '../platform/index.ts'
+import type { ConsumeQueue } from './consumeQueue.ts'
+import type { StoreCounters } from './counters.ts'
+import type { KeyIndex } from './keyIndex.ts'
+import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
+import type { Machine } from './machine.ts'
+import type { QueueFiles } from './queueFiles.ts'
+import type { Tables } from './tables.ts'
+import {
+  encodeMeta,
+  encodeQueue,
+  type MetaRecord,
+  queueKey,
+  takeDirtyRecords
+} from './tablesCodec.ts'
+
+const SYNC_INTERVAL_MS = 10_000
+const DURABLE_POLL_MS = 10
+/** Work may take this share of the time: with ten thousand active queues the period grows. */
+const REST_FACTOR = 4
+/** Units kept in memory behind what is flushed, over all active queues: 32 MiB. */
+const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
+/** 80 MB of units. */
+const UNFLUSHED_MESSAGES_MAX = 4_000_000
+const HOT_UNITS_MIN = 32
+const HOT_UNITS_MAX = 4096
+
+export interface CheckpointHost {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly state: KeyValueStore
+  readonly files: QueueFiles
+  readonly tables: Tables
+  readonly machine: Machine
+  readonly index: KeyIndex | null
+  readonly counters: StoreCounters
+  readonly bootId: string
+  durableIndex(): number
+}
+
+interface Capture {
+  readonly index: number
+  readonly changes: KeyValueChange[]
+  readonly queues: ConsumeQueue[]
+  /** For each of `queues`: its end at the capture. */
+  readonly ends: number[]
+  readonly removed: readonly ConsumeQueue[]
+  readonly meta: MetaRecord
+  readonly putMessages: number
+  sync: boolean
+}
+
+export class Checkpoints {
+  readonly #host: CheckpointHost
+  readonly #intervalMs: number
+  #timer: Timer | null = null
+  #running: Promise<void> = Promise.resolve()
+  #stopped = false
+  #capture: Capture | null = null
+  #removed: ConsumeQueue[] = []
+  /** Flushed, and not fdatasynced yet. */
+  readonly #unsynced = new Set<ConsumeQueue>()
+  /** More in memory than an idle queue should have. */
+  #warm = new Set<ConsumeQueue>()
+  #syncDueMs: number
+  #syncedIndex: number
+  #flushedMessages = 0
+  /** Up to here the state database and the queues' files are. */
+  checkpointIndex: number
+
+  constructor(host: CheckpointHost, intervalMs: number, checkpointIndex: number) {
+    this.#host = host
+    this.#intervalMs = intervalMs
+    this.checkpointIndex = checkpointIndex
+    this.#syncedIndex = checkpointIndex
+    this.#syncDueMs = host.clock.monotonicMs() + SYNC_INTERVAL_MS
+  }
+
+  /** The disk does not follow: what is only in memory would outgrow it. */
+  get isBehind(): boolean {
+    return this.#host.counters.putMessages - this.#flushedMessages > UNFLUSHED_MESSAGES_MAX
+  }
+
+  start(): void {
+    this.#schedule(this.#intervalMs)
+  }
+
+  /** Files of these queues go with the next checkpoint. */
+  queuesRemoved(queues: readonly ConsumeQueue[]): void {
+    this.#removed.push(...queues)
+  }
+
+  /** Resolves when everything applied up to the call is on the disk (fdatasynced). Rejects when that failed. */
+  async sync(): Promise<void> {
+    const target = this.#host.machine.appliedIndex
+    // A capture of before the call may be under way; at most one more covers it.
+    for (let round = 0; round < 3; round++) {
+      await this.#enqueue(true, false)
+      if (this.#syncedIndex >= target) return
+    }
+  }
+
+  /** The last one; `clean` = the node stopped orderly, and all is durable. */
+  async stop(clean: boolean): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    this.#timer = null
+    if (!clean) {
+      await this.#running.catch(() => {})
+      return
+    }
+    await this.#enqueue(true, false)
+    await this.#enqueue(true, true)
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#stopped) return
+    this.#timer = this.#host.clock.after(delayMs, () => {
+      const startedMs = this.#host.clock.monotonicMs()
+      const sync = startedMs >= this.#syncDueMs
+      this.#enqueue(sync, false)
+        .catch((error: unknown) => {
+          this.#host.logger.error('The checkpoint failed; it is tried again', { error })
+        })
+        .finally(() => {
+          const tookMs = this.#host.clock.monotonicMs() - startedMs
+          this.#schedule(Math.max(this.#intervalMs, tookMs * REST_FACTOR))
+        })
+    })
+  }
+
+  /** One at a time. */
+  #enqueue(sync: boolean, clean: boolean): Promise<void> {
+    const next = this.#running.catch(() => {}).then(() => this.#run(sync, clean))
+    this.#running = next
+    return next
+  }
+
+  async #run(sync: boolean, clean: boolean): Promise<void> {
+    const capture = this.#capture ?? this.#take(sync, clean)
+    if (capture === null) return
+    capture.sync ||= sync
+    this.#capture = capture
+    while (this.#host.durableIndex() < capture.index) {
+      await new Promise<void>(resolve => this.#host.clock.after(DURABLE_POLL_MS, resolve))
+      // A stopped log does not become more durable: the capture is given up, a start applies it again.
+      if (this.#stopped && this.#host.durableIndex() < capture.index) return
+    }
+    await this.#write(capture)
+    this.#capture = null
+    this.checkpointIndex = capture.index
+    this.#flushedMessages = capture.putMessages
+    if (capture.sync) this.#syncedIndex = capture.index
+    this.#host.index?.maintain(this.#host.durableIndex())
+  }
+
+  /** All that is to be written as of now; null when nothing changed. */
+  #take(sync: boolean, clean: boolean): Capture | null {
+    const { machine, tables, index, counters, bootId } = this.#host
+    if (machine.isReplaying) return null
+    const applied = machine.appliedIndex
+    const nothing = applied === this.checkpointIndex && machine.changedQueues.length === 0
+    if (nothing && !clean && !(sync && this.#syncedIndex < applied)) return null
+    const changes: KeyValueChange[] = []
+    const removed = this.#removed
+    this.#removed = []
+    // Before the others: a topic may have come back under its name.
+    for (const queue of removed) {
+      changes.push({ key: queueKey(queue.topic, queue.queueId), value: null })
+    }
+    takeDirtyRecords(tables, changes)
+    const queues = machine.changedQueues.filter(queue => !queue.removed)
+    machine.changedQueues = []
+    const ends = queues.map(queue => queue.maxOffset)
+    for (const queue of queues) queue.changed = false
+    const meta: MetaRecord = {
+      version: 1,
+      appliedIndex: applied,
+      appliedPosition: machine.appliedPosition,
+      syncedIndex: this.#syncedIndex,
+      indexedIndex: index === null ? applied : index.completeIndex(applied),
+      bootId,
+      clean,
+      timeMs: tables.timeMs,
+      topicsVersion: { ...tables.topicsVersion },
+      groupsVersion: { ...tables.groupsVersion },
+      brokerConfigVersion: { ...tables.brokerConfigVersion },
+      trim: { ...tables.trim }
+    }
+    return {
+      index: applied,
+      changes,
+      queues,
+      ends,
+      removed,
+      meta,
+      putMessages: counters.putMessages,
+      sync: sync || removed.length > 0
+    }
+  }
+
+  async #write(capture: Capture): Promise<void> {
+    const { files, state, clock } = this.#host
+    for (const queue of capture.removed) {
+      await files.remove(queue.topic, queue.queueId)
+      this.#unsynced.delete(queue)
+      this.#warm.delete(queue)
+    }
+    for (const topic of new Set(capture.removed.map(queue => queue.topic))) {
+      await files.removeTopicDirectory(topic)
+    }
+    for (let i = 0; i < capture.queues.length; i++) {
+      const queue = capture.queues[i]!
+      const end = capture.ends[i]!
+      if (end <= queue.flushedOffset) continue
+      await files.write(queue, queue.flushedOffset, queue.unflushedBytes(queue.flushedOffset, end))
+      queue.flushedOffset = end
+      this.#unsynced.add(queue)
+    }
+    if (capture.sync) {
+      await files.syncAll()
+      capture.meta.syncedIndex = capture.index
+    }
+    const records = new Set(capture.queues)
+    const synced = capture.sync ? [...this.#unsynced] : []
+    for (const queue of synced) records.add(queue)
+    const changes = [...capture.changes]
+    // Also of a queue that was removed since the capture: as of the capture's entry it is there.
+    for (const queue of records) {
+      const { topic, queueId, minOffset, flushedOffset: maxOffset } = queue
+      const syncedOffset = capture.sync ? maxOffset : queue.syncedOffset
+      changes.push(encodeQueue({ topic, queueId, minOffset, maxOffset, syncedOffset }))
+    }
+    changes.push(encodeMeta(capture.meta))
+    await state.write(changes, { sync: capture.sync })
+    for (const queue of synced) {
+      queue.syncedOffset = queue.flushedOffset
+      this.#unsynced.delete(queue)
+    }
+    if (capture.sync) this.#syncDueMs = clock.monotonicMs() + SYNC_INTERVAL_MS
+    this.#cool(capture.queues)
+  }
+
+  /** Gives memory back: active queues keep a share, idle ones a few units. */
+  #cool(active: readonly ConsumeQueue[]): void {
+    const share = Math.floor(HOT_UNITS_ALL / Math.max(1, active.length))
+    const hotUnits = Math.max(HOT_UNITS_MIN, Math.min(HOT_UNITS_MAX, share))
+    const warm = this.#warm
+    this.#warm = new Set(active)
+    for (const queue of active) queue.compact(hotUnits)
+    for (const queue of warm) if (!this.#warm.has(queue)) queue.compact(HOT_UNITS_MIN)
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * Finds messages by key (broker.md 3.4): one record for UNIQ_KEY and for each word of KEYS.
+ *
+ *   apply → chunk (memory, unsorted) → sorted chunks → run on the disk → merged runs of higher levels
+ *                                    ^ four at a time, when their entries are durable here (R-D5)
+ *
+ * Derived: after a start everything behind the last run is indexed again from the log.
+ */
+import { join } from 'node:path'
+import type { Disk, Logger } from '../platform/index.ts'
+import { putUint48 } from './bytes.ts'
+import { FileCache } from './fileCache.ts'
+import {
+  CHUNK_RECORDS,
+  IndexChunk,
+  RECORD_BYTES,
+  type SortedChunk,
+  searchSorted
+} from './indexChunk.ts'
+import { mergeRuns, RecordStream, type RunRecord, runFileName, searchRun } from './indexRun.ts'
+import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
+import { RecordKind } from './tablesCodec.ts'
+
+const RUN_CHUNKS = 4
+/** That many runs of a level become one of the next. */
+const LEVEL_RUNS = 4
+/** Runs of this level are not merged any more: they go as a whole when the log is trimmed. 16 million records. */
+const LEVEL_MAX = 3
+/** A run is written at the latest when its messages span this: bounds what a start indexes again. */
+const RUN_LOG_BYTES = 256 * 1024 * 1024
+/** Beyond, the disk does not follow: sends are refused. */
+export const SORTED_CHUNKS_MAX = 64
+const OPEN_RUNS_MAX = 32
+
+export class KeyIndex {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #state: KeyValueStore
+  readonly #logger: Logger
+  readonly #files: FileCache
+  readonly #chunkRecords: number
+  #chunk: IndexChunk
+  #sorted: SortedChunk[] = []
+  /** Oldest first. */
+  #runs: RunRecord[] = []
+  #nextSequence = 1
+  #startPosition = 0
+  #work: Promise<void> = Promise.resolve()
+  #working = false
+  #currentIndex = 0
+  lastTimestamp = 0
+  lastPosition = 0
+
+  constructor(
+    disk: Disk,
+    directory: string,
+    state: KeyValueStore,
+    logger: Logger,
+    chunkRecords = CHUNK_RECORDS
+  ) {
+    this.#disk = disk
+    this.#directory = directory
+    this.#state = state
+    this.#logger = logger
+    this.#chunkRecords = chunkRecords
+    this.#chunk = new IndexChunk(chunkRecords)
+    this.#files = new FileCache(disk, OPEN_RUNS_MAX)
+  }
+
+  /** `runs` as the state database has them; files that it does not know are left from an interrupted write. */
+  async open(runs: readonly RunRecord[]): Promise<void> {
+    await this.#disk.makeDirectory(this.#directory)
+    this.#runs = [...runs].sort((a, b) => a.firstPosition - b.firstPosition)
+    const known = new Map(runs.map(run => [runFileName(run.sequence), run]))
+    for (const info of await this.#disk.list(this.#directory)) {
+      const run = known.get(info.name)
+      if (run === undefined) await this.#disk.remove(join(this.#directory, info.name))
+      else if (info.bytes === run.records * RECORD_BYTES) known.delete(info.name)
+    }
+    if (known.size > 0) await this.#forgetLost(known)
+    for (const run of this.#runs) {
+      this.#nextSequence = Math.max(this.#nextSequence, run.sequence + 1)
+      this.lastTimestamp = Math.max(this.lastTimestamp, run.endTime)
+      this.lastPosition = Math.max(this.lastPosition, run.lastPosition)
+    }
+  }
+
+  get runCount(): number {
+    return this.#runs.length
+  }
+
+  /** More is waiting for the disk than should. */
+  get isBehind(): boolean {
+    return this.#sorted.length >= SORTED_CHUNKS_MAX
+  }
+
+  /** Everything up to here is in the runs; `appliedIndex` when nothing is in memory only. */
+  completeIndex(appliedIndex: number): number {
+    if (this.#sorted.length === 0 && this.#chunk.records === 0) return appliedIndex
+    return this.#runs.at(-1) === undefined ? 0 : this.#completeOnDisk()
+  }
+
+  add(hash: number, position: number, time: number, entryIndex: number): void {
+    if (this.#chunk.isFull) this.#seal(entryIndex - 1)
+    this.#currentIndex = entryIndex
+    this.#chunk.add(hash, position, time)
+    this.lastPosition = position
+    this.lastTimestamp = time
+  }
+
+  /** Writes a run when there is enough for one, merges when there are enough runs. In the background; once at a time. */
+  maintain(durableIndex: number): void {
+    if (this.#working) return
+    const chunk = this.#chunk
+    if (chunk.records > 0 && chunk.range.lastPosition - chunk.range.firstPosition > RUN_LOG_BYTES) {
+      this.#seal(this.#currentIndex)
+    }
+    this.#working = true
+    this.#work = this.#maintain(durableIndex)
+      .catch((error: unknown) => {
+        this.#logger.error('The key index could not be written; it is tried again', {
+          directory: this.#directory,
+          error
+        })
+      })
+      .finally(() => {
+        this.#working = false
+      })
+  }
+
+  /** Everything in memory goes to the disk. Only when all of it is durable in the log. */
+  async flush(): Promise<void> {
+    await this.#work
+    if (this.#chunk.records > 0) this.#seal(this.#currentIndex)
+    while (this.#sorted.length > 0) await this.#writeRun(Math.min(RUN_CHUNKS, this.#sorted.length))
+  }
+
+  /** Positions that may have the key, the last in the log first, without repeats. */
+  async search(
+    hash: number,
+    beginTime: number,
+    endTime: number,
+    max: number,
+    belowPosition: number
+  ): Promise<number[]> {
+    const found: number[] = []
+    this.#chunk.search(hash, beginTime, endTime, max, found)
+    for (const chunk of this.#sorted) {
+      searchSorted(chunk.bytes, chunk.records, hash, beginTime, endTime, max, found)
+    }
+    for (const run of [...this.#runs].reverse()) {
+      if (run.endTime < beginTime || run.beginTime > endTime) continue
+      const path = join(this.#directory, runFileName(run.sequence))
+      try {
+        await this.#files.use(path, false, file =>
+          searchRun(file, run, hash, beginTime, endTime, max, found)
+        )
+      } catch (error) {
+        // Merged away in the meantime: its records are in another run. Anything else is told.
+        if (this.#runs.includes(run)) throw error
+        return await this.search(hash, beginTime, endTime, max, belowPosition)
+      }
+    }
+    const unique = new Set(found.filter(position => position < belowPosition))
+    return [...unique].sort((a, b) => b - a)
+  }
+
+  /** The log begins at this position now: runs wholly below go. */
+  async trim(position: number): Promise<void> {
+    this.#startPosition = position
+    await this.#work
+    const gone = this.#runs.filter(run => run.lastPosition < position)
+    // The last one says up to where the index is complete.
+    if (gone.length > 0 && gone.length === this.#runs.length) gone.pop()
+    if (gone.length === 0) return
+    await this.#state.write(
+      gone.map(run => ({ key: runKey(run.sequence), value: null })),
+      { sync: false }
+    )
+    this.#runs = this.#runs.filter(run => !gone.includes(run))
+    await this.#removeFiles(gone)
+  }
+
+  async close(): Promise<void> {
+    await this.#work
+    await this.#files.closeAll()
+  }
+
+  #completeOnDisk(): number {
+    let complete = 0
+    for (const run of this.#runs) complete = Math.max(complete, run.completeIndex)
+    return complete
+  }
+
+  #seal(completeIndex: number): void {
+    this.#sorted.push(this.#chunk.sort(completeIndex, this.#currentIndex))
+    this.#chunk = new IndexChunk(this.#chunkRecords)
+  }
+
+  async #maintain(durableIndex: number): Promise<void> {
+    const ready = this.#sorted.filter(chunk => chunk.lastIndex <= durableIndex)
+    const spanBytes =
+      ready.length === 0 ? 0 : ready.at(-1)!.range.lastPosition - ready[0]!.range.firstPosition
+    if (ready.length >= RUN_CHUNKS || spanBytes >= RUN_LOG_BYTES) {
+      await this.#writeRun(Math.min(RUN_CHUNKS, ready.length))
+    }
+    for (let level = 0; level < LEVEL_MAX; level++) {
+      const runs = this.#runs.filter(run => run.level === level)
+      if (runs.length >= LEVEL_RUNS) await this.#merge(runs.slice(0, LEVEL_RUNS), level + 1)
+    }
+  }
+
+  async #writeRun(count: number): Promise<void> {
+    const chunks = this.#sorted.slice(0, count)
+    const streams = chunks.map(chunk => RecordStream.ofMemory(chunk.bytes))
+    const run = await this.#write(streams, 0, chunks.at(-1)!.completeIndex)
+    await this.#state.write([runChange(run)], { sync: false })
+    this.#sorted = this.#sorted.slice(count)
+    this.#runs.push(run)
+  }
+
+  async #merge(runs: readonly RunRecord[], level: number): Promise<void> {
+    const files: { close(): Promise<void> }[] = []
+    let merged: RunRecord
+    try {
+      const streams: RecordStream[] = []
+      for (const run of runs) {
+        const file = await this.#disk.open(join(this.#directory, runFileName(run.sequence)))
+        files.push(file)
+        streams.push(RecordStream.ofFile(file, run.records))
+      }
+      const completeIndex = Math.max(...runs.map(run => run.completeIndex))
+      merged = await this.#write(streams, level, completeIndex)
+    } finally {
+      for (const file of files) await file.close()
+    }
+    const changes: KeyValueChange[] = [runChange(merged)]
+    for (const run of runs) changes.push({ key: runKey(run.sequence), value: null })
+    await this.#state.write(changes, { sync: false })
+    const at = this.#runs.indexOf(runs[0]!)
+    this.#runs = this.#runs.filter(run => !runs.includes(run))
+    this.#runs.splice(Math.max(at, 0), 0, merged)
+    await this.#removeFiles(runs)
+  }
+
+  async #write(streams: RecordStream[], level: number, completeIndex: number): Promise<RunRecord> {
+    const sequence = this.#nextSequence++
+    const path = join(this.#directory, runFileName(sequence))
+    const merged = await mergeRuns(this.#disk, streams, path, this.#startPosition)
+    await this.#disk.syncDirectory(this.#directory)
+    const { firstPosition, lastPosition, beginTime, endTime } = merged.range
+    return {
+      sequence,
+      level,
+      records: merged.records,
+      completeIndex,
+      firstPosition,
+      lastPosition,
+      beginTime,
+      endTime
+    }
+  }
+
+  async #removeFiles(runs: readonly RunRecord[]): Promise<void> {
+    for (const run of runs) {
+      const path = join(this.#directory, runFileName(run.sequence))
+      await this.#files.drop(path)
+      await this.#disk.remove(path)
+    }
+  }
+
+  async #forgetLost(lost: ReadonlyMap<string, RunRecord>): Promise<void> {
+    this.#logger.error('Runs of the key index are missing or cut: their keys are not found', {
+      directory: this.#directory,
+      files: [...lost.keys()]
+    })
+    const gone = [...lost.values()]
+    this.#runs = this.#runs.filter(run => !gone.includes(run))
+    await this.#state.write(
+      gone.map(run => ({ key: runKey(run.sequence), value: null })),
+      { sync: false }
+    )
+  }
+}
+
+export function runKey(sequence: number): Buffer {
+  const key = Buffer.from(`${RecordKind.run}......`)
+  putUint48(key, 1, sequence)
+  return key
+}
+
+function runChange(run: RunRecord): KeyValueChange {
+  return { key: runKey(run.sequence), value: Buffer.from(JSON.stringify(run)) }
+}

@@ -1,0 +1,445 @@
+/** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
+import type { Logger, Platform } from '../platform/index.ts'
+import { NotLeaderError, type RaftNode, type RaftStatus, type StateMachine } from '../raft/index.ts'
+import type { AppendRefusal, AppendWaiter, BatchAppendWaiter, MessageInput } from './append.ts'
+import { Appender } from './appender.ts'
+import { Checkpoints } from './checkpoint.ts'
+import { encodeCommand } from './commandCodec.ts'
+import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
+import type { ConsumeQueue } from './consumeQueue.ts'
+import type { StoreCounters } from './counters.ts'
+import type { KeyIndex } from './keyIndex.ts'
+import type { KeyValueStore } from './keyValueStore.ts'
+import { Lookups } from './lookups.ts'
+import { Machine } from './machine.ts'
+import { OffsetCommits } from './offsetCommits.ts'
+import type { PullRequest, PullResult } from './pull.ts'
+import type { QueueFiles } from './queueFiles.ts'
+import type { QueueTable } from './queueTable.ts'
+import { Reader } from './reader.ts'
+import type { Restored } from './restore.ts'
+import { Retention, type RetentionSettings } from './retention.ts'
+import type { StoreTables, Tables } from './tables.ts'
+import { Trimmer } from './trimmer.ts'
+import {
+  type Arrival,
+  type KeyQuery,
+  type KeyQueryResult,
+  type PullLimits,
+  type QueueUnit,
+  type Store,
+  StoreError,
+  type StoreRuntime,
+  type TablesChange
+} from './types.ts'
+
+const STOP_GRACE_MS = 3_000
+
+export interface StoreParts {
+  readonly platform: Platform
+  readonly logger: Logger
+  readonly directory: string
+  readonly state: KeyValueStore
+  readonly tables: Tables
+  readonly queues: QueueTable
+  readonly files: QueueFiles
+  readonly index: KeyIndex | null
+  readonly counters: StoreCounters
+  readonly restored: Restored
+  readonly bootId: string
+  readonly delayLevelsMs: readonly number[]
+  readonly pullLimits: PullLimits
+  readonly retention: RetentionSettings
+  readonly checkpointIntervalMs: number
+  readonly offsetCommitIntervalMs: number
+}
+
+export class LedgerStore implements Store, StateMachine {
+  readonly tables: StoreTables
+  readonly counters: StoreCounters
+  /** Where the log's node pulls from. */
+  readonly appender: Appender
+  readonly #parts: StoreParts
+  readonly #machine: Machine
+  readonly #reader: Reader
+  readonly #lookups: Lookups
+  readonly #checkpoints: Checkpoints
+  readonly #trimmer: Trimmer
+  readonly #retention: Retention
+  readonly #offsetCommits: OffsetCommits
+  #node: RaftNode | null = null
+  #started = false
+  #stopping: Promise<void> | null = null
+  readonly #arrivalListeners: ((arrivals: readonly Arrival[]) => void)[] = []
+  readonly #roleListeners: ((status: RaftStatus) => void)[] = []
+  readonly #tablesListeners: ((change: TablesChange) => void)[] = []
+
+  constructor(parts: StoreParts) {
+    const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
+    const { clock, disk } = platform
+    const node = (): RaftNode => this.node
+    const log = (): RaftNode['log'] => this.node.log
+    this.#parts = parts
+    this.tables = tables
+    this.counters = counters
+    this.appender = new Appender({
+      clock,
+      queues,
+      counters,
+      wake: () => this.node.wake(),
+      intakeRefusal: () => this.#intakeRefusal()
+    })
+    this.#machine = new Machine(
+      {
+        queues,
+        tables,
+        index,
+        counters,
+        appender: this.appender,
+        delayLevelsMs: parts.delayLevelsMs,
+        arrived: arrivals => {
+          for (const listener of this.#arrivalListeners) listener(arrivals)
+        },
+        tablesChanged: change => {
+          for (const listener of this.#tablesListeners) listener(change)
+        },
+        queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
+        trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
+      },
+      restored.indexes,
+      restored.appliedPosition
+    )
+    const machine = this.#machine
+    this.#reader = new Reader({ queues, files, counters, log }, parts.pullLimits)
+    this.#lookups = new Lookups({
+      files,
+      index,
+      log,
+      appliedPosition: () => machine.appliedPosition
+    })
+    const lookups = this.#lookups
+    this.#checkpoints = new Checkpoints(
+      {
+        clock,
+        logger,
+        state,
+        files,
+        tables,
+        machine,
+        index,
+        counters,
+        bootId: parts.bootId,
+        durableIndex: () => this.node.durableIndex
+      },
+      parts.checkpointIntervalMs,
+      restored.indexes.tables
+    )
+    const checkpoints = this.#checkpoints
+    this.#trimmer = new Trimmer({
+      logger,
+      tables,
+      queues,
+      files,
+      index,
+      machine,
+      lookups,
+      checkpoints,
+      node
+    })
+    this.#retention = new Retention(
+      {
+        clock,
+        disk,
+        logger,
+        directory: parts.directory,
+        tables,
+        queues,
+        lookups,
+        trimmer: this.#trimmer,
+        node,
+        execute: command => this.execute(command)
+      },
+      parts.retention
+    )
+    this.#offsetCommits = new OffsetCommits(
+      {
+        clock,
+        tables,
+        propose: (command, waiter) => this.appender.addCommand(encodeCommand(command), waiter)
+      },
+      parts.offsetCommitIntervalMs
+    )
+  }
+
+  /** Once, before `start`. */
+  attach(node: RaftNode): void {
+    this.#node = node
+  }
+
+  get node(): RaftNode {
+    if (this.#node === null) throw new Error('the store has no log yet')
+    return this.#node
+  }
+
+  async start(): Promise<void> {
+    this.#started = true
+    await this.#retention.start()
+    await this.node.start()
+    this.#checkpoints.start()
+  }
+
+  apply(entries: Parameters<StateMachine['apply']>[0]): void {
+    this.#machine.apply(entries)
+  }
+
+  roleChanged(status: RaftStatus): void {
+    const wasReady = this.appender.ready
+    this.appender.roleChanged(status.ready, status.term)
+    if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
+    if (status.ready) this.#trimmer.look()
+    for (const listener of this.#roleListeners) listener(status)
+  }
+
+  append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
+    return this.appender.append(message, waiter)
+  }
+
+  appendBatch(messages: readonly MessageInput[], waiter: BatchAppendWaiter): AppendRefusal | null {
+    return this.appender.appendAll(messages, [], waiter)
+  }
+
+  appendAtomic(
+    messages: readonly MessageInput[],
+    commands: readonly Command[],
+    waiter: BatchAppendWaiter
+  ): AppendRefusal | null {
+    // A topic's deletion starts its queues anew, which needs an entry's end behind it.
+    if (commands.some(command => command.type === 'deleteTopic')) return 'illegal'
+    return this.appender.appendAll(messages, commands.map(encodeCommand), waiter)
+  }
+
+  execute(command: Command): Promise<CommandResult> {
+    return new Promise((resolve, reject) => {
+      const refusal = this.appender.addCommand(
+        encodeCommand(command),
+        { applied: resolve, failed: reason => reject(this.#failure(reason)) },
+        command.type === 'deleteTopic' ? command.topic : undefined
+      )
+      if (refusal !== null) reject(this.#failure(refusal))
+    })
+  }
+
+  commitOffset(
+    offset: ConsumerOffset,
+    options: { ageMs?: number; mayGoBack?: boolean } = {}
+  ): boolean {
+    if (!this.appender.ready) return false
+    return this.#offsetCommits.add(offset, options.ageMs ?? 0, options.mayGoBack === true, null)
+  }
+
+  commitOffsetAndWait(
+    offset: ConsumerOffset,
+    options: { ageMs?: number; mayGoBack?: boolean } = {}
+  ): Promise<void> {
+    if (!this.appender.ready) return Promise.reject(this.#failure('notLeader'))
+    return new Promise((resolve, reject) => {
+      const taken = this.#offsetCommits.add(
+        offset,
+        options.ageMs ?? 0,
+        options.mayGoBack === true,
+        { done: resolve, failed: reason => reject(this.#failure(reason)) }
+      )
+      if (!taken) reject(this.#failure('busy'))
+    })
+  }
+
+  flushOffsets(): Promise<void> {
+    return this.#offsetCommits.settle()
+  }
+
+  async lockQueues(
+    group: string,
+    clientId: string,
+    queues: readonly QueueRef[]
+  ): Promise<readonly QueueRef[]> {
+    return (await this.execute({ type: 'lockQueues', group, clientId, queues })).granted
+  }
+
+  pull(request: PullRequest): PullResult | Promise<PullResult> {
+    return this.#reader.pull(request)
+  }
+
+  minOffset(topic: string, queueId: number): number {
+    return this.#queue(topic, queueId)?.minOffset ?? 0
+  }
+
+  maxOffset(topic: string, queueId: number): number {
+    return this.#queue(topic, queueId)?.maxOffset ?? 0
+  }
+
+  async offsetByTime(
+    topic: string,
+    queueId: number,
+    timestamp: number,
+    boundary: 'lower' | 'upper' = 'lower'
+  ): Promise<number> {
+    const queue = this.#queue(topic, queueId)
+    return queue === undefined ? 0 : await this.#lookups.offsetByTime(queue, timestamp, boundary)
+  }
+
+  async earliestStoreTime(topic: string, queueId: number): Promise<number> {
+    const queue = this.#queue(topic, queueId)
+    return queue === undefined ? -1 : await this.#lookups.storeTime(queue, queue.minOffset)
+  }
+
+  async storeTimeAt(topic: string, queueId: number, offset: number): Promise<number> {
+    const queue = this.#queue(topic, queueId)
+    return queue === undefined ? -1 : await this.#lookups.storeTime(queue, offset)
+  }
+
+  async earliestLogTime(): Promise<number> {
+    return await this.#lookups.earliestTime([...this.#parts.queues.all()])
+  }
+
+  messageAt(physicalOffset: number): Promise<Buffer | null> {
+    return this.#lookups.messageAt(physicalOffset)
+  }
+
+  async unit(topic: string, queueId: number, offset: number): Promise<QueueUnit | null> {
+    const queue = this.#queue(topic, queueId)
+    return queue === undefined ? null : await this.#lookups.unit(queue, offset)
+  }
+
+  async units(
+    topic: string,
+    queueId: number,
+    offset: number,
+    maxUnits: number
+  ): Promise<QueueUnit[]> {
+    const queue = this.#queue(topic, queueId)
+    return queue === undefined ? [] : await this.#lookups.units(queue, offset, maxUnits)
+  }
+
+  async isInDisk(topic: string, queueId: number, offset: number): Promise<boolean> {
+    const unit = await this.unit(topic, queueId, offset)
+    if (unit === null) return false
+    const behindBytes = this.node.log.committedPosition - unit.physicalOffset
+    return behindBytes > this.#parts.pullLimits.memoryReachBytes
+  }
+
+  query(query: KeyQuery): Promise<KeyQueryResult> {
+    return this.#lookups.query(query)
+  }
+
+  queueIds(topic: string): number[] {
+    return this.#parts.queues.queueIds(topic)
+  }
+
+  onArrival(listener: (arrivals: readonly Arrival[]) => void): void {
+    this.#arrivalListeners.push(listener)
+  }
+
+  onRole(listener: (status: RaftStatus) => void): void {
+    this.#roleListeners.push(listener)
+  }
+
+  onTables(listener: (change: TablesChange) => void): void {
+    this.#tablesListeners.push(listener)
+  }
+
+  status(): RaftStatus {
+    return this.node.status()
+  }
+
+  get ready(): boolean {
+    return this.appender.ready
+  }
+
+  readIndex(): Promise<number> {
+    return this.node.readIndex()
+  }
+
+  transferLeadership(targetId?: string): Promise<boolean> {
+    return this.node.transferLeadership(targetId)
+  }
+
+  runtime(): StoreRuntime {
+    const { queues, index } = this.#parts
+    return {
+      diskRatio: this.#retention.usedPercent / 100,
+      diskFull: this.#retention.diskFull,
+      logStartPosition: this.node.log.startPosition,
+      logEndPosition: this.node.log.committedPosition,
+      appliedIndex: this.#machine.appliedIndex,
+      checkpointIndex: this.#checkpoints.checkpointIndex,
+      queueCount: queues.count,
+      pendingSends: this.appender.pendingSends,
+      pendingBytes: this.appender.pendingBytes,
+      indexRuns: index?.runCount ?? 0,
+      counters: this.counters
+    }
+  }
+
+  cleanExpired(): Promise<boolean> {
+    return this.#retention.cleanExpired()
+  }
+
+  stop(options: { transfer?: boolean; graceMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options)
+    return this.#stopping
+  }
+
+  async #stop(options: { transfer?: boolean; graceMs?: number }): Promise<void> {
+    const { clock } = this.#parts.platform
+    const { state, files, index, logger } = this.#parts
+    this.#retention.stop()
+    if (this.appender.ready) this.#offsetCommits.flush()
+    this.appender.refuseAll()
+    const grace = new Promise<void>(resolve => {
+      const timer = clock.after(options.graceMs ?? STOP_GRACE_MS, resolve)
+      void this.appender.whenIdle().then(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+    if (this.appender.ready) await grace
+    await this.#trimmer.stop()
+    await this.node.stop(options)
+    this.appender.close()
+    try {
+      const clean = this.#started && this.node.durableIndex >= this.#machine.appliedIndex
+      if (clean) await index?.flush()
+      await this.#checkpoints.stop(clean)
+    } catch (error) {
+      logger.error('The last checkpoint failed; the next start applies more of the log', { error })
+    }
+    await index?.close()
+    await files.close()
+    await state.close()
+  }
+
+  #queue(topic: string, queueId: number): ConsumeQueue | undefined {
+    return this.#parts.queues.find(topic, queueId)
+  }
+
+  #intakeRefusal(): AppendRefusal | null {
+    if (this.#retention.diskFull) return 'diskFull'
+    if (this.#checkpoints.isBehind || this.#parts.index?.isBehind === true) return 'busy'
+    return null
+  }
+
+  #failure(reason: string): Error {
+    switch (reason) {
+      case 'busy':
+        return new StoreError('busy', 'too much waits for its commit: try again')
+      case 'timeout':
+        return new StoreError('timeout', 'not committed in time: it may still be')
+      case 'stopped':
+        return new StoreError('stopped', 'the store is being stopped')
+      case 'tooLarge':
+        return new StoreError('tooLarge', 'the command is larger than an entry of the log')
+      default:
+        return new NotLeaderError(this.node.leaderId)
+    }
+  }
+}

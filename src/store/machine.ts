@@ -1,0 +1,248 @@
+/**
+ * Applies committed entries: consume queue units, index keys and tables, the same on every replica (raft.md 4.12).
+ * What a checkpoint already holds is skipped by index, each kind by its own, so a replay from any earlier
+ * entry gives the same state.
+ */
+import { javaHashOfBytes } from '../protocol/index.ts'
+import { ENTRY_HEADER_BYTES, type Entry, EntryKind } from '../raft/index.ts'
+import type { Appender } from './appender.ts'
+import type { CommandBatch, MessageBatch } from './batch.ts'
+import { decodeCommands, FLAG_COMMANDS_TRAILER, trailerStart } from './commandCodec.ts'
+import type { CommandResult } from './commands.ts'
+import type { ConsumeQueue } from './consumeQueue.ts'
+import type { StoreCounters } from './counters.ts'
+import { keyHash, topicSeed } from './keyHash.ts'
+import type { KeyIndex } from './keyIndex.ts'
+import type { QueueTable } from './queueTable.ts'
+import { belongsToQueue, StoredMessageView } from './storedMessageView.ts'
+import type { Tables } from './tables.ts'
+import type { Arrival, TablesChange } from './types.ts'
+
+export const SCHEDULE_TOPIC = 'SCHEDULE_TOPIC_XXXX'
+const SPACE = 0x20
+const ROLLBACK = 0xc
+const NO_RESULTS: readonly CommandResult[] = []
+
+/** Up to which entry each kind of derived state came from the disk. */
+export interface RestoredIndexes {
+  tables: number
+  queues: number
+  keys: number
+}
+
+export interface MachineHost {
+  readonly queues: QueueTable
+  readonly tables: Tables
+  /** null: [messageIndexEnable] is off. */
+  readonly index: KeyIndex | null
+  readonly appender: Appender
+  readonly counters: StoreCounters
+  readonly delayLevelsMs: readonly number[]
+  arrived(arrivals: readonly Arrival[]): void
+  tablesChanged(change: TablesChange): void
+  /** Their files are to go with the next checkpoint. */
+  queuesRemoved(queues: readonly ConsumeQueue[]): void
+  trimDecided(): void
+}
+
+export class Machine {
+  readonly #host: MachineHost
+  readonly #restored: RestoredIndexes
+  readonly #message = new StoredMessageView()
+  /** Queues whose records are not as in the state database. */
+  changedQueues: ConsumeQueue[] = []
+  appliedIndex: number
+  /** End of the last applied entry in the log. */
+  appliedPosition: number
+  #arrivals: ConsumeQueue[] = []
+  #own: (MessageBatch | CommandBatch)[] = []
+  #ownResults: (readonly CommandResult[])[] = []
+  #topics = false
+  #groups = false
+  #brokerConfig = false
+
+  constructor(host: MachineHost, restored: RestoredIndexes, appliedPosition: number) {
+    this.#host = host
+    this.#restored = restored
+    this.appliedIndex = Math.min(restored.tables, restored.queues, restored.keys)
+    this.appliedPosition = appliedPosition
+  }
+
+  /** Some of the state is still behind the rest, as the last checkpoint left it: no whole state to write. */
+  get isReplaying(): boolean {
+    const { tables, queues, keys } = this.#restored
+    return this.appliedIndex < Math.max(tables, queues, keys)
+  }
+
+  /** Throws when the log says what cannot be: the node stops before it lies. */
+  apply(entries: readonly Entry[]): void {
+    for (let i = 0; i < entries.length; i++) this.#applyEntry(entries[i]!)
+    this.#tellChanges()
+    this.#tellOwn()
+    this.#tellArrivals()
+  }
+
+  #applyEntry(entry: Entry): void {
+    const { tables, counters } = this.#host
+    const fresh = entry.index > this.#restored.tables
+    if (fresh) tables.timeMs = entry.timeMs
+    counters.appliedEntries += 1
+    let results = NO_RESULTS
+    if (entry.kind === EntryKind.messages) {
+      const hasCommands = (entry.flags & FLAG_COMMANDS_TRAILER) !== 0
+      const end = hasCommands ? trailerStart(entry.bytes, ENTRY_HEADER_BYTES) : entry.bytes.length
+      this.#applyMessages(entry, end)
+      if (hasCommands && fresh) results = this.#applyCommands(entry, end, entry.bytes.length - 4)
+    } else if (entry.kind === EntryKind.commands && fresh) {
+      results = this.#applyCommands(entry, ENTRY_HEADER_BYTES, entry.bytes.length)
+    }
+    this.appliedIndex = entry.index
+    if (fresh) {
+      this.appliedPosition = entry.position + entry.bytes.length
+    }
+    const own = this.#host.appender.appliedEntry(entry.index, entry.term)
+    if (own !== null) {
+      this.#own.push(own)
+      this.#ownResults.push(results)
+    }
+  }
+
+  #applyMessages(entry: Entry, end: number): void {
+    const { queues, index, counters } = this.#host
+    const message = this.#message
+    const bytes = entry.bytes
+    const intoQueues = entry.index > this.#restored.queues
+    const intoIndex = index !== null && entry.index > this.#restored.keys
+    let at = ENTRY_HEADER_BYTES
+    for (let i = 0; i < entry.count; i++) {
+      const wrong = message.read(bytes, at, end)
+      if (wrong !== null) throw new Error(`entry ${entry.index}, byte ${at}: no message: ${wrong}`)
+      if (message.physicalOffset !== entry.position + at) {
+        throw new Error(
+          `entry ${entry.index}: a message at ${entry.position + at} says it lies at ${message.physicalOffset}`
+        )
+      }
+      message.scanProperties()
+      if (intoQueues) {
+        const queue = queues.obtainByBytes(
+          bytes,
+          message.topicStart,
+          message.topicEnd,
+          message.queueId
+        )
+        if (belongsToQueue(message.sysFlag)) this.#appendUnit(entry, queue)
+        if (intoIndex) this.#addKeys(index, queue.keySeed, entry.index)
+      } else if (intoIndex) {
+        const topic = bytes.subarray(message.topicStart, message.topicEnd)
+        this.#addKeys(index, topicSeed(topic), entry.index)
+      }
+      at += message.size
+    }
+    if (at !== end) throw new Error(`entry ${entry.index}: ${end - at} bytes behind its messages`)
+    if (intoQueues) {
+      counters.putMessages += entry.count
+      counters.putBytes += end - ENTRY_HEADER_BYTES
+    }
+  }
+
+  #appendUnit(entry: Entry, queue: ConsumeQueue): void {
+    const message = this.#message
+    if (message.queueOffset !== queue.maxOffset) {
+      throw new Error(
+        `entry ${entry.index}: queue ${queue.topic}/${queue.queueId} has ${queue.maxOffset} messages, the next says ${message.queueOffset}`
+      )
+    }
+    const tagsCode =
+      queue.topic === SCHEDULE_TOPIC
+        ? message.storeTimestamp + this.#delayMs(queue.queueId + 1)
+        : message.tagsStart === message.tagsEnd
+          ? 0
+          : javaHashOfBytes(message.bytes, message.tagsStart, message.tagsEnd)
+    if (queue.arrivedFrom < 0) {
+      queue.arrivedFrom = queue.maxOffset
+      this.#arrivals.push(queue)
+    }
+    queue.append(message.physicalOffset, message.size, tagsCode)
+    this.noteChanged(queue)
+  }
+
+  /** The queue's record must be written again. */
+  noteChanged(queue: ConsumeQueue): void {
+    if (queue.changed) return
+    queue.changed = true
+    this.changedQueues.push(queue)
+  }
+
+  #delayMs(level: number): number {
+    const levels = this.#host.delayLevelsMs
+    return levels[Math.min(level, levels.length) - 1] ?? 0
+  }
+
+  #addKeys(index: KeyIndex, seed: number, entryIndex: number): void {
+    const { bytes, physicalOffset, storeTimestamp, sysFlag } = this.#message
+    if ((sysFlag & ROLLBACK) === ROLLBACK) return
+    const { uniqueKeyStart, uniqueKeyEnd, keysStart, keysEnd } = this.#message
+    if (uniqueKeyEnd > uniqueKeyStart) {
+      const hash = keyHash(seed, bytes, uniqueKeyStart, uniqueKeyEnd)
+      index.add(hash, physicalOffset, storeTimestamp, entryIndex)
+    }
+    let start = keysStart
+    while (start < keysEnd) {
+      let end = start
+      while (end < keysEnd && bytes[end] !== SPACE) end++
+      if (end > start) {
+        index.add(keyHash(seed, bytes, start, end), physicalOffset, storeTimestamp, entryIndex)
+      }
+      start = end + 1
+    }
+  }
+
+  #applyCommands(entry: Entry, start: number, end: number): readonly CommandResult[] {
+    const { tables, queues, counters } = this.#host
+    const results: CommandResult[] = []
+    for (const command of decodeCommands(entry.bytes, start, end)) {
+      const result = tables.apply(command, entry.timeMs)
+      results.push(result)
+      counters.appliedCommands += 1
+      if (command.type === 'deleteTopic') {
+        const removed = queues.remove(command.topic)
+        for (const queue of removed) queue.removed = true
+        if (removed.length > 0) this.#host.queuesRemoved(removed)
+      }
+      if (!result.changed) continue
+      if (command.type === 'putTopic' || command.type === 'deleteTopic') this.#topics = true
+      else if (command.type === 'putGroup' || command.type === 'deleteGroup') this.#groups = true
+      else if (command.type === 'putBrokerConfig') this.#brokerConfig = true
+      else if (command.type === 'trimPrefix') this.#host.trimDecided()
+    }
+    return results
+  }
+
+  #tellChanges(): void {
+    if (!this.#topics && !this.#groups && !this.#brokerConfig) return
+    const change = {
+      topics: this.#topics,
+      groups: this.#groups,
+      brokerConfig: this.#brokerConfig
+    }
+    this.#topics = this.#groups = this.#brokerConfig = false
+    this.#host.tablesChanged(change)
+  }
+
+  #tellOwn(): void {
+    if (this.#own.length === 0) return
+    const own = this.#own
+    const results = this.#ownResults
+    this.#own = []
+    this.#ownResults = []
+    for (let i = 0; i < own.length; i++) this.#host.appender.tell(own[i]!, results[i]!)
+  }
+
+  #tellArrivals(): void {
+    if (this.#arrivals.length === 0) return
+    const arrivals = this.#arrivals
+    this.#arrivals = []
+    this.#host.arrived(arrivals)
+    for (const queue of arrivals) queue.arrivedFrom = -1
+  }
+}

@@ -1,0 +1,28 @@
+/** What cannot be stored at all, whatever the protocol let through. Codes and remarks for clients are the broker's. */
+import { IPV4_HOST_BYTES, IPV6_HOST_BYTES } from '../protocol/index.ts'
+import {
+  type AppendRefusal,
+  type MessageInput,
+  PROPERTIES_BYTES_MAX,
+  QUEUE_ID_MAX,
+  TOPIC_BYTES_MAX
+} from './append.ts'
+
+/** The topic is looked at by `topicRefusal`, once for each topic. */
+export function messageRefusal(message: MessageInput): AppendRefusal | null {
+  if (message.properties.length > PROPERTIES_BYTES_MAX) return 'tooLarge'
+  const queueId = message.queueId
+  if (!(queueId >= 0 && queueId <= QUEUE_ID_MAX)) return 'illegal'
+  return isHost(message.bornHost) && isHost(message.storeHost) ? null : 'illegal'
+}
+
+/** A topic's name is a directory's name here. */
+export function topicRefusal(topic: string, topicBytes: number): AppendRefusal | null {
+  if (topicBytes > TOPIC_BYTES_MAX) return 'tooLarge'
+  if (topic === '' || topic === '.' || topic === '..') return 'illegal'
+  return /[/\\\0]/.test(topic) ? 'illegal' : null
+}
+
+function isHost(bytes: Uint8Array): boolean {
+  return bytes.length === IPV4_HOST_BYTES || bytes.length === IPV6_HOST_BYTES
+}

@@ -1,0 +1,197 @@
+/**
+ * Consumer offsets on their way into the log (R-A2): the last value for a queue wins, one command for many, proposed
+ * 100 ms after the first at the latest. Unchanged values are dropped, and so are values that a forwarder held for
+ * longer than a newer one has been here. Nothing of this outlives the leadership.
+ */
+import type { Clock, Timer } from '../platform/index.ts'
+import type { AppendRefusal } from './append.ts'
+import type { CommandWaiter } from './batch.ts'
+import type { Command, CommandResult, ConsumerOffset } from './commands.ts'
+import type { StoreTables } from './tables.ts'
+
+export const OFFSETS_PENDING_MAX = 50_000
+/** Proposed at once when that many wait. */
+const OFFSETS_COMMAND_MAX = 5_000
+/** A forwarder holds a request for 2 s at most; remembered for longer than that. */
+const TAKEN_REMEMBERED_MS = 10_000
+
+interface Waiting extends ConsumerOffset {
+  mayGoBack: boolean
+}
+
+export interface OffsetWaiter {
+  done(): void
+  failed(reason: string): void
+}
+
+export interface OffsetCommitsHost {
+  readonly clock: Clock
+  readonly tables: StoreTables
+  propose(command: Command, waiter: CommandWaiter): AppendRefusal | null
+}
+
+export class OffsetCommits {
+  readonly #host: OffsetCommitsHost
+  readonly #intervalMs: number
+  #waiting = new Map<string, Waiting>()
+  #waiters: OffsetWaiter[] = []
+  /** What was proposed and is not applied yet; the newest last. */
+  readonly #inFlight: Map<string, Waiting>[] = []
+  /** When the newest value of a queue was taken from its client (monotonic). */
+  readonly #takenMs = new Map<string, number>()
+  #timer: Timer | null = null
+  #idle: (() => void)[] = []
+  #prunedMs = 0
+
+  constructor(host: OffsetCommitsHost, intervalMs: number) {
+    this.#host = host
+    this.#intervalMs = intervalMs
+  }
+
+  /** False: full. A value that changes nothing, or came too late, counts as taken. */
+  add(
+    offset: ConsumerOffset,
+    ageMs: number,
+    mayGoBack: boolean,
+    waiter: OffsetWaiter | null
+  ): boolean {
+    const key = `${offset.topic}@${offset.group}@${offset.queueId}`
+    if (this.#waiting.size >= OFFSETS_PENDING_MAX && !this.#waiting.has(key)) return false
+    if (this.#waiters.length >= OFFSETS_PENDING_MAX) return false
+    const nowMs = this.#host.clock.monotonicMs()
+    const takenMs = nowMs - ageMs
+    const newestMs = this.#takenMs.get(key)
+    if (newestMs !== undefined && newestMs > takenMs) {
+      waiter?.done()
+      return true
+    }
+    this.#takenMs.set(key, takenMs)
+    if (nowMs - this.#prunedMs > TAKEN_REMEMBERED_MS) this.#prune(nowMs)
+    const before = this.#lastValue(key, offset)
+    const changes = mayGoBack ? offset.offset !== before : offset.offset > before
+    if (changes) {
+      const waiting = this.#waiting.get(key)
+      if (waiting === undefined) this.#waiting.set(key, { ...offset, mayGoBack })
+      else {
+        waiting.offset = offset.offset
+        waiting.mayGoBack ||= mayGoBack
+      }
+    }
+    const settled = !changes && !this.#waiting.has(key) && !this.#isInFlight(key)
+    if (waiter !== null) {
+      if (settled) waiter.done()
+      else this.#waiters.push(waiter)
+    }
+    if (this.#waiting.size >= OFFSETS_COMMAND_MAX) this.flush()
+    else if (!settled) this.#timer ??= this.#host.clock.after(this.#intervalMs, () => this.flush())
+    return true
+  }
+
+  /** Proposes what waits. What is refused as busy stays for the next time. */
+  flush(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    if (this.#waiting.size === 0 && this.#waiters.length === 0) return
+    const waiting = this.#waiting
+    const waiters = this.#waiters
+    const forward: ConsumerOffset[] = []
+    const overwriting: ConsumerOffset[] = []
+    for (const entry of waiting.values()) (entry.mayGoBack ? overwriting : forward).push(entry)
+    this.#waiting = new Map()
+    this.#waiters = []
+    // An empty command still tells the waiters when what is in flight before it was applied.
+    const commands: Command[] = []
+    if (overwriting.length > 0) commands.push({ type: 'setOffsets', offsets: overwriting })
+    if (forward.length > 0 || overwriting.length === 0)
+      commands.push({ type: 'commitOffsets', offsets: forward })
+    this.#inFlight.push(waiting)
+    const flight = new Flight(commands.length, failure => this.#landed(waiting, waiters, failure))
+    for (const command of commands) {
+      const refusal = this.#host.propose(command, flight)
+      if (refusal !== null) flight.failed(refusal)
+    }
+  }
+
+  /** Resolves when all that was taken so far is applied, or lost with the leadership. */
+  async settle(): Promise<void> {
+    this.flush()
+    if (this.#inFlight.length === 0) return
+    await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  /** The leadership is gone. */
+  clear(reason: string): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#waiting = new Map()
+    this.#takenMs.clear()
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.failed(reason)
+  }
+
+  #landed(waiting: Map<string, Waiting>, waiters: OffsetWaiter[], failure: string | null): void {
+    const at = this.#inFlight.indexOf(waiting)
+    if (at >= 0) this.#inFlight.splice(at, 1)
+    for (const waiter of waiters) {
+      if (failure === null) waiter.done()
+      else waiter.failed(failure)
+    }
+    // Taken from a client and not in the log: tried again while this node leads.
+    if (failure === 'busy' || failure === 'timeout') {
+      for (const [key, entry] of waiting) if (!this.#waiting.has(key)) this.#waiting.set(key, entry)
+      this.#timer ??= this.#host.clock.after(this.#intervalMs, () => this.flush())
+    }
+    if (this.#inFlight.length > 0) return
+    const idle = this.#idle
+    this.#idle = []
+    for (const resolve of idle) resolve()
+  }
+
+  #lastValue(key: string, offset: ConsumerOffset): number {
+    const waiting = this.#waiting.get(key)
+    if (waiting !== undefined) return waiting.offset
+    for (let i = this.#inFlight.length - 1; i >= 0; i--) {
+      const entry = this.#inFlight[i]!.get(key)
+      if (entry !== undefined) return entry.offset
+    }
+    return this.#host.tables.consumerOffset(offset.group, offset.topic, offset.queueId)
+  }
+
+  #isInFlight(key: string): boolean {
+    return this.#inFlight.some(flight => flight.has(key))
+  }
+
+  #prune(nowMs: number): void {
+    this.#prunedMs = nowMs
+    for (const [key, takenMs] of this.#takenMs) {
+      if (nowMs - takenMs > TAKEN_REMEMBERED_MS) this.#takenMs.delete(key)
+    }
+  }
+}
+
+/** One or two commands of a flush; reports once, when both ended. */
+class Flight implements CommandWaiter {
+  #left: number
+  #failure: string | null = null
+  readonly #landed: (failure: string | null) => void
+
+  constructor(commands: number, landed: (failure: string | null) => void) {
+    this.#left = commands
+    this.#landed = landed
+  }
+
+  applied(_result: CommandResult): void {
+    this.#one()
+  }
+
+  failed(reason: string): void {
+    this.#failure = reason
+    this.#one()
+  }
+
+  #one(): void {
+    this.#left -= 1
+    if (this.#left === 0) this.#landed(this.#failure)
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * Pulls (broker.md 4.2): units of the queue are chosen first, then their messages are taken from the log, neighbours
+ * within an entry as one view. Everything that is in memory is answered at once, the rest by a promise.
+ */
+import type { LogReader } from '../raft/index.ts'
+import {
+  type ConsumeQueue,
+  UNIT_BYTES,
+  UnitSpan,
+  unitPosition,
+  unitSize,
+  unitTagsLow
+} from './consumeQueue.ts'
+import type { StoreCounters } from './counters.ts'
+import { type PullRequest, type PullResult, PullStatus } from './pull.ts'
+import type { QueueFiles } from './queueFiles.ts'
+import type { QueueTable } from './queueTable.ts'
+import { readStoreTime } from './storedMessageView.ts'
+import type { PullLimits } from './types.ts'
+
+/** Units looked at in one pull: 16 000 bytes of queue, or more when more messages are wanted. */
+const FILTER_UNITS_MIN = 800
+
+export const DEFAULT_PULL_LIMITS: PullLimits = {
+  memoryBytes: 262_144,
+  memoryCount: 32,
+  diskBytes: 65_536,
+  diskCount: 8,
+  memoryReachBytes: 1_717_986_918
+}
+
+export interface ReaderHost {
+  readonly queues: QueueTable
+  readonly files: QueueFiles
+  readonly counters: StoreCounters
+  log(): LogReader
+}
+
+/** What a pull takes: runs of neighbouring messages. */
+class Selection {
+  readonly positions: number[] = []
+  readonly lengths: number[] = []
+  /** For each run: messages up to its end, and the queue offset behind its last. */
+  readonly counts: number[] = []
+  readonly nexts: number[] = []
+  messages = 0
+  bytes = 0
+  next: number
+  lastPosition = 0
+  done = false
+
+  constructor(offset: number) {
+    this.next = offset
+  }
+}
+
+export class Reader {
+  readonly #host: ReaderHost
+  readonly #limits: PullLimits
+  readonly #span = new UnitSpan()
+
+  constructor(host: ReaderHost, limits: PullLimits) {
+    this.#host = host
+    this.#limits = limits
+  }
+
+  pull(request: PullRequest): PullResult | Promise<PullResult> {
+    const queue = this.#host.queues.find(request.topic, request.queueId)
+    const edge = edgeStatus(queue, request.offset)
+    if (queue === undefined || edge !== null) {
+      this.#host.counters.getMissed += 1
+      return edgeResult(edge ?? PullStatus.NO_MESSAGE_IN_QUEUE, queue, request.offset)
+    }
+    const selection = new Selection(request.offset)
+    if (!this.#select(request, queue, selection)) return this.#pullCold(request, queue, selection)
+    return this.#read(queue, selection)
+  }
+
+  /** The units come from the disk. */
+  async #pullCold(
+    request: PullRequest,
+    queue: ConsumeQueue,
+    selection: Selection
+  ): Promise<PullResult> {
+    this.#host.counters.getFromDisk += 1
+    const span = new UnitSpan()
+    if (!(await this.#host.files.loadSpan(queue, request.offset, span))) {
+      // Trimmed while it was read, or the file is gone: the client asks again from where there is something.
+      const edge = edgeStatus(queue, request.offset)
+      if (edge !== null) return edgeResult(edge, queue, request.offset)
+      throw new Error(
+        `queue ${queue.topic}/${queue.queueId}: unit ${request.offset} is missing on the disk`
+      )
+    }
+    this.#take(request, span, selection)
+    if (!selection.done) this.#select(request, queue, selection)
+    return await this.#read(queue, selection)
+  }
+
+  /** Goes on with what is in memory; false: not even the first unit is. */
+  #select(request: PullRequest, queue: ConsumeQueue, selection: Selection): boolean {
+    const span = this.#span
+    const start = selection.next
+    while (!selection.done && selection.next < queue.maxOffset) {
+      const inMemory =
+        queue.spanInMemory(selection.next, span) ||
+        this.#host.files.spanInCache(queue, selection.next, span)
+      if (!inMemory) return selection.next > start
+      this.#take(request, span, selection)
+    }
+    return true
+  }
+
+  /** Chooses units until a limit of the answer is reached, or the span ends. */
+  #take(request: PullRequest, span: UnitSpan, selection: Selection): void {
+    const { tagHashes } = request
+    const limits = this.#limits
+    const bytesMax = request.maxBytes ?? Number.MAX_SAFE_INTEGER
+    const unitsMax = Math.max(FILTER_UNITS_MIN, request.maxMessages)
+    const logEnd = this.#host.log().committedPosition
+    let run = selection.positions.length - 1
+    for (let i = 0; i < span.units; i++) {
+      if (selection.next - request.offset >= unitsMax) {
+        selection.done = true
+        return
+      }
+      const at = span.at + i * UNIT_BYTES
+      if (tagHashes !== null && !tagHashes.has(unitTagsLow(span.bytes, at))) {
+        selection.next += 1
+        continue
+      }
+      const position = unitPosition(span.bytes, at)
+      const size = unitSize(span.bytes, at)
+      if (selection.messages > 0) {
+        const old = logEnd - position > limits.memoryReachBytes
+        const bytes = Math.min(old ? limits.diskBytes : limits.memoryBytes, bytesMax)
+        const count = Math.min(old ? limits.diskCount : limits.memoryCount, request.maxMessages)
+        if (selection.messages >= count || selection.bytes + size > bytes) {
+          selection.done = true
+          return
+        }
+      }
+      selection.next += 1
+      selection.messages += 1
+      selection.bytes += size
+      selection.lastPosition = position
+      const neighbour = run >= 0 && selection.positions[run]! + selection.lengths[run]! === position
+      if (neighbour) {
+        selection.lengths[run]! += size
+        selection.counts[run] = selection.messages
+        selection.nexts[run] = selection.next
+      } else {
+        run += 1
+        selection.positions.push(position)
+        selection.lengths.push(size)
+        selection.counts.push(selection.messages)
+        selection.nexts.push(selection.next)
+      }
+    }
+  }
+
+  #read(queue: ConsumeQueue, selection: Selection): PullResult | Promise<PullResult> {
+    if (selection.messages === 0) {
+      this.#host.counters.getMissed += 1
+      return emptyResult(PullStatus.NO_MATCHED_MESSAGE, queue, selection.next)
+    }
+    const log = this.#host.log()
+    const chunks: Buffer[] = []
+    for (let i = 0; i < selection.positions.length; i++) {
+      const chunk = log.peek(selection.positions[i]!, selection.lengths[i]!)
+      if (chunk === null) return this.#readCold(queue, selection, chunks)
+      chunks.push(chunk)
+    }
+    return this.#found(queue, selection, chunks)
+  }
+
+  async #readCold(
+    queue: ConsumeQueue,
+    selection: Selection,
+    chunks: Buffer[]
+  ): Promise<PullResult> {
+    const log = this.#host.log()
+    this.#host.counters.getFromDisk += 1
+    while (chunks.length < selection.positions.length) {
+      const position = selection.positions[chunks.length]!
+      const length = selection.lengths[chunks.length]!
+      try {
+        chunks.push(log.peek(position, length) ?? (await log.read(position, length)))
+      } catch (error) {
+        // What lies before the place that cannot be read is served; the client comes back for the rest.
+        if (chunks.length > 0) break
+        if (position >= log.startPosition) throw error
+        this.#host.counters.getMissed += 1
+        return emptyResult(PullStatus.MESSAGE_WAS_REMOVING, queue, selection.next)
+      }
+    }
+    return this.#found(queue, selection, chunks)
+  }
+
+  #found(queue: ConsumeQueue, selection: Selection, chunks: Buffer[]): PullResult {
+    const last = chunks.length - 1
+    const whole = chunks.length === selection.positions.length
+    let bytes = 0
+    for (const chunk of chunks) bytes += chunk.length
+    const messageCount = selection.counts[last]!
+    const lastAt = whole ? selection.lastPosition - selection.positions[last]! : 0
+    const counters = this.#host.counters
+    counters.getFound += 1
+    counters.getMessages += messageCount
+    counters.getBytes += bytes
+    return {
+      status: PullStatus.FOUND,
+      nextBeginOffset: whole ? selection.next : selection.nexts[last]!,
+      minOffset: queue.minOffset,
+      maxOffset: queue.maxOffset,
+      chunks,
+      bytes,
+      messageCount,
+      behindBytes:
+        this.#host.log().committedPosition - selection.positions[last]! - selection.lengths[last]!,
+      lastStoreTimestamp: readStoreTime(chunks[last]!, lastAt)
+    }
+  }
+}
+
+function edgeStatus(queue: ConsumeQueue | undefined, offset: number): PullStatus | null {
+  if (queue === undefined || queue.maxOffset === 0) return PullStatus.NO_MESSAGE_IN_QUEUE
+  if (offset < queue.minOffset) return PullStatus.OFFSET_TOO_SMALL
+  if (offset === queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_ONE
+  if (offset > queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_BADLY
+  return null
+}
+
+function edgeResult(
+  status: PullStatus,
+  queue: ConsumeQueue | undefined,
+  offset: number
+): PullResult {
+  switch (status) {
+    case PullStatus.OFFSET_TOO_SMALL:
+      return emptyResult(status, queue, queue?.minOffset ?? 0)
+    case PullStatus.OFFSET_OVERFLOW_BADLY:
+      return emptyResult(status, queue, queue?.maxOffset ?? 0)
+    case PullStatus.OFFSET_OVERFLOW_ONE:
+      return emptyResult(status, queue, offset)
+    default:
+      return emptyResult(status, queue, 0)
+  }
+}
+
+function emptyResult(
+  status: PullStatus,
+  queue: ConsumeQueue | undefined,
+  nextBeginOffset: number
+): PullResult {
+  return {
+    status,
+    nextBeginOffset,
+    minOffset: queue?.minOffset ?? 0,
+    maxOffset: queue?.maxOffset ?? 0,
+    chunks: [],
+    bytes: 0,
+    messageCount: 0,
+    behindBytes: 0,
+    lastStoreTimestamp: 0
+  }
+}

@@ -1,0 +1,86 @@
+/** What a start finds: tables and queues from the state database, and from which entries on the log has to be applied. */
+import { join } from 'node:path'
+import type { Disk, Logger } from '../platform/index.ts'
+import type { RunRecord } from './indexRun.ts'
+import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
+import { StateOpenError } from './keyValueStore.ts'
+import type { RestoredIndexes } from './machine.ts'
+import type { QueueTable } from './queueTable.ts'
+import type { Tables } from './tables.ts'
+import { decodeQueue, loadRecord, type MetaRecord, RecordKind } from './tablesCodec.ts'
+
+const FIRST_KEY = Buffer.from([0])
+const LAST_KEY = Buffer.from([255])
+
+export interface Restored {
+  readonly indexes: RestoredIndexes
+  /** The log is applied from the entry behind it. */
+  readonly appliedIndex: number
+  readonly appliedPosition: number
+  readonly runs: readonly RunRecord[]
+}
+
+export async function restore(
+  state: KeyValueStore,
+  tables: Tables,
+  queues: QueueTable,
+  bootId: string,
+  logger: Logger
+): Promise<Restored> {
+  let meta: MetaRecord | null = null
+  const runs: RunRecord[] = []
+  const queueRecords: ReturnType<typeof decodeQueue>[] = []
+  for await (const block of state.entries(FIRST_KEY, LAST_KEY)) {
+    for (const [key, value] of block) {
+      const kind = String.fromCharCode(key[0]!)
+      if (kind === RecordKind.meta) meta = JSON.parse(value.toString('utf8')) as MetaRecord
+      else if (kind === RecordKind.queue) queueRecords.push(decodeQueue(key, value))
+      else if (kind === RecordKind.run) runs.push(JSON.parse(value.toString('utf8')) as RunRecord)
+      else loadRecord(tables, key, value)
+    }
+  }
+  if (meta === null) {
+    return { indexes: { tables: 0, queues: 0, keys: 0 }, appliedIndex: 0, appliedPosition: 0, runs }
+  }
+  if (meta.version !== 1) {
+    throw new StateOpenError(
+      `the state database was written by a newer version (layout ${String(meta.version)}): start that one`
+    )
+  }
+  Object.assign(tables.topicsVersion, meta.topicsVersion)
+  Object.assign(tables.groupsVersion, meta.groupsVersion)
+  Object.assign(tables.brokerConfigVersion, meta.brokerConfigVersion)
+  tables.trim = meta.trim
+  tables.timeMs = meta.timeMs
+  // Another boot: what the page cache had of the queues' files may be gone with the power.
+  const filesWhole = meta.clean || (bootId !== '' && meta.bootId === bootId)
+  if (!filesWhole) {
+    logger.warn('The machine went down without a clean stop: queues go back to what was synced', {
+      appliedIndex: meta.appliedIndex,
+      syncedIndex: meta.syncedIndex
+    })
+  }
+  for (const record of queueRecords) {
+    const max = filesWhole ? record.maxOffset : record.syncedOffset
+    const queue = queues.obtain(record.topic, record.queueId)
+    queue.restore(Math.min(record.minOffset, max), max, record.syncedOffset)
+  }
+  const indexes = {
+    tables: meta.appliedIndex,
+    queues: filesWhole ? meta.appliedIndex : meta.syncedIndex,
+    // Keys of what is trimmed are not missed.
+    keys: Math.max(meta.indexedIndex, meta.trim.index - 1, ...runs.map(run => run.completeIndex))
+  }
+  const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
+  return { indexes, appliedIndex, appliedPosition: meta.appliedPosition, runs }
+}
+
+/** All derived state goes; it is built anew from the log (raft.md 4.9, applied index beyond the last entry). */
+export async function discard(state: KeyValueStore, disk: Disk, directory: string): Promise<void> {
+  for await (const block of state.entries(FIRST_KEY, LAST_KEY)) {
+    const changes: KeyValueChange[] = block.map(([key]) => ({ key, value: null }))
+    await state.write(changes, { sync: true })
+  }
+  await disk.remove(join(directory, 'consumequeue'))
+  await disk.remove(join(directory, 'index'))
+}

@@ -1,0 +1,178 @@
+/**
+ * When old messages go (broker.md 3.7, raft.md 4.10): the leader looks every 10 s and decides by age and by how full the
+ * disk is, over whole segments; the decision is a command in the log, carried out by trimmer.ts on every replica.
+ * Also watches whether sends can be taken at all.
+ */
+import type { Clock, Disk, Logger, Timer } from '../platform/index.ts'
+import { NotLeaderError, type RaftNode, type SegmentInfo } from '../raft/index.ts'
+import type { Command } from './commands.ts'
+import type { Lookups } from './lookups.ts'
+import { SCHEDULE_TOPIC } from './machine.ts'
+import type { QueueTable } from './queueTable.ts'
+import type { Tables } from './tables.ts'
+import type { Trimmer } from './trimmer.ts'
+
+const SPACE_INTERVAL_MS = 1_000
+/** Removed in one pass at most, as the original. */
+const SEGMENTS_A_PASS = 10
+
+export interface RetentionSettings {
+  fileReservedMs: number
+  deleteWhenHours: readonly number[]
+  diskMaxUsedPercent: number
+  diskForcePercent: number
+  diskFullPercent: number
+  cleanFileForcibly: boolean
+  cleanIntervalMs: number
+}
+
+export interface RetentionHost {
+  readonly clock: Clock
+  readonly disk: Disk
+  readonly logger: Logger
+  readonly directory: string
+  readonly tables: Tables
+  readonly queues: QueueTable
+  readonly lookups: Lookups
+  readonly trimmer: Trimmer
+  node(): RaftNode
+  execute(command: Command): Promise<unknown>
+}
+
+export class Retention {
+  readonly #host: RetentionHost
+  readonly #settings: RetentionSettings
+  #timer: Timer | null = null
+  #busy = false
+  #cleanDueMs: number
+  /** Share of the disk that is used, whole per cent rounded up, as the original compares it. */
+  usedPercent = 0
+  diskFull = false
+
+  constructor(host: RetentionHost, settings: RetentionSettings) {
+    this.#host = host
+    this.#settings = settings
+    this.#cleanDueMs = host.clock.monotonicMs() + settings.cleanIntervalMs
+  }
+
+  async start(): Promise<void> {
+    await this.#lookAtDisk()
+    this.#timer = this.#host.clock.every(SPACE_INTERVAL_MS, () => this.#tick())
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+  }
+
+  /** Expired segments go now, whatever the hour. False: there are none, or this node does not lead. */
+  cleanExpired(): Promise<boolean> {
+    return this.#clean(true)
+  }
+
+  #tick(): void {
+    if (this.#busy) return
+    this.#busy = true
+    this.#pass()
+      .catch((error: unknown) => {
+        this.#host.logger.warn('The disk could not be looked after; it is tried again', { error })
+      })
+      .finally(() => {
+        this.#busy = false
+      })
+  }
+
+  async #pass(): Promise<void> {
+    await this.#lookAtDisk()
+    const nowMs = this.#host.clock.monotonicMs()
+    const urgent = this.usedPercent > this.#settings.diskForcePercent
+    if (nowMs < this.#cleanDueMs && !urgent) return
+    this.#cleanDueMs = nowMs + this.#settings.cleanIntervalMs
+    this.#host.trimmer.look()
+    await this.#clean(false)
+  }
+
+  async #lookAtDisk(): Promise<void> {
+    const { disk, directory, logger } = this.#host
+    const { totalBytes, freeBytes } = await disk.space(directory)
+    this.usedPercent = totalBytes === 0 ? 0 : Math.ceil((1 - freeBytes / totalBytes) * 100)
+    const full = this.usedPercent > this.#settings.diskFullPercent
+    const cleared = this.usedPercent <= this.#settings.diskForcePercent
+    if (full && !this.diskFull) {
+      logger.error('The disk is full: sends are refused', { directory, percent: this.usedPercent })
+    }
+    // Between the two it stays as it was (broker.md 3.7).
+    if (full) this.diskFull = true
+    else if (cleared) {
+      if (this.diskFull) logger.info('The disk has room again', { percent: this.usedPercent })
+      this.diskFull = false
+    }
+  }
+
+  async #clean(manual: boolean): Promise<boolean> {
+    const { node, execute, tables, logger } = this.#host
+    if (!node().ready) return false
+    const segments = node().segments()
+    const forced =
+      this.usedPercent > this.#settings.diskForcePercent && this.#settings.cleanFileForcibly
+    const first = segments[await this.#countToDrop(segments, forced, manual)]
+    if (first === undefined || first.firstPosition <= tables.trim.position) return false
+    const { firstIndex: index, firstPosition: position } = first
+    logger.info('Old segments of the log go', {
+      index,
+      position,
+      forced,
+      percent: this.usedPercent
+    })
+    try {
+      await execute.call(this.#host, { type: 'trimPrefix', index, position })
+      return true
+    } catch (error) {
+      if (error instanceof NotLeaderError) return false
+      throw error
+    }
+  }
+
+  async #countToDrop(
+    segments: readonly SegmentInfo[],
+    forced: boolean,
+    manual: boolean
+  ): Promise<number> {
+    const { clock } = this.#host
+    const settings = this.#settings
+    const wallMs = clock.wallMs()
+    const byTime =
+      manual ||
+      this.usedPercent > settings.diskMaxUsedPercent ||
+      settings.deleteWhenHours.includes(new Date(wallMs).getHours())
+    if (!byTime && !forced) return 0
+    const needed = forced ? null : await this.#firstNeeded()
+    let count = 0
+    while (count < SEGMENTS_A_PASS && count + 1 < segments.length) {
+      const segment = segments[count]!
+      const next = segments[count + 1]!
+      const expired = segment.lastTimeMs + settings.fileReservedMs < wallMs
+      if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
+      // Without a snapshot to give, a member that lacks these entries could never follow again.
+      if (needed !== null && next.firstIndex > needed.index) break
+      if (needed !== null && next.firstPosition > needed.position) break
+      count += 1
+    }
+    return count
+  }
+
+  /** What members still have to fetch, and delayed messages that were not delivered yet. */
+  async #firstNeeded(): Promise<{ index: number; position: number }> {
+    const { node, queues, tables, lookups } = this.#host
+    let index = Number.MAX_SAFE_INTEGER
+    for (const peer of node().status().peers) index = Math.min(index, peer.matchIndex + 1)
+    let position = Number.MAX_SAFE_INTEGER
+    for (const queueId of queues.queueIds(SCHEDULE_TOPIC)) {
+      const queue = queues.find(SCHEDULE_TOPIC, queueId)
+      if (queue === undefined) continue
+      const next = Math.max(queue.minOffset, tables.delayProgress(queueId + 1))
+      const unit = next < queue.maxOffset ? await lookups.unit(queue, next) : null
+      if (unit !== null) position = Math.min(position, unit.physicalOffset)
+    }
+    return { index, position }
+  }
+}

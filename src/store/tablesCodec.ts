@@ -1,0 +1,206 @@
+/**
+ * The tables as records of the state database. Key: one letter for the kind, then the name; so a kind is a range.
+ *
+ *   M            {appliedIndex, syncedIndex, …}          T topic           settings
+ *   G group      settings                                O topic@group     (u32 queueId · i64 offset) …
+ *   D u32 level  i64 offset                              L group           {queue: [clientId, timeMs]}
+ *   B key        text                                    V room 00 key     text
+ *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
+ */
+import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
+import type { GroupSettings, TopicSettings } from './commands.ts'
+import type { KeyValueChange } from './keyValueStore.ts'
+import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'
+
+export const RecordKind = {
+  meta: 'M',
+  topic: 'T',
+  group: 'G',
+  offsets: 'O',
+  delay: 'D',
+  locks: 'L',
+  brokerConfig: 'B',
+  value: 'V',
+  queue: 'Q',
+  run: 'R'
+} as const
+
+const OFFSET_BYTES = 12
+
+/** The one record of kind M. */
+export interface MetaRecord {
+  /** Version of this layout. */
+  version: 1
+  /** Everything up to this entry is in the tables and the queues. */
+  appliedIndex: number
+  /** End of that entry in the log. */
+  appliedPosition: number
+  /** Up to this entry the queues' files are fdatasynced: where a start after a power loss begins. */
+  syncedIndex: number
+  /** The key index is whole up to here. */
+  indexedIndex: number
+  bootId: string
+  /** Set by an orderly stop: everything is fdatasynced. */
+  clean: boolean
+  timeMs: number
+  topicsVersion: DataVersion
+  groupsVersion: DataVersion
+  brokerConfigVersion: DataVersion
+  trim: { index: number; position: number }
+}
+
+export function recordKey(kind: string, name: string): Buffer {
+  return Buffer.from(kind + name)
+}
+
+/** What changed since the last time, as records; the tables count as unchanged afterwards. */
+export function takeDirtyRecords(tables: Tables, into: KeyValueChange[]): void {
+  const dirty = tables.dirty
+  tables.dirty = new DirtyKeys()
+  for (const name of dirty.topics) {
+    into.push(jsonChange(RecordKind.topic, name, tables.topics.get(name)))
+  }
+  for (const name of dirty.groups) {
+    into.push(jsonChange(RecordKind.group, name, tables.groups.get(name)))
+  }
+  for (const name of dirty.offsets) {
+    const queues = tables.offsets.get(name)
+    into.push({
+      key: recordKey(RecordKind.offsets, name),
+      value: queues === undefined ? null : encodeOffsets(queues)
+    })
+  }
+  for (const level of dirty.delays) {
+    const key = Buffer.from(`${RecordKind.delay}....`)
+    putInt32(key, 1, level)
+    const value = Buffer.alloc(8)
+    putInt64(value, 0, tables.delayProgress(level))
+    into.push({ key, value })
+  }
+  for (const group of dirty.locks) {
+    const locks = tables.locks.get(group)
+    const plain = locks && [...locks].map(([queue, lock]) => [queue, lock.clientId, lock.timeMs])
+    into.push(jsonChange(RecordKind.locks, group, plain))
+  }
+  for (const name of dirty.brokerConfig) {
+    const value = tables.brokerConfig.get(name)
+    into.push({
+      key: recordKey(RecordKind.brokerConfig, name),
+      value: value === undefined ? null : Buffer.from(value)
+    })
+  }
+  for (const name of dirty.values) {
+    const cut = name.indexOf('\0')
+    const value = tables.values(name.slice(0, cut)).get(name.slice(cut + 1))
+    into.push({
+      key: recordKey(RecordKind.value, name),
+      value: value === undefined ? null : Buffer.from(value)
+    })
+  }
+}
+
+/** Puts one record back into the tables; false when it is of another kind (queues, runs, meta). */
+export function loadRecord(tables: Tables, key: Buffer, value: Buffer): boolean {
+  const kind = String.fromCharCode(key[0]!)
+  const name = key.toString('utf8', 1)
+  switch (kind) {
+    case RecordKind.topic:
+      tables.topics.set(name, JSON.parse(value.toString('utf8')) as TopicSettings)
+      return true
+    case RecordKind.group:
+      tables.groups.set(name, JSON.parse(value.toString('utf8')) as GroupSettings)
+      return true
+    case RecordKind.offsets:
+      tables.offsets.set(name, decodeOffsets(value))
+      return true
+    case RecordKind.delay:
+      tables.delays.set(getUint32(key, 1), getInt64(value, 0))
+      return true
+    case RecordKind.locks:
+      tables.locks.set(name, decodeLocks(value))
+      return true
+    case RecordKind.brokerConfig:
+      tables.brokerConfig.set(name, value.toString('utf8'))
+      return true
+    case RecordKind.value: {
+      const cut = name.indexOf('\0')
+      const room = name.slice(0, cut)
+      let values = tables.rooms.get(room)
+      if (values === undefined) {
+        values = new Map()
+        tables.rooms.set(room, values)
+      }
+      values.set(name.slice(cut + 1), value.toString('utf8'))
+      return true
+    }
+    default:
+      return false
+  }
+}
+
+export interface QueueRecord {
+  topic: string
+  queueId: number
+  minOffset: number
+  maxOffset: number
+  syncedOffset: number
+}
+
+export function queueKey(topic: string, queueId: number): Buffer {
+  const name = Buffer.from(`${RecordKind.queue}${topic}\0....`)
+  putInt32(name, name.length - 4, queueId)
+  return name
+}
+
+export function encodeQueue(queue: QueueRecord): KeyValueChange {
+  const value = Buffer.alloc(24)
+  putInt64(value, 0, queue.minOffset)
+  putInt64(value, 8, queue.maxOffset)
+  putInt64(value, 16, queue.syncedOffset)
+  return { key: queueKey(queue.topic, queue.queueId), value }
+}
+
+export function decodeQueue(key: Buffer, value: Buffer): QueueRecord {
+  return {
+    topic: key.toString('utf8', 1, key.length - 5),
+    queueId: getUint32(key, key.length - 4),
+    minOffset: getInt64(value, 0),
+    maxOffset: getInt64(value, 8),
+    syncedOffset: getInt64(value, 16)
+  }
+}
+
+export function encodeMeta(meta: MetaRecord): KeyValueChange {
+  return { key: Buffer.from(RecordKind.meta), value: Buffer.from(JSON.stringify(meta)) }
+}
+
+function jsonChange(kind: string, name: string, value: unknown): KeyValueChange {
+  return {
+    key: recordKey(kind, name),
+    value: value === undefined ? null : Buffer.from(JSON.stringify(value))
+  }
+}
+
+function encodeOffsets(queues: ReadonlyMap<number, number>): Buffer {
+  const bytes = Buffer.alloc(queues.size * OFFSET_BYTES)
+  let at = 0
+  for (const [queueId, offset] of queues) {
+    putInt32(bytes, at, queueId)
+    putInt64(bytes, at + 4, offset)
+    at += OFFSET_BYTES
+  }
+  return bytes
+}
+
+function decodeOffsets(bytes: Buffer): Map<number, number> {
+  const queues = new Map<number, number>()
+  for (let at = 0; at + OFFSET_BYTES <= bytes.length; at += OFFSET_BYTES) {
+    queues.set(getUint32(bytes, at), getInt64(bytes, at + 4))
+  }
+  return queues
+}
+
+function decodeLocks(bytes: Buffer): Map<string, QueueLock> {
+  const plain = JSON.parse(bytes.toString('utf8')) as [string, string, number][]
+  return new Map(plain.map(([queue, clientId, timeMs]) => [queue, { clientId, timeMs }]))
+}
