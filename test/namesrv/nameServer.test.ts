@@ -210,11 +210,11 @@ t.test(
     const answer = await register(b, {
       id: 0,
       addr: 'b:1',
-      version: { ...version, stateVersion: 4 },
-      topics: { T: {}, U: {} }
+      version,
+      topics: { T: { writeQueueNums: 8 }, U: {} }
     })
     t.same(answer.extFields, {}, 'a leader is told of no other')
-    t.equal(await seen(client, 'T'), '0=b:1 / perm 6 queues 4')
+    t.equal(await seen(client, 'T'), '0=b:1 / perm 6 queues 8')
     t.equal(await seen(client, 'U'), '0=b:1 / perm 6 queues 4')
     const returned = await register(a, { id: 1, addr: 'a:1', version })
     t.same(returned.extFields, { masterAddr: 'b:1', haServerAddr: 'b:10' })
