@@ -17,7 +17,7 @@ t.test(
         writes += 1
         writing += 1
         if (writing > 1) overlaps += 1
-        await Promise.resolve()
+        await new Promise(setImmediate)
         content = data.toString()
         writing -= 1
       }
