@@ -133,7 +133,8 @@ export function takeEntries(
 
 export function healInPlace(s: RaftState, entry: EntrySummary): void {
   if (s.log.isBeingRewritten(entry.index)) return
-  s.emit({ kind: 'rewrite', writeSeq: s.log.rewriteIssued(entry.index), index: entry.index })
+  s.emit({ kind: 'rewrite', writeSeq: s.log.rewriteIssued(entry), index: entry.index })
+  if (entry.configuration !== null) s.configurationChanged()
 }
 
 function cutConflict(s: RaftState, entry: EntrySummary): boolean {

@@ -117,7 +117,13 @@ export class LogState {
     return this.#writeSeq
   }
 
-  rewriteIssued(index: number): number {
+  /** A faulty entry is written again; a configuration that could not be read comes back with it. */
+  rewriteIssued(entry: EntrySummary): number {
+    const { index, configuration } = entry
+    if (configuration !== null && !this.configurations.some(known => known.index === index)) {
+      this.configurations.push({ index, configuration })
+      this.configurations.sort((a, b) => a.index - b.index)
+    }
     this.#pending.push({ seq: ++this.#writeSeq, lastIndex: 0, rewrittenIndex: index })
     return this.#writeSeq
   }

@@ -25,12 +25,12 @@ export function repairTick(s: RaftState, count: number): void {
     s.repairIndex = first.index
     s.repairNone.clear()
   }
-  for (const member of s.configuration?.members ?? []) {
-    if (member.id === s.selfId || !s.isLinked(member.id)) continue
+  for (const [id, link] of s.links) {
+    if (!link.linked) continue
     for (const fault of s.log.faults.slice(0, REPAIRS_A_ROUND)) {
       if (s.log.isBeingRewritten(fault.index)) continue
       const { index, term, headerCrc } = fault
-      s.send(member.id, { type: 'repair', index, term, headerCrc })
+      s.send(id, { type: 'repair', index, term, headerCrc })
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Effect, Member, Message, NodeId } from '../../../src/raft/core/index.ts'
+import type { Effect, Event, Member, Message, NodeId } from '../../../src/raft/core/index.ts'
 import { Book, type TestEntry } from './book.ts'
 import { defaultSettings, type NodeSettings, TestNode, type World } from './testNode.ts'
 
@@ -31,6 +31,7 @@ export class Cluster implements World {
   readonly blocked = new Set<string>()
   /** What was under way on connections that broke; a late one may still turn up. */
   readonly stale: Packet[] = []
+  onEvent: (node: TestNode, event: Event) => void = () => {}
   onEffect: (node: TestNode, effect: Effect) => void = () => {}
   #seed: number
 
@@ -163,9 +164,14 @@ export class Cluster implements World {
 
   countDurable(entry: TestEntry): number {
     let count = 0
-    for (const node of this.nodes.values())
-      if (node.durableLog[entry.index - 1]?.headerCrc === entry.headerCrc) count++
+    for (const { durableLog, lost } of this.nodes.values())
+      if ([durableLog, lost].some(log => log[entry.index - 1]?.headerCrc === entry.headerCrc))
+        count++
     return count
+  }
+
+  noteEvent(node: TestNode, event: Event): void {
+    this.onEvent(node, event)
   }
 
   note(node: TestNode, effect: Effect): void {

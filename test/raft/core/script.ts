@@ -10,7 +10,7 @@ import type { NodeSettings, TestNode } from './testNode.ts'
 export class Script {
   #cluster = new Cluster(1)
   readonly #lines: string[] = []
-  #verbose = true
+  #verbose: boolean = true
   readonly #heldWrites = new Set<NodeId>()
   readonly #heldSaves = new Set<NodeId>()
   readonly #silentLinks = new Set<string>()
@@ -164,11 +164,8 @@ export class Script {
         }
         return { index, term, headerCrc, positionBytes }
       })
-      if (nextStart) node.faultsNext = faults
-      else {
-        for (const fault of faults) node.bad.add(fault.index)
-        node.step({ kind: 'damaged', faults })
-      }
+      for (const fault of faults) node.bad.add(fault.index)
+      if (!nextStart) node.step({ kind: 'damaged', faults })
     })
   }
 

@@ -44,6 +44,7 @@ export interface World {
   transmit(from: NodeId, to: NodeId, message: Message, entries: readonly TestEntry[]): void
   /** Effects that are neither storage nor messages. */
   note(node: TestNode, effect: Effect): void
+  noteEvent(node: TestNode, event: Event): void
   /** How many nodes have this entry where an acknowledgement of theirs would count from. */
   countDurable(entry: TestEntry): number
 }
@@ -74,8 +75,9 @@ export class TestNode {
   applied = 0
   /** Commit that the persisted state machine knows of. */
   savedCommit = 0
-  recoverNext = false
-  faultsNext: Fault[] = []
+  recoverNext: boolean = false
+  /** ASYNC: what it had acknowledged and lost; such a node does not vote until it has it back (R-D6). */
+  lost: readonly TestEntry[] = []
   /** Entries whose bytes on this disk are bad. */
   readonly bad = new Set<number>()
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
@@ -106,7 +108,14 @@ export class TestNode {
         terms.push({ term: entry.term, firstIndex: entry.index })
     }
     const last = log[log.length - 1]
-    for (const fault of this.faultsNext) this.bad.add(fault.index)
+    // Every start finds what is bad on the disk, unless that was cut or lost.
+    for (const index of [...this.bad]) if (index > log.length) this.bad.delete(index)
+    const faults = [...this.bad]
+      .sort((a, b) => a - b)
+      .map((index): Fault => {
+        const { term, headerCrc, positionBytes } = log[index - 1] as TestEntry
+        return { index, term, headerCrc, positionBytes }
+      })
     const options: RaftCoreOptions = {
       selfId: this.id,
       selfUid: this.uid,
@@ -129,12 +138,12 @@ export class TestNode {
         terms,
         nextPositionBytes: last === undefined ? 0 : last.positionBytes + last.sizeBytes,
         configurations: log
-          .filter(entry => entry.configuration !== null)
+          .filter(entry => entry.configuration !== null && !this.bad.has(entry.index))
           .map(entry => ({
             index: entry.index,
             configuration: entry.configuration as Configuration
           })),
-        faults: this.faultsNext
+        faults
       },
       knownCommit: this.savedCommit,
       appliedIndex: Math.min(this.savedCommit, log.length),
@@ -142,7 +151,6 @@ export class TestNode {
       forceRecoverWithout: this.settings.forceRecoverWithout,
       limits: this.settings.limits
     }
-    this.faultsNext = []
     this.ended = ''
     this.core = new Raft(options)
     this.committed = this.core.commitIndex
@@ -153,6 +161,7 @@ export class TestNode {
   step(event: Event): void {
     const core = this.core
     if (core === null) return
+    this.world.noteEvent(this, event)
     this.#stepEntries = event.kind === 'receive' ? event.entries : []
     for (const effect of core.step(event)) {
       this.#carryOut(effect)
@@ -236,6 +245,7 @@ export class TestNode {
         return
       case 'whole':
         this.recoverNext = false
+        this.lost = []
         return
       case 'fatal':
         this.ended = effect.reason
@@ -400,6 +410,7 @@ export class TestNode {
           : []
         : this.written.slice(kept.length)
     kept.push(...unsynced.slice(0, entriesKept))
+    if (this.settings.flush === 'async') this.lost = this.written
     this.written = kept
     this.synced = [...kept]
     for (const save of this.saves.slice(0, savesKept)) this.#applySave(save)
@@ -425,6 +436,7 @@ export class TestNode {
     this.synced = []
     this.savedCommit = 0
     this.recoverNext = false
+    this.lost = []
     this.bad.clear()
   }
 }

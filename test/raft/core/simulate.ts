@@ -1,0 +1,351 @@
+import type { NodeId } from '../../../src/raft/core/index.ts'
+import { Cluster, type Connection } from './cluster.ts'
+import { showEffect, showMessage } from './show.ts'
+import type { TestNode } from './testNode.ts'
+
+/** mulberry32: one number decides a whole schedule. */
+export class Chance {
+  #state: number
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0
+  }
+
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0
+    let z = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61)
+    return ((z ^ (z >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.next() * limit)
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)] as T
+  }
+}
+
+/** What has been seen over many schedules: a simulation that never met a case proves nothing about it. */
+export class Coverage {
+  readonly counts = new Map<string, number>()
+
+  saw(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
+  }
+}
+
+/** One schedule: its own mix of faults, then everything heals and the group has to work again. */
+export class Simulation {
+  readonly #chance: Chance
+  readonly #cluster: Cluster
+  readonly #coverage: Coverage
+  readonly #flush: 'sync' | 'async'
+  readonly #rates: Map<string, number>
+  readonly #nodes: TestNode[]
+  /** Damage is allowed on one node of a schedule only, or an entry may be whole nowhere. */
+  readonly #damaged: NodeId
+  readonly #diskSpeeds: Map<NodeId, number>
+  #token = 0
+  #readId = 0
+  readonly #readFloor = new Map<number, number>()
+  readonly trace: string[] = []
+
+  constructor(seed: number, coverage: Coverage, traced: boolean) {
+    this.#chance = new Chance(seed)
+    this.#coverage = coverage
+    const chance = this.#chance
+    this.#flush = chance.below(2) === 0 ? 'sync' : 'async'
+    this.#cluster = new Cluster(seed)
+    const size = chance.pick([1, 3, 3, 3, 3, 3, 5])
+    this.#cluster.addNodes(size, chance.below(4) > 0, {
+      flush: this.#flush,
+      segmentBytes: 4096,
+      preferredLeaderId: chance.below(3) === 0 ? 'n1' : null,
+      limits: {
+        windowFrames: chance.pick([2, 8, 256]),
+        tailEntries: chance.pick([2, 5, 1000]),
+        frameBytes: chance.pick([300, 1000, 100_000])
+      }
+    })
+    this.#nodes = [...this.#cluster.nodes.values()]
+    this.#diskSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.1, 0.5, 1, 1])]))
+    this.#damaged = chance.pick(this.#nodes).id
+    // Swarm: each schedule draws which faults it has, and how many.
+    const rate = (often: number): number => (chance.below(2) === 0 ? 0 : often * chance.next())
+    this.#rates = new Map([
+      ['reset', rate(3)],
+      ['block', rate(1.5)],
+      ['kill', rate(1)],
+      ['powerLoss', rate(1)],
+      ['stale', rate(4)],
+      ['gone', rate(1)],
+      ['transfer', rate(1)],
+      ['slow', rate(0.5)],
+      ['disk', rate(0.5)],
+      ['damage', rate(0.3)]
+    ])
+    if (traced)
+      this.#cluster.onEvent = (node, event) => {
+        const text =
+          event.kind === 'receive'
+            ? `${event.from}: ${showMessage(event.message)}`
+            : JSON.stringify(event)
+        this.trace.push(`${node.id} <- ${text}`)
+      }
+    // An entry that one node has damaged must be whole elsewhere: not in a group of one, not with ASYNC losing the others.
+    if (size === 1 || (this.#flush === 'async' && this.#rates.get('powerLoss') !== 0))
+      this.#rates.set('damage', 0)
+    this.#cluster.onEffect = (node, effect) => {
+      if (traced) this.trace.push(`${node.id}    ${showEffect(effect)}`)
+      if (effect.kind === 'roleChanged') coverage.saw(`role ${effect.role}`)
+      else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
+      else if (effect.kind === 'transferEnded') coverage.saw(`transfer ${effect.ok}`)
+      else if (effect.kind === 'fatal')
+        this.#cluster.book.fail(`${node.id} ends by itself: ${effect.reason}`)
+      else if (effect.kind !== 'send' && effect.kind !== 'report') coverage.saw(effect.kind)
+    }
+  }
+
+  /** Linearizable: not below what was committed anywhere when the question came. */
+  #checkRead(id: number, index: number): void {
+    const floor = this.#readFloor.get(id) ?? 0
+    if (index < floor)
+      this.#cluster.book.fail(`read ${id} answered at ${index}, committed before it was ${floor}`)
+    this.#coverage.saw('read answered')
+  }
+
+  run(steps: number): void {
+    for (const node of this.#nodes) this.#cluster.start(node.id)
+    // The first start needs everyone for a while.
+    if (this.#nodes.some(node => node.core?.configuration === null)) {
+      this.#cluster.connectAll()
+      this.#coverage.saw('first start')
+    }
+    for (let step = 0; step < steps; step++) this.#act()
+    this.#heal()
+  }
+
+  #act(): void {
+    const chance = this.#chance
+    const node = chance.pick(this.#nodes)
+    const roll = chance.next() * 100
+    if (roll < 12) node.step({ kind: 'tick', count: 1 + chance.below(4) })
+    else if (roll < 52) this.#deliverOne()
+    else if (roll < 60) node.finishSave()
+    else if (roll < 70) {
+      if (chance.next() < (this.#diskSpeeds.get(node.id) ?? 1)) node.finishWrite()
+    } else if (roll < 74) node.finishApply()
+    else if (roll < 76) node.finishRead()
+    else if (roll < 77) node.sync()
+    else if (roll < 84) this.#propose()
+    else if (roll < 86) this.#read(node)
+    else if (roll < 91) this.#connectOne()
+    else if (roll < 93) this.#restart(node)
+    else this.#fault(node)
+  }
+
+  #deliverOne(): void {
+    const c = this.#chance.pick(this.#cluster.connections)
+    if (c === undefined) return
+    const queue = this.#chance.below(2) === 0 ? c.requests : c.replies
+    const packet = queue.shift()
+    if (packet !== undefined) this.#cluster.deliver(packet)
+  }
+
+  /** Every node that believes to lead takes some: deposed ones write what will be cut. */
+  #propose(): void {
+    for (const node of this.#nodes) {
+      if (node.core?.ready !== true) continue
+      const sizeBytes = 64 + this.#chance.below(900)
+      node.step({ kind: 'propose', entryKind: 1, sizeBytes, token: ++this.#token })
+    }
+  }
+
+  #read(node: TestNode): void {
+    const leader = this.#nodes.find(n => n.core?.role === 'leader') ?? node
+    const asked = this.#chance.below(4) === 0 ? node : leader
+    this.#readId++
+    this.#readFloor.set(this.#readId, this.#cluster.book.committed.length)
+    asked.step({ kind: 'readIndex', id: this.#readId })
+  }
+
+  #connectOne(): void {
+    const c = this.#chance.pick(this.#cluster.connections)
+    if (c !== undefined) this.#cluster.connect(c)
+  }
+
+  #restart(node: TestNode): void {
+    const { core } = node
+    if (core !== null) return
+    if (this.#rates.get('damage') !== 0 && node.id === this.#damaged) this.#damageNext(node)
+    if (node.recoverNext) this.#coverage.saw('start recovering')
+    this.trace.push(
+      `${node.id} starts, log ${node.written.map(e => e.term).join(' ')}${node.recoverNext ? ', recovering' : ''}, faults ${[...node.bad].join(' ')}`
+    )
+    this.#cluster.start(node.id)
+  }
+
+  /** Entries of one node that are bad on its disk; the others keep theirs whole. */
+  #damageNext(node: TestNode): void {
+    const index = 1 + this.#chance.below(node.written.length)
+    if (node.written[index - 1] === undefined) return
+    node.bad.add(index)
+    this.#coverage.saw('start damaged')
+  }
+
+  #fault(node: TestNode): void {
+    const chance = this.#chance
+    let roll = chance.next() * 30
+    for (const [name, share] of this.#rates) {
+      roll -= share
+      if (roll >= 0) continue
+      if (this.#inject(name, node)) this.#coverage.saw(`fault ${name}`)
+      return
+    }
+  }
+
+  #inject(name: string, node: TestNode): boolean {
+    const chance = this.#chance
+    const cluster = this.#cluster
+    switch (name) {
+      case 'reset':
+        return this.#reset(chance.pick(cluster.connections))
+      case 'block': {
+        const other = chance.pick(this.#nodes)
+        if (other === node) return false
+        if (cluster.isBlocked(node.id, other.id)) cluster.unblock(node.id, other.id)
+        else cluster.block(node.id, other.id)
+        return true
+      }
+      case 'kill':
+        if (node.core === null) return false
+        node.kill(chance.below(4), chance.below(3))
+        cluster.disconnectAll(node.id)
+        return true
+      case 'powerLoss':
+        return this.#losePower(node)
+      case 'stale': {
+        const packet = chance.pick(cluster.stale)
+        if (packet === undefined) return false
+        cluster.deliver(packet)
+        return true
+      }
+      case 'gone': {
+        const dead = this.#nodes.find(n => n.core === null)
+        if (dead === undefined) return false
+        node.step({ kind: 'peerGone', peer: dead.id })
+        return true
+      }
+      case 'transfer': {
+        const target = chance.below(2) === 0 ? null : chance.pick(this.#nodes).id
+        for (const n of this.#nodes)
+          if (n.core?.role === 'leader') n.step({ kind: 'transfer', target })
+        return true
+      }
+      case 'slow':
+        node.step({ kind: 'storageSlow', slow: chance.below(2) === 0 })
+        return true
+      case 'disk':
+        node.step({
+          kind: 'diskPressure',
+          level: chance.pick(['room', 'refuse', 'full']),
+          freePermille: chance.below(200)
+        })
+        return true
+      default:
+        return false
+    }
+  }
+
+  #reset(c: Connection | undefined): boolean {
+    if (c === undefined || !c.up) return false
+    this.#cluster.disconnect(c)
+    return true
+  }
+
+  /**
+   * SYNC promises to hold a power loss of all. ASYNC promises to hold that of a minority: one node at a time, until it
+   * is whole again.
+   */
+  #losePower(node: TestNode): boolean {
+    if (node.core === null) return false
+    if (this.#flush === 'async') {
+      if (this.#nodes.length < 3) return false
+      if (this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)) return false
+    }
+    const all = this.#flush === 'sync' && this.#chance.below(4) === 0
+    for (const n of all ? this.#nodes : [node]) {
+      if (n.core === null) continue
+      n.losePower(this.#chance.below(3), this.#chance.below(2))
+      this.#cluster.disconnectAll(n.id)
+    }
+    if (all) this.#coverage.saw('power loss of all')
+    return true
+  }
+
+  /** No more faults: a leader, its entry committed, a proposal committed everywhere, everyone whole. */
+  #heal(): void {
+    const cluster = this.#cluster
+    cluster.blocked.clear()
+    cluster.stale.length = 0
+    for (const node of this.#nodes) {
+      if (node.core === null) cluster.start(node.id)
+      node.step({ kind: 'storageSlow', slow: false })
+      node.step({ kind: 'diskPressure', level: 'room', freePermille: 900 })
+    }
+    let proposedAt = -1
+    // 15 s of virtual time; a leader is there after two, what is left is repair and ways out.
+    for (let tick = 0; tick < 300; tick++) {
+      for (const node of this.#nodes) node.step({ kind: 'tick', count: 1 })
+      this.#settle()
+      const leader = this.#nodes.find(n => n.core?.ready === true)
+      if (leader === undefined) continue
+      if (proposedAt < 0) {
+        // Refused while a transfer runs, or until the leader has heard that the disks have room again.
+        const before = leader.core?.lastIndex ?? 0
+        this.#propose()
+        if ((leader.core?.lastIndex ?? 0) > before) proposedAt = before + 1
+      }
+      if (this.#isQuiet(proposedAt)) return
+    }
+    const states = this.#nodes.map(
+      n =>
+        `${n.id} ${n.core?.role} t${n.core?.term} last ${n.core?.lastIndex} commit ${n.committed}${n.core?.recovering === true ? ' recovering' : ''}${n.core?.damaged === true ? ' damaged' : ''}${n.core?.configuration === null ? ' unfounded' : ''}`
+    )
+    this.#cluster.book.fail(`liveness: no progress within 15 s of health: ${states.join('; ')}`)
+  }
+
+  #isQuiet(proposedAt: number): boolean {
+    const last = this.#nodes[0]?.core?.lastIndex
+    return this.#nodes.every(
+      ({ core, committed }) =>
+        core !== null &&
+        committed >= proposedAt &&
+        core.lastIndex === last &&
+        !core.recovering &&
+        !core.damaged
+    )
+  }
+
+  #settle(): void {
+    const cluster = this.#cluster
+    for (let round = 0; round < 1000; round++) {
+      let moved = cluster.connectAll()
+      for (const node of this.#nodes) {
+        while (node.finishSave()) moved = true
+        while (node.finishWrite()) moved = true
+        while (node.finishApply()) moved = true
+        while (node.finishRead()) moved = true
+      }
+      for (const c of cluster.connections)
+        for (const packet of [...c.requests.splice(0), ...c.replies.splice(0)]) {
+          moved = true
+          cluster.deliver(packet)
+        }
+      if (!moved) return
+    }
+    cluster.book.fail('never settles')
+  }
+}

@@ -1,0 +1,52 @@
+import t from 'tap'
+import { Coverage, Simulation } from './simulate.ts'
+
+/**
+ * Random schedules against the bare cores. `RAFT_CORE_SEED=n` replays one and prints its last effects; `RAFT_CORE_RUNS`
+ * and `RAFT_CORE_STEPS` ask for more.
+ */
+const runs = Number(process.env['RAFT_CORE_RUNS'] ?? 2000)
+const steps = Number(process.env['RAFT_CORE_STEPS'] ?? 2500)
+const replay = process.env['RAFT_CORE_SEED']
+
+t.test('no schedule of faults breaks an invariant, and health brings progress back', async t => {
+  const coverage = new Coverage()
+  const first = replay === undefined ? 1 : Number(replay)
+  const count = replay === undefined ? runs : 1
+  for (let seed = first; seed < first + count; seed++) {
+    const simulation = new Simulation(seed, coverage, replay !== undefined)
+    try {
+      simulation.run(steps)
+    } catch (error) {
+      if (replay !== undefined) console.error(simulation.trace.slice(-400).join('\n'))
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      t.fail(
+        `seed ${seed}: ${text}\nagain: RAFT_CORE_SEED=${seed} node build/test/raft/core/simulation.test.js`
+      )
+      return
+    }
+  }
+  t.pass(`seeds ${first} to ${first + count - 1}`)
+  t.comment(
+    [...coverage.counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, n]) => `${what}: ${n}`)
+  )
+  if (replay !== undefined || runs < 1000) return
+  for (const what of [
+    'committed',
+    'cut',
+    'fault kill',
+    'fault powerLoss',
+    'fault stale',
+    'first start',
+    'power loss of all',
+    'read answered',
+    'readEntries',
+    'rewrite',
+    'role leader',
+    'start damaged',
+    'start recovering',
+    'transfer true',
+    'whole'
+  ])
+    t.ok((coverage.counts.get(what) ?? 0) >= 20, `seen often enough to mean something: ${what}`)
+})
