@@ -16,7 +16,9 @@ export interface Subscription {
 }
 
 /** The expression is one of separators only: SUBSCRIPTION_PARSE_FAILED (23). */
-export class SubscriptionSyntaxError extends Error {}
+export class SubscriptionSyntaxError extends Error {
+  override readonly name = 'SubscriptionSyntaxError'
+}
 
 /** `TAG` is what an absent type means. */
 export function isTagType(expressionType: string | null | undefined): boolean {

@@ -38,8 +38,8 @@ class Level {
   /** Next queue offset to deliver. */
   offset = 0
   timer: Timer | null = null
-  pumping = false
-  again = false
+  pumping: boolean = false
+  again: boolean = false
 
   constructor(level: number, delayMs: number) {
     this.level = level
@@ -57,7 +57,7 @@ export class DelayService {
   readonly #levels: Level[]
   /** Of the leadership that the service works for; whoever awaited something under an older one stops. */
   #generation = 0
-  #running = false
+  #running: boolean = false
 
   constructor(broker: BrokerContext) {
     this.#broker = broker

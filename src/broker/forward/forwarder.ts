@@ -72,8 +72,8 @@ export class Forwarder {
   #heldBytes = 0
   #inFlight = 0
   #timer: Timer | null = null
-  #turnScheduled = false
-  #stopped = false
+  #turnScheduled: boolean = false
+  #stopped: boolean = false
 
   constructor(o: {
     platform: Platform

@@ -30,7 +30,7 @@ export class Pull implements RequestHead {
   /** While held: when it is answered at the latest, monotonic ms. */
   deadlineMs = 0
   /** Held and not woken yet. */
-  held = false
+  held: boolean = false
 
   constructor(header: PullHeader, connection: Connection, arrivedMs: number) {
     this.connection = connection

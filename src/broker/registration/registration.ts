@@ -43,7 +43,7 @@ export class Registration {
   readonly #links: NameServerLink[]
   #timer: Timer | null = null
   #gather: Timer | null = null
-  #running = false
+  #running: boolean = false
 
   constructor(o: {
     clock: Clock

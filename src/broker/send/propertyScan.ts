@@ -57,8 +57,8 @@ export class PropertyScan {
   length = 0
   /** DELAY; 0 when absent or no number. */
   delayLevel = 0
-  isTransaction = false
-  isTimer = false
+  isTransaction: boolean = false
+  isTimer: boolean = false
 
   /** False: longer than a stored message can hold. */
   scan(source: Uint8Array, from: number, length: number): boolean {

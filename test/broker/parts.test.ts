@@ -1,0 +1,110 @@
+import t from 'tap'
+import { tagSubscription } from '../../src/broker/clients/index.ts'
+import { encodePair, PropertyScan } from '../../src/broker/send/index.ts'
+import { BrokerStats } from '../../src/broker/stats/index.ts'
+import { decodeProperties, javaHash } from '../../src/protocol/index.ts'
+import { FakeClock } from '../helpers/fakeClock.ts'
+
+const props = (text: string): Buffer =>
+  Buffer.from(text.replaceAll('=', '\u0001').replaceAll(';', '\u0002'))
+
+t.test('properties of a send', async t => {
+  const scan = new PropertyScan()
+  const take = (text: string): boolean => {
+    const bytes = props(text)
+    return scan.scan(bytes, 0, bytes.length)
+  }
+
+  t.test('WAIT is not stored, everything else is, in its order', async t => {
+    t.equal(take('UNIQ_KEY=AB;WAIT=true;TAGS=a'), true)
+    t.strictSame(
+      [...decodeProperties(scan.stored)],
+      [
+        ['UNIQ_KEY', 'AB'],
+        ['TAGS', 'a']
+      ]
+    )
+    t.equal(take('WAITING=1;WAIT=false;'), true)
+    t.strictSame([...decodeProperties(scan.stored)], [['WAITING', '1']])
+  })
+
+  t.test(
+    'what is appended follows as pairs of their own, also behind a text without end mark',
+    async t => {
+      take('TAGS=a')
+      t.equal(scan.append(encodePair('CLUSTER', 'c')), true)
+      t.strictSame(
+        [...decodeProperties(scan.stored)],
+        [
+          ['TAGS', 'a'],
+          ['CLUSTER', 'c']
+        ]
+      )
+    }
+  )
+
+  t.test('the delay level is read as Java reads it', async t => {
+    for (const [text, level] of [
+      ['DELAY=3', 3],
+      ['KEYS=k;DELAY=18;', 18],
+      ['DELAY=-1', -1],
+      ['DELAY=x', 0],
+      ['DELAYED=5', 0],
+      ['DELAY=', 0],
+      ['', 0]
+    ] as const) {
+      take(text)
+      t.equal(scan.delayLevel, level, text)
+    }
+  })
+
+  t.test('transactions and timers are seen, and only they', async t => {
+    take('TRAN_MSG=true;TAGS=a')
+    t.equal(scan.isTransaction, true)
+    take('TRAN_MSG=false;TIMER_DELAY_MS=5')
+    t.equal(scan.isTransaction, false)
+    t.equal(scan.isTimer, true)
+    take('TAGS=TRAN_MSG;TIMER_OUT_MS=5')
+    t.equal(scan.isTransaction || scan.isTimer, false)
+  })
+
+  t.test('more than a stored message can hold is refused', async t => {
+    t.equal(take(`K=${'x'.repeat(32_764)};`), true)
+    t.equal(scan.length, 32_767)
+    t.equal(scan.append(encodePair('A', 'b')), false)
+    t.equal(take(`K=${'x'.repeat(32_766)}`), false)
+  })
+})
+
+t.test('tag expressions', async t => {
+  t.equal(tagSubscription('T', '*', 1).codes, null)
+  t.equal(tagSubscription('T', null, 1).codes, null)
+  t.equal(tagSubscription('T', '', 1).codes, null)
+  const two = tagSubscription('T', ' tagA ||TagB|| tagA', 7)
+  t.strictSame([...two.codes!], [3_552_231, 2_598_920])
+  t.strictSame(two.tags, ['tagA', 'TagB'])
+  t.equal(javaHash('tagA'), 3_552_231)
+  t.throws(() => tagSubscription('T', ' || ', 1), { name: 'SubscriptionSyntaxError' })
+})
+
+t.test('statistics show a minute, an hour and a day as the original samples them', async t => {
+  const clock = new FakeClock()
+  const stats = new BrokerStats(clock, 'C')
+  stats.start()
+  for (let i = 0; i < 30; i++) {
+    stats.put('T', 0, 10, 1_000)
+    clock.advance(1_000)
+  }
+  const item = stats.find('TOPIC_PUT_NUMS', 'T')!
+  t.strictSame(item.spans().minute, { sum: 300, tps: 10, avgpt: 10 })
+  t.equal(item.spans().day.sum, 0, 'no hour is over yet')
+  clock.advance(600_000)
+  t.equal(item.spans().hour.sum, 300)
+  t.equal(item.spans().minute.sum, 0)
+  t.equal(stats.find('QUEUE_PUT_SIZE', 'T@0')?.value, 30_000)
+  t.equal(stats.find('TOPIC_PUT_NUMS', 'U'), null)
+  t.equal(stats.putTotal, 300)
+  stats.forgetTopic('T')
+  t.equal(stats.find('QUEUE_PUT_SIZE', 'T@0'), null)
+  stats.stop()
+})
