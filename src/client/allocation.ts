@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { compareQueues, compareText, describeQueue, type MessageQueue, queueKey } from './queue.ts'
+import { compareQueues, compareText, type MessageQueue, queueKey } from './queue.ts'
 
 /**
  * Who of a group consumes which queue. All members compute it alone from the same two lists, so
@@ -14,8 +13,6 @@ export interface AllocationStrategy {
     clients: readonly string[]
   ): readonly MessageQueue[]
 }
-
-const VIRTUAL_NODES = 10
 
 export const averageAllocation: AllocationStrategy = {
   name: 'AVG',
@@ -38,24 +35,6 @@ export const circleAllocation: AllocationStrategy = {
   }
 }
 
-/** Few queues move when a member comes or goes; the ring is the Java client's, not the Go client's. */
-export const consistentHashAllocation: AllocationStrategy = {
-  name: 'CONSISTENT_HASH',
-  allocate(self, queues, clients) {
-    const owners = new Map<number, string>()
-    for (const client of clients) {
-      for (let node = 0; node < VIRTUAL_NODES; node++)
-        owners.set(md5Word(`${client}-${node}`), client)
-    }
-    const ring = [...owners.keys()].sort((a, b) => a - b)
-    return queues.filter(queue => {
-      const hash = md5Word(describeQueue(queue))
-      const node = ring.find(at => at >= hash) ?? ring[0]!
-      return owners.get(node) === self
-    })
-  }
-}
-
 /** Always these queues, whoever else is in the group. */
 export function fixedAllocation(fixed: readonly MessageQueue[]): AllocationStrategy {
   const wanted = new Set(fixed.map(queueKey))
@@ -74,8 +53,4 @@ export function allocateQueues(
 ): readonly MessageQueue[] {
   if (queues.length === 0 || !clients.includes(self)) return []
   return strategy.allocate(self, [...queues].sort(compareQueues), [...clients].sort(compareText))
-}
-
-function md5Word(text: string): number {
-  return createHash('md5').update(text, 'utf8').digest().readUInt32BE(0)
 }

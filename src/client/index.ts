@@ -9,11 +9,10 @@ export {
   allocateQueues,
   averageAllocation,
   circleAllocation,
-  consistentHashAllocation,
   fixedAllocation
 } from './allocation.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
-export { ClientError, type ClientErrorCode, isRefusal } from './errors.ts'
+export { asError, ClientError, type ClientErrorCode, isRefusal } from './errors.ts'
 export type { ConsumeContext, ConsumeVerdict, MessageListener } from './listener.ts'
 export { type ClientOptions, parseNameServers } from './options.ts'
 export type { Message } from './outgoing.ts'
@@ -22,7 +21,7 @@ export type { BatchingOptions, ProducerOptions } from './producerOptions.ts'
 export type { PullResult } from './pull.ts'
 export { PullConsumer, type PullConsumerOptions, type PullRequest } from './pullConsumer.ts'
 export { PushConsumer } from './pushConsumer.ts'
-export { compareQueues, describeQueue, type MessageQueue } from './queue.ts'
+export { compareQueues, compareText, describeQueue, type MessageQueue, queueKey } from './queue.ts'
 export type { ReceivedMessage } from './received.ts'
 export {
   anyAddress,
