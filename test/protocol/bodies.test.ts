@@ -317,17 +317,24 @@ t.test('what is not readable, or of another kind, is a bad body', async t => {
   t.throws(() => TopicConfig.decode('[]'), /TopicConfig is not an object/)
   t.throws(() => TopicConfig.decode('{"perm":"six"}'), /TopicConfig.perm is not a number/)
   t.throws(() => TopicConfig.decode('{"order":"maybe"}'), /TopicConfig.order is not a boolean/)
-  t.throws(() => TopicConfig.decode('{"topicFilterType":"NONE"}'), /one of SINGLE_TAG, MULTI_TAG/)
+  t.throws(() => TopicConfig.decode('{"topicFilterType":[]}'), /one of SINGLE_TAG, MULTI_TAG/)
   t.throws(
     () => HeartbeatData.decode('{"consumerDataSet":{"a":1}}'),
     /consumerDataSet is not a list/
   )
-  t.equal(
-    TopicConfig.decode('{"topicFilterType":1}').topicFilterType,
-    'MULTI_TAG',
-    'ordinals are read'
-  )
 })
+
+t.test(
+  'enumerations are read by name in any case and by ordinal, and unknown words count as missing',
+  async t => {
+    const model = (text: string): string =>
+      ConsumerConnection.decode(`{"messageModel":${text}}`).messageModel
+    t.equal(model('"BROADCASTING"'), 'BROADCASTING')
+    t.equal(model('"BroadCasting"'), 'BROADCASTING')
+    t.equal(model('0'), 'BROADCASTING')
+    t.equal(model('"LITE_SELECTIVE"'), 'CLUSTERING')
+  }
+)
 
 t.test('doubles always have a fraction, as Java prints them', async t => {
   const cases: [number, string][] = [

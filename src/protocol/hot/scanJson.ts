@@ -1,4 +1,5 @@
-import { languageCode } from '../languageCodes.ts'
+import { getInt32 } from '../bytes.ts'
+import { LanguageCode, languageCode } from '../languageCodes.ts'
 import type { HotHeader } from './hotHeader.ts'
 import { names } from './names.ts'
 
@@ -162,12 +163,18 @@ function behindColon(bytes: Uint8Array, from: number, end: number): number {
   return bytes[at] === COLON ? blanks(bytes, at + 1, end) : -1
 }
 
+/** `JAVA` as one word: nearly every client. */
+const JAVA_TEXT = 0x4a415641
+
 /** Leaves the language's code in `integer`. */
 function readLanguage(bytes: Buffer, at: number, end: number): number {
   if (bytes[at] !== QUOTE) return -1
   const nameEnd = stringEnd(bytes, at + 1, end)
   if (nameEnd < 0) return -1
-  integer = languageCode(names.text(bytes, at + 1, nameEnd - at - 1))
+  integer =
+    nameEnd - at === 5 && getInt32(bytes, at + 1) === JAVA_TEXT
+      ? LanguageCode.JAVA
+      : languageCode(names.text(bytes, at + 1, nameEnd - at - 1))
   return nameEnd + 1
 }
 
@@ -231,7 +238,7 @@ function unescapeInto(bytes: Buffer, start: number, firstEscape: number, end: nu
       at += 2
       continue
     }
-    const unit = hex4(bytes, at + 2, end)
+    const unit = shortUnit(bytes, at + 2, end)
     if (unit < 0) return -1
     at += 6
     if (unit < 0x80) {
@@ -286,6 +293,15 @@ function simpleEscape(kind: number): number {
     default:
       return -1
   }
+}
+
+/** As `hex4`; the two separators of properties, 0001 and 0002, are by far the most frequent. */
+function shortUnit(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 4 <= end && bytes[at] === 48 && bytes[at + 1] === 48 && bytes[at + 2] === 48) {
+    const digit = bytes[at + 3]! - 48
+    if (digit >= 0 && digit <= 9) return digit
+  }
+  return hex4(bytes, at, end)
 }
 
 function hex4(bytes: Uint8Array, at: number, end: number): number {

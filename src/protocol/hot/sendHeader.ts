@@ -82,14 +82,15 @@ export class SendHeader extends HotHeader {
     at: number,
     length: number
   ): boolean {
-    if (keyBytes === 1) return this.#set(keySource[keyAt]!, bytes, at, length)
+    if (keyBytes === 1) return this.setShort(keySource[keyAt]!, bytes, at, length)
     const short = shortNames.get(names.text(keySource, keyAt, keyBytes))
     if (short === undefined) return true
     this.#longNames = true
-    return this.#set(short, bytes, at, length)
+    return this.setShort(short, bytes, at, length)
   }
 
-  #set(short: number, bytes: Buffer, at: number, length: number): boolean {
+  /** No #method: Node.js 20 checks the brand of the object at each call of one. */
+  private setShort(short: number, bytes: Buffer, at: number, length: number): boolean {
     let number = 0
     switch (short) {
       case 0x61:

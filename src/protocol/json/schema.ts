@@ -48,14 +48,19 @@ export const boolean = (byDefault = false): Form<boolean> => ({
   write: String
 })
 
-/** An enumeration by its names in the order of their ordinals. */
+/**
+ * An enumeration by its names in the order of their ordinals. Read as fastjson reads it: in any case, ordinals too, and what is unknown as
+ * if it were missing, so that a newer client's word does not cost the whole body.
+ */
 export function enumeration<const N extends string>(names: readonly N[], byDefault: N): Form<N> {
+  const byName = new Map<JsonValue, N>()
+  for (const [ordinal, name] of names.entries())
+    byName.set(name, name).set(name.toLowerCase(), name).set(ordinal, name)
   return {
     read(value, path) {
       if (absent(value)) return byDefault
-      const name = typeof value === 'number' ? names[value] : names.find(known => known === value)
-      if (name === undefined) throw bad(path, `one of ${names.join(', ')}`)
-      return name
+      if (typeof value === 'object') throw bad(path, `one of ${names.join(', ')}`)
+      return byName.get(value) ?? byName.get(String(value).toLowerCase()) ?? byDefault
     },
     write: value => JSON.stringify(value)
   }
