@@ -335,6 +335,11 @@ export class LedgerStore implements Store, StateMachine {
     return this.#parts.queues.queueIds(topic)
   }
 
+  /** Topics that have queues, with settings or without. */
+  topicsWithQueues(): string[] {
+    return this.#parts.queues.topics()
+  }
+
   onArrival(listener: (arrivals: readonly Arrival[]) => void): void {
     this.#arrivalListeners.push(listener)
   }

@@ -188,6 +188,8 @@ export interface Store {
   query(query: KeyQuery): Promise<KeyQueryResult>
   /** Queue ids of a topic that have a queue here, ascending. */
   queueIds(topic: string): number[]
+  /** Topics that have queues here, with settings or without (left over ones are what DELETE_UNUSED_TOPIC and cleanExpiredCQ look for). */
+  topicsWithQueues(): string[]
 
   /** Applied, replicated state; read only. */
   readonly tables: StoreTables

@@ -1,0 +1,264 @@
+/**
+ * A log in memory with a node on it that commits when the test says so. Several nodes may stand on one log
+ * (replicas), and a node may go and another come (restart, kill): the log stays.
+ */
+import {
+  ENTRY_HEADER_BYTES,
+  type Entry,
+  EntryKind,
+  type LogReader,
+  NotLeaderError,
+  type ProposalSource,
+  type RaftNode,
+  type RaftOptions,
+  type RaftStatus,
+  type SegmentInfo,
+  type StateMachine
+} from '../../src/raft/index.ts'
+
+export class FakeLog implements LogReader {
+  readonly entries: Entry[] = []
+  startPosition = 0
+  endPosition = 0
+  committedPosition = 0
+  commitIndex = 0
+  term = 0
+  timeMs = 1_700_000_000_000
+  /** False: `peek` finds nothing, everything comes by `read`. */
+  inMemory = true
+  /** Reads at or behind this position fail as a damaged entry does. */
+  damagedFrom = Number.MAX_SAFE_INTEGER
+  reads = 0
+  segmentEntries = 10
+
+  append(kind: EntryKind, flags: number, count: number, bytes: Buffer): Entry {
+    const entry = {
+      index: this.entries.length + 1,
+      term: this.term,
+      position: this.endPosition,
+      kind,
+      flags,
+      count,
+      timeMs: this.timeMs,
+      bytes
+    }
+    this.entries.push(entry)
+    this.endPosition += bytes.length
+    return entry
+  }
+
+  peek(position: number, length: number): Buffer | null {
+    return this.inMemory ? this.#find(position, length) : null
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    this.reads += 1
+    await Promise.resolve()
+    const found = position < this.damagedFrom ? this.#find(position, length) : null
+    if (found === null) throw new Error(`nothing to read at ${position}`)
+    return Buffer.from(found)
+  }
+
+  #find(position: number, length: number): Buffer | null {
+    if (position < this.startPosition) return null
+    for (const entry of this.entries) {
+      const at = position - entry.position
+      if (at >= 0 && at < entry.bytes.length) {
+        return at >= ENTRY_HEADER_BYTES && at + length <= entry.bytes.length
+          ? entry.bytes.subarray(at, at + length)
+          : null
+      }
+    }
+    return null
+  }
+}
+
+export class FakeNode implements RaftNode {
+  readonly log: FakeLog
+  appliedIndex: number
+  ready = false
+  leading = false
+  stopped = false
+  /** Commits and applies what is proposed at the end of the turn. */
+  automatic = false
+  /** Above it nothing of this node is durable; null: everything is. */
+  durableLimit: number | null = null
+  trims: { index: number; position: number }[] = []
+  peerMatchIndexes: number[] = []
+  readonly #source: ProposalSource
+  readonly #machine: StateMachine
+  #scheduled = false
+
+  constructor(log: FakeLog, options: RaftOptions, source: ProposalSource, machine: StateMachine) {
+    this.log = log
+    this.appliedIndex = options.appliedIndex
+    this.#source = source
+    this.#machine = machine
+  }
+
+  get term(): number {
+    return this.log.term
+  }
+
+  get leaderId(): string | null {
+    return this.leading ? 'n0' : null
+  }
+
+  get commitIndex(): number {
+    return this.log.commitIndex
+  }
+
+  get durableIndex(): number {
+    return Math.min(this.durableLimit ?? Number.MAX_SAFE_INTEGER, this.log.entries.length)
+  }
+
+  async start(): Promise<void> {
+    this.apply()
+  }
+
+  /** R-E9: an own no-op, committed and applied with everything before it; then it takes proposals. */
+  lead(): void {
+    this.log.term += 1
+    this.leading = true
+    this.log.append(EntryKind.noop, 0, 0, Buffer.alloc(ENTRY_HEADER_BYTES))
+    this.commit()
+    this.ready = true
+    this.#machine.roleChanged(this.status())
+  }
+
+  follow(): void {
+    this.leading = false
+    this.ready = false
+    this.#machine.roleChanged(this.status())
+  }
+
+  wake(): void {
+    if (!this.automatic || this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      if (!this.stopped && this.ready) this.commit()
+    })
+  }
+
+  /** Takes what the store has, as entries; returns how many. */
+  propose(): number {
+    let taken = 0
+    for (;;) {
+      const proposal = this.#source.take()
+      if (proposal === null) return taken
+      proposal.seal(this.log.endPosition + ENTRY_HEADER_BYTES, this.log.timeMs)
+      const { kind, flags, count, bytes } = proposal
+      const entry = this.log.append(kind, flags, count, bytes)
+      proposal.appended(entry.index, entry.term)
+      taken += 1
+    }
+  }
+
+  commit(upTo = Number.MAX_SAFE_INTEGER): void {
+    if (this.ready) this.propose()
+    const last = this.log.entries[Math.min(upTo, this.log.entries.length) - 1]
+    if (last === undefined || last.index < this.log.commitIndex) return
+    this.log.commitIndex = last.index
+    this.log.committedPosition = last.position + last.bytes.length
+    this.apply()
+  }
+
+  /** What is committed and not applied here; `entries` at most in one call. */
+  apply(entries = Number.MAX_SAFE_INTEGER): void {
+    while (this.appliedIndex < this.log.commitIndex) {
+      const first = this.appliedIndex
+      const end = Math.min(this.log.commitIndex, first + entries)
+      this.appliedIndex = end
+      this.#machine.apply(this.log.entries.slice(first, end))
+    }
+  }
+
+  /** The uncommitted tail is lost, as when another leader overwrites it. */
+  loseTail(): void {
+    this.log.entries.length = this.log.commitIndex
+    this.log.endPosition = this.log.committedPosition
+  }
+
+  async readIndex(): Promise<number> {
+    if (!this.ready) throw new NotLeaderError(null)
+    return this.appliedIndex
+  }
+
+  async transferLeadership(): Promise<boolean> {
+    return false
+  }
+
+  async trimPrefix(index: number, position: number): Promise<void> {
+    this.trims.push({ index, position })
+    this.log.startPosition = position
+  }
+
+  segments(): SegmentInfo[] {
+    const segments: SegmentInfo[] = []
+    for (let at = 0; at < this.log.entries.length; at += this.log.segmentEntries) {
+      const first = this.log.entries[at]!
+      const last =
+        this.log.entries[Math.min(at + this.log.segmentEntries, this.log.entries.length) - 1]!
+      if (first.position < this.log.startPosition) continue
+      segments.push({
+        firstPosition: first.position,
+        bytes: last.position + last.bytes.length - first.position,
+        firstIndex: first.index,
+        lastTimeMs: last.timeMs,
+        sealed: at + this.log.segmentEntries < this.log.entries.length
+      })
+    }
+    return segments
+  }
+
+  status(): RaftStatus {
+    return {
+      group: 'g',
+      selfId: 'n0',
+      term: this.log.term,
+      role: this.stopped ? 'stopped' : this.leading ? 'leader' : 'follower',
+      ready: this.ready,
+      leaderId: this.leaderId,
+      leaderBrokerAddress: null,
+      commitIndex: this.log.commitIndex,
+      lastIndex: this.log.entries.length,
+      appliedIndex: this.appliedIndex,
+      durableIndex: this.durableIndex,
+      trouble: null,
+      stopReason: null,
+      peers: this.peerMatchIndexes.map((matchIndex, at) => ({
+        id: `n${at + 1}`,
+        connected: true,
+        matchIndex,
+        active: true,
+        brokerAddress: null
+      })),
+      counters: {
+        entriesProposed: 0,
+        entriesWritten: 0,
+        writes: 0,
+        writtenBytes: 0,
+        writeMsSum: 0,
+        writeMsMax: 0,
+        syncs: 0,
+        syncMsSum: 0,
+        syncMsMax: 0,
+        commits: 0,
+        commitMsSum: 0,
+        commitMsMax: 0,
+        sentBytes: 0,
+        receivedBytes: 0,
+        elections: 0
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.stopped) return
+    this.stopped = true
+    this.leading = false
+    this.ready = false
+    this.#machine.roleChanged(this.status())
+  }
+}
