@@ -1,0 +1,239 @@
+import t from 'tap'
+import type { Broker } from '../../src/broker/index.ts'
+import { decodeStoredMessages, RequestCode, ResponseCode } from '../../src/protocol/index.ts'
+import {
+  freePorts,
+  halt,
+  platform,
+  type Settings,
+  startBroker,
+  TestClient,
+  until
+} from './helpers.ts'
+
+/** Three members in one process, each with its own directory and ports. */
+class Group {
+  readonly brokers: Broker[] = []
+  readonly #settings: Settings[]
+  readonly #t: Parameters<typeof startBroker>[0]
+
+  private constructor(t: Parameters<typeof startBroker>[0], settings: Settings[]) {
+    this.#t = t
+    this.#settings = settings
+  }
+
+  static async start(t: Parameters<typeof startBroker>[0], more: Settings = {}): Promise<Group> {
+    const ports = await freePorts(3)
+    const directory = t.testdir({ n0: {}, n1: {}, n2: {} })
+    const dLegerPeers = ports.map((port, i) => `n${i}-127.0.0.1:${port}`).join(';')
+    const settings = ports.map((_, i) => ({
+      storePathRootDir: `${directory}/n${i}`,
+      enableDLegerCommitLog: 'true',
+      dLegerGroup: 'g',
+      dLegerPeers,
+      dLegerSelfId: `n${i}`,
+      ...more
+    }))
+    const group = new Group(t, settings)
+    await Promise.all(settings.map((_, i) => group.open(i)))
+    return group
+  }
+
+  async open(at: number): Promise<Broker> {
+    const broker = await startBroker(this.#t, this.#settings[at])
+    this.brokers[at] = broker
+    return broker
+  }
+
+  /** All agree on the leader, which has its topics, and know the key for forwarding. */
+  async settled(): Promise<{ leader: Broker; followers: Broker[] }> {
+    const find = (): Broker | undefined => this.brokers.find(broker => broker.isLeader())
+    await until(() => {
+      const leader = find()
+      return (
+        leader?.topics.find('TBW102') !== undefined &&
+        this.brokers.every(
+          broker =>
+            broker.topics.find('TBW102') !== undefined &&
+            broker.store.status().leaderBrokerAddress === leader.address
+        )
+      )
+    })
+    const leader = find()!
+    return { leader, followers: this.brokers.filter(broker => broker !== leader) }
+  }
+}
+
+t.test('a follower does what it may and forwards what only the leader may do', async t => {
+  const group = await Group.start(t)
+  const { leader, followers } = await group.settled()
+  const follower = followers[0]!
+  const client = new TestClient(t, follower.address)
+
+  t.test('ids and roles', async t => {
+    t.equal(leader.brokerId(), 0)
+    t.equal(leader.role(), 'SYNC_MASTER')
+    const at = group.brokers.indexOf(follower)
+    t.equal(follower.brokerId(), at + 1)
+    t.equal(follower.role(), 'SLAVE')
+  })
+
+  t.test('sends are stored by the leader, under the address of the client', async t => {
+    for (let i = 0; i < 3; i++) {
+      const sent = await client.send('Fwd', `m${i}`)
+      t.equal(sent.code, 0, sent.remark ?? '')
+      t.equal(sent.extFields?.['queueOffset'], String(i))
+    }
+    const clientPorts = [...follower.server.connections].map(connection => connection.remotePort)
+    const direct = new TestClient(t, leader.address)
+    const [message] = await direct.read('Fwd', 0)
+    t.ok(clientPorts.includes(message!.bornHost.port), 'born at the client, not at the member')
+    t.equal(`${message!.storeHost.address}:${message!.storeHost.port}`, leader.address)
+  })
+
+  t.test('pulls and long polls are served by the follower itself', async t => {
+    await until(() => follower.store.maxOffset('Fwd', 0) === 3)
+    t.strictSame(
+      (await client.read('Fwd', 0)).map(message => message.body.toString()),
+      ['m0', 'm1', 'm2']
+    )
+    const held = client.pull('Fwd', 0, 3, { sysFlag: 2, suspendMs: 10_000 })
+    await until(() => follower.holds.size === 1)
+    await new TestClient(t, leader.address).send('Fwd', 'm3')
+    t.equal(decodeStoredMessages((await held).body!)[0]?.body.toString(), 'm3')
+  })
+
+  t.test('a follower that is behind never sends a client back', async t => {
+    const answer = await client.pull('Fwd', 0, 100)
+    t.equal(answer.code, ResponseCode.PULL_RETRY_IMMEDIATELY)
+    t.equal(answer.extFields?.['nextBeginOffset'], '100')
+  })
+
+  t.test('offsets go to the leader and come from it', async t => {
+    const update = { consumerGroup: 'G', topic: 'Fwd', queueId: 0 }
+    await client.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, { ...update, commitOffset: 2 })
+    await until(() => leader.store.tables.consumerOffset('G', 'Fwd', 0) === 2)
+    const answer = await client.ask(RequestCode.QUERY_CONSUMER_OFFSET, update)
+    t.equal(answer.extFields?.['offset'], '2')
+  })
+
+  t.test('errors of the leader come back as they are', async t => {
+    const answer = await client.send('Fwd', 'x', { queueId: 50 })
+    t.equal(answer.code, ResponseCode.SYSTEM_ERROR)
+    t.match(answer.remark, /queueId\[50\]/)
+  })
+
+  t.test('nobody else can forward: the key is asked for', async t => {
+    const outsider = new TestClient(t, leader.address)
+    const fields = {
+      ...outsider.sendFields('Fwd'),
+      __LMQ_CODE: '310',
+      __LMQ_FWD: 'guess',
+      __LMQ_ADDR: '10.1.1.1:5',
+      __LMQ_HELD: '0'
+    }
+    const answer = await outsider.ask(9_900, fields, Buffer.from('x'))
+    t.equal(answer.code, ResponseCode.NO_PERMISSION)
+    t.equal(leader.store.maxOffset('Fwd', 0), 4)
+  })
+})
+
+t.test(
+  'without a leader requests wait, and are refused or left unanswered when their time is over',
+  async t => {
+    const group = await Group.start(t, { forwardHoldMillis: '700', forwardHoldMaxRequests: '3' })
+    const { leader, followers } = await group.settled()
+    const survivor = followers[0]!
+    const lost = [leader, followers[1]!].map(broker => group.brokers.indexOf(broker))
+    const client = new TestClient(t, survivor.address)
+    t.equal((await client.send('W', 'before')).code, 0)
+    await Promise.all(lost.map(at => halt(group.brokers[at]!)))
+    await until(() => survivor.store.status().leaderId === null)
+
+    t.test('sends get 14 after the hold', async t => {
+      const startMs = platform.clock.monotonicMs()
+      const answer = await client.send('W', 'refused')
+      t.equal(answer.code, ResponseCode.SERVICE_NOT_AVAILABLE)
+      const tookMs = platform.clock.monotonicMs() - startMs
+      t.ok(tookMs >= 650 && tookMs < 2_000, `after ${tookMs} ms`)
+    })
+
+    t.test('offset queries get nothing', async t => {
+      const fields = { consumerGroup: 'G', topic: 'W', queueId: 0 }
+      await t.rejects(client.ask(RequestCode.QUERY_CONSUMER_OFFSET, fields, null, 1_200), {
+        code: 'LMQ_REQUEST_TIMEOUT'
+      })
+    })
+
+    t.test('what does not fit is refused at once', async t => {
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, async (_, i) => {
+          const startMs = platform.clock.monotonicMs()
+          const answer = await client.send('W', `m${i}`)
+          return { code: answer.code, tookMs: platform.clock.monotonicMs() - startMs }
+        })
+      )
+      t.ok(answers.every(answer => answer.code === ResponseCode.SERVICE_NOT_AVAILABLE))
+      t.equal(answers.filter(answer => answer.tookMs < 300).length, 2)
+    })
+
+    t.test('what was read before is still read', async t => {
+      t.equal((await client.read('W', 0))[0]?.body.toString(), 'before')
+    })
+
+    t.test('what waits is stored once when a leader comes', async t => {
+      survivor.config.update([['forwardHoldMillis', '10000']])
+      const held = client.send('W', 'held')
+      await Promise.all(lost.map(at => group.open(at)))
+      t.equal((await held).code, 0)
+      await group.settled()
+      await until(() => survivor.store.maxOffset('W', 0) === 2)
+      t.strictSame(
+        (await client.read('W', 0)).map(m => m.body.toString()),
+        ['before', 'held']
+      )
+    })
+  }
+)
+
+t.test('a graceful stop of the leader costs no send and doubles none', async t => {
+  const group = await Group.start(t)
+  const { leader, followers } = await group.settled()
+  const client = new TestClient(t, leader.address, 'producer')
+  await client.heartbeat('G', {}, { producers: ['PG'] })
+  await client.send('S', 'm0')
+  let sent = 1
+  let failed = 0
+  let sending = true
+  const senders = Array.from({ length: 4 }, async () => {
+    while (sending) {
+      const answer = await client.send('S', `m${sent++}`)
+      if (answer.code !== 0) failed++
+    }
+  })
+  await until(() => sent > 50)
+  const stopped = leader.stop()
+  await until(() => !leader.isLeader() && followers.some(broker => broker.isLeader()))
+  const handedOverAt = sent
+  await until(() => sent > handedOverAt + 50)
+  const next = followers.find(broker => broker.isLeader())!
+  t.ok(leader.server.connections.size > 0, 'the old leader forwards meanwhile')
+  sending = false
+  await Promise.all(senders)
+  t.equal(failed, 0)
+  await client.ask(RequestCode.UNREGISTER_CLIENT, {
+    clientID: 'producer',
+    producerGroup: 'PG',
+    consumerGroup: 'G'
+  })
+  await stopped
+  client.address = next.address
+  const bodies: string[] = []
+  for (;;) {
+    const messages = await client.read('S', 0, bodies.length)
+    if (messages.length === 0) break
+    bodies.push(...messages.map(message => message.body.toString()))
+  }
+  t.equal(bodies.length, sent, 'each once')
+  t.equal(new Set(bodies).size, sent)
+})
