@@ -38,7 +38,11 @@ export class BatchReader {
     if (bodyBytes < 0 || messageEnd > this.#end || propertiesLengthAt + 2 > messageEnd)
       throw bad(at)
     const propertiesBytes = getUint16(this.bytes, propertiesLengthAt)
-    if (propertiesLengthAt + 2 + propertiesBytes !== messageEnd) throw bad(at)
+    if (
+      propertiesBytes > PROPERTIES_BYTES_MAX ||
+      propertiesLengthAt + 2 + propertiesBytes !== messageEnd
+    )
+      throw bad(at)
     this.flag = getInt32(this.bytes, at + 12)
     this.bodyStart = at + 20
     this.bodyEnd = propertiesLengthAt

@@ -135,7 +135,7 @@ t.test('every recorded JSON body is read, and written again with all it said', a
     t.strictSame(form.decode(written), value, file)
     seen.add(`${requestCode} ${kind}`)
   }
-  t.strictSame([...seen].sort(), Object.keys(bodies).sort())
+  t.strictSame(seen, new Set(Object.keys(bodies)))
 })
 
 t.test('bodies of the original without later additions are written byte for byte', async t => {

@@ -326,6 +326,14 @@ t.test('a batch body is read as clients write it, and written so', async t => {
     broken.writeInt32BE(value, at)
     t.throws(() => new BatchReader(broken).next(), { code: 'LMQ_BAD_BODY' }, `${value} at ${at}`)
   }
+  const long = Buffer.alloc(22 + 40_000)
+  long.writeInt32BE(long.length, 0)
+  long.writeUInt16BE(40_000, 20)
+  t.throws(
+    () => new BatchReader(long).next(),
+    { code: 'LMQ_BAD_BODY' },
+    'properties over the limit'
+  )
   t.throws(() => new BatchReader(original, 0, 30).next(), { code: 'LMQ_BAD_BODY' })
 })
 
