@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util'
 import hdr from 'hdr-histogram-js'
 import {
   CommandPeek,
-  encodeBatchBody,
+  encodeBatch,
   encodeCommand,
   encodeProperties,
   type Frame,
@@ -108,7 +108,7 @@ function frameFor(queueId: number): { bytes: Buffer; opaqueAt: number } {
       m: String(batch > 1)
     },
     batch > 1
-      ? encodeBatchBody(
+      ? encodeBatch(
           Array.from({ length: batch }, () => ({
             flag: 0,
             body,

@@ -1,0 +1,41 @@
+import { Admin, ClientError } from '../../client/index.ts'
+import type { Session } from './commands.ts'
+import type { Member } from './layout.ts'
+
+const CLUSTER = 'RaftCluster'
+const LEADER_BROKER_ID = 0
+const CALL_TIMEOUT_MS = 2000
+
+export interface ClusterView {
+  /** The name server answered. */
+  reachable: boolean
+  /** The member that the name server has as leader and that is alive. */
+  leader: Member | null
+}
+
+/** What the name server says of the cluster now. */
+export async function readCluster(session: Session): Promise<ClusterView> {
+  const { layout, platform, processes } = session
+  const admin = new Admin({
+    nameServers: layout.namesrvAddress,
+    platform,
+    callTimeoutMs: CALL_TIMEOUT_MS
+  })
+  try {
+    const groups = await admin.nameServers.clusterBrokers(CLUSTER)
+    for (const { addresses } of groups) {
+      const port = Number(addresses.get(LEADER_BROKER_ID)?.split(':').at(-1))
+      const member = layout.brokers.find(broker => broker.port === port)
+      if (member !== undefined && (await processes.pid(member)) !== null) {
+        return { reachable: true, leader: member }
+      }
+    }
+    return { reachable: true, leader: null }
+  } catch (error) {
+    // Without a broker the name server does not know the cluster; both are ordinary here.
+    if (!(error instanceof ClientError)) throw error
+    return { reachable: error.responseCode !== null, leader: null }
+  } finally {
+    await admin.close()
+  }
+}
