@@ -125,17 +125,17 @@ export class CommandContext {
 
   /** Prints with `format`. */
   print(pattern: string, ...values: readonly (string | number | boolean)[]): void {
-    this.io.stdout.write(format(pattern, ...values))
+    this.io.stdout(format(pattern, ...values))
   }
 
   /** Prints as it is. */
   write(text: string): void {
-    this.io.stdout.write(text)
+    this.io.stdout(text)
   }
 
   /** Something went wrong that does not end the command. */
   warn(text: string): void {
-    this.io.stderr.write(`${text}\n`)
+    this.io.stderr(`${text}\n`)
   }
 
   /** A started producer; the caller closes it. */

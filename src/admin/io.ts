@@ -1,9 +1,7 @@
 import type { Platform } from '../platform/index.ts'
 
-/** Where text goes; `process.stdout` is one. */
-export interface TextSink {
-  write(text: string): unknown
-}
+/** Takes text as it is to be shown. */
+export type TextSink = (text: string) => void
 
 /** The world of a command, given by whoever starts it. */
 export interface CommandIo {

@@ -84,7 +84,8 @@ function tagsExclude(connection: ConsumerConnection, message: ReceivedMessage): 
 }
 
 function reasonOf(error: unknown): string {
-  const { message } = asError(error)
+  // Remarks of some servers end with a line about their documentation.
+  const message = asError(error).message.split('\n')[0]!
   if (error instanceof ClientError && error.responseCode !== null) {
     return `CODE:${error.responseCode} DESC:${message}`
   }

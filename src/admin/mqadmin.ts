@@ -69,7 +69,7 @@ export const COMMANDS: readonly Command[] = [
 export async function runMqadmin(argv: readonly string[], io: CommandIo): Promise<number> {
   const [name, ...words] = argv
   if (name === undefined) {
-    io.stdout.write(overviewText(COMMANDS))
+    io.stdout(overviewText(COMMANDS))
     return 0
   }
   if (name.toLowerCase() === 'help') return help(words[0], io)
@@ -79,15 +79,15 @@ export async function runMqadmin(argv: readonly string[], io: CommandIo): Promis
   try {
     const args = parseArguments(command, words)
     if (args === null) {
-      io.stdout.write(usageText(command))
+      io.stdout(usageText(command))
       return 0
     }
     context = new CommandContext(args, io)
     await command.run(context)
     return 0
   } catch (error) {
-    if (error instanceof UsageError) io.stdout.write(usageText(command))
-    io.stderr.write(`mqadmin ${command.name}: ${sentence(error)}\n`)
+    if (error instanceof UsageError) io.stdout(usageText(command))
+    io.stderr(`mqadmin ${command.name}: ${sentence(error)}\n`)
     return 1
   } finally {
     await context?.close()
@@ -96,12 +96,12 @@ export async function runMqadmin(argv: readonly string[], io: CommandIo): Promis
 
 function help(name: string | undefined, io: CommandIo): number {
   if (name === undefined) {
-    io.stdout.write(overviewText(COMMANDS))
+    io.stdout(overviewText(COMMANDS))
     return 0
   }
   const command = find(name)
   if (command === undefined) return unknown(name, io)
-  io.stdout.write(usageText(command))
+  io.stdout(usageText(command))
   return 0
 }
 
@@ -111,7 +111,7 @@ function find(name: string): Command | undefined {
 }
 
 function unknown(name: string, io: CommandIo): number {
-  io.stderr.write(`The sub command ${name} not exist.\n`)
+  io.stderr(`The sub command ${name} not exist.\n`)
   return 1
 }
 

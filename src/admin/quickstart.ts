@@ -42,7 +42,7 @@ export async function runQuickstart(
     if (program === 'Consumer') return await consume(io, nameServers, options)
     throw new Error(`there is no program ${className}: use ${PREFIX}Producer or ${PREFIX}Consumer`)
   } catch (error) {
-    io.stderr.write(`${program}: ${asError(error).message}\n`)
+    io.stderr(`${program}: ${asError(error).message}\n`)
     return 1
   }
 }
@@ -59,10 +59,10 @@ async function produce(io: CommandIo, nameServers: string[]): Promise<number> {
           tag: 'TagA',
           body: `Hello RocketMQ ${i}`
         })
-        io.stdout.write(format('%s%n', sendResultText(result)))
+        io.stdout(format('%s%n', sendResultText(result)))
       } catch (error) {
         failed++
-        io.stderr.write(`message ${i} was not sent: ${asError(error).message}\n`)
+        io.stderr(`message ${i} was not sent: ${asError(error).message}\n`)
         await pauseSeconds(io.platform.clock, 1)
       }
     }
@@ -81,7 +81,7 @@ async function consume(
   const listener: MessageListener = messages => {
     // The original prints the name of one of its 20 threads.
     const thread = `ConsumeMessageThread_${CONSUMER_GROUP}_${(calls++ % 20) + 1}`
-    io.stdout.write(format('%s Receive New Messages: %s %n', thread, listText(messages)))
+    io.stdout(format('%s Receive New Messages: %s %n', thread, listText(messages)))
   }
   const consumer = new PushConsumer({
     group: CONSUMER_GROUP,
@@ -92,7 +92,7 @@ async function consume(
   })
   consumer.subscribe(TOPIC)
   await consumer.start()
-  io.stdout.write('Consumer Started.\n')
+  io.stdout('Consumer Started.\n')
   await (options.stop ?? new Promise<void>(() => {}))
   await consumer.close()
   return 0
