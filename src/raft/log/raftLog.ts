@@ -220,11 +220,14 @@ export class DiskLog implements RaftLog {
       )
     }
     const last = this.tail.meta(fromIndex - 1)
-    const { position } = this.tail.meta(fromIndex)
+    const positions: number[] = []
+    for (let index = fromIndex; index <= this.lastIndex; index++) {
+      positions.push(this.tail.meta(index).position)
+    }
     this.tail.cut(fromIndex)
     this.#terms.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
-    this.#reader.forget(position)
+    this.#reader.forget(positions[0])
     this.cuts += 1
     this.lastIndex = last.index
     this.lastTerm = last.term
@@ -240,7 +243,8 @@ export class DiskLog implements RaftLog {
       fromIndex,
       writeSeq,
       lastTerm: last.term,
-      end: this.endPosition
+      end: this.endPosition,
+      positions
     })
   }
 

@@ -203,10 +203,10 @@ export class EntryReader {
     for (;;) {
       const cuts = this.#host.cuts
       const block = await this.#read(place, bytesMax)
-      if (block !== null) return block
+      if (block !== null && cuts === this.#host.cuts) return block
       if (place.position < this.#host.startPosition) throw this.#notThere(place.position)
       if (cuts !== this.#host.cuts) {
-        if (place.index > this.#host.lastIndex) throw this.#notThere(place.position)
+        if (this.#isGone(place)) throw this.#notThere(place.position)
         continue
       }
       const fault: Fault = { ...faultOf(place) }
@@ -247,12 +247,25 @@ export class EntryReader {
         entryIndex(bytes) === index &&
         entryPrevCrc(bytes) === crc &&
         entryPosition(bytes) === positionAfter(place.position + end, size, segments.segmentBytes)
-      if (!follows || !entryIsSound(bytes)) break
+      if (!follows || this.#isReplaced(index, entryHeaderCrc(bytes)) || !entryIsSound(bytes)) break
       entries.push(decodeEntry(bytes))
       crc = entryHeaderCrc(bytes)
       end += size
     }
     return { entries, position: place.position, end: place.position + end, bytes: wanted }
+  }
+
+  /**
+   * After a cut the disk still shows the old entries until the queue has come to them, and they follow the ones before
+   * as well as the new ones do. Those that may be under way are known to the tail.
+   */
+  #isReplaced(index: number, headerCrc: number): boolean {
+    const { tail } = this.#host
+    return index >= tail.first && tail.knows(index) && tail.meta(index).headerCrc !== headerCrc
+  }
+
+  #isGone({ index, headerCrc }: Place): boolean {
+    return index > this.#host.lastIndex || this.#isReplaced(index, headerCrc)
   }
 
   #keep(block: Block): void {

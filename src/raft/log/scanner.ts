@@ -113,17 +113,18 @@ export class Scanner {
         const position = getUint64(raw, at)
         const sizeBytes = raw.readUInt32BE(at + 16)
         const term = getUint64(raw, at + 8)
-        // Place and size are proved by the neighbours; a term only where it changes needs its CRC.
         const fits =
           sizeBytes >= ENTRY_HEADER_BYTES &&
           position === positionAfter(this.end, sizeBytes, segmentBytes) &&
           term >= this.#prevTerm
-        const needsCrc = term !== this.#prevTerm || i === count - 1 || first + i >= this.#o.keepFrom
-        if (!fits || (needsCrc && getUnit(raw, at, first + i) === null)) {
-          // The CRC to continue from was not looked at yet.
-          if (i > 0 && getUnit(raw, at - UNIT_BYTES, first + i - 1) === null) this.#prevCrc = null
-          return
-        }
+        if (!fits) return
+        // Place and size are proved by the next unit, a term that stays by the one before; else it takes the CRC.
+        const proved =
+          i + 1 < count &&
+          term === this.#prevTerm &&
+          first + i < this.#o.keepFrom &&
+          follows(raw, at + UNIT_BYTES, position + sizeBytes, segmentBytes)
+        if (!proved && getUnit(raw, at, first + i) === null) return
         const headerCrc = raw.readUInt32BE(at + 20)
         this.#accept({ index: first + i, term, position, sizeBytes, headerCrc, timeMs: 0 })
       }
@@ -171,7 +172,12 @@ export class Scanner {
       here.length >= BLANK_HEADER_BYTES &&
       here.readUInt32BE(0) === BLANK_MAGIC &&
       here.readUInt32BE(4) === room
-    return this.#recordAt(isBlank ? this.end + room : this.end)
+    if (isBlank) return this.#recordAt(this.end + room)
+    const record = await this.#recordAt(this.end)
+    if (record.kind !== 'bad') return record
+    // The blank itself may be what is damaged.
+    const over = await this.#recordAt(this.end + room)
+    return over.kind === 'good' ? over : record
   }
 
   async #recordAt(position: number): Promise<Record> {
@@ -437,4 +443,9 @@ export class Scanner {
     await this.#o.index.writeRaw(this.#rewriteFirst, units)
     this.#rewriteCount = 0
   }
+}
+
+/** Whether the unit at `at` stands for an entry directly behind `end`. */
+function follows(units: Buffer, at: number, end: number, segmentBytes: number): boolean {
+  return getUint64(units, at) === positionAfter(end, units.readUInt32BE(at + 16), segmentBytes)
 }

@@ -1,5 +1,5 @@
 import type { Clock, DiskFile, Timer } from '../../platform/index.ts'
-import { BLANK_HEADER_BYTES, BLANK_MAGIC, type Entry } from './entry.ts'
+import { BLANK_HEADER_BYTES, BLANK_MAGIC, ENTRY_HEADER_BYTES, type Entry } from './entry.ts'
 import { Latency } from './latency.ts'
 import { isNoSpace, RETRY_NO_SPACE_MS } from './noSpace.ts'
 import type { Segment, Segments } from './segments.ts'
@@ -8,6 +8,7 @@ import type { FlushMode, WriteDone } from './types.ts'
 /** Entries that wait are written together up to this many bytes. */
 const WRITE_BYTES_MAX = 8 * 1024 * 1024
 const ZERO_CHUNK_BYTES = 1024 * 1024
+const NO_HEADER = Buffer.alloc(ENTRY_HEADER_BYTES)
 
 interface WriteOperation {
   readonly kind: 'write'
@@ -23,6 +24,8 @@ export interface CutOperation {
   readonly lastTerm: number
   /** End of the entry before `fromIndex`. */
   readonly end: number
+  /** Where the entries that are cut begin, in order. */
+  readonly positions: readonly number[]
 }
 
 /** What one write or sync will be the proof of; a cut moves it down. */
@@ -334,7 +337,7 @@ export class StorageQueue {
       for (;;) {
         try {
           await this.#events.beforeCut(operation)
-          await this.#zeroFrom(operation.end)
+          await this.#zeroFrom(operation)
           break
         } catch (error) {
           if (!isNoSpace(error)) throw error
@@ -350,15 +353,20 @@ export class StorageQueue {
       this.#diskEnd = operation.end
       this.#touchedEnd = operation.end
       this.#queue.shift()
-      const { writeSeq, fromIndex, lastTerm } = operation
-      this.#events.written({ writeSeq, lastIndex: fromIndex - 1, term: lastTerm })
-      this.#events.synced(fromIndex - 1)
+      // Later cuts that wait have taken away more already.
+      let lowest = operation
+      for (const later of this.#queue) {
+        if (later.kind === 'cut' && later.fromIndex < lowest.fromIndex) lowest = later
+      }
+      const lastIndex = lowest.fromIndex - 1
+      this.#events.written({ writeSeq: operation.writeSeq, lastIndex, term: lowest.lastTerm })
+      this.#events.synced(lastIndex)
     } finally {
       this.#cutting = false
     }
   }
 
-  async #zeroFrom(end: number): Promise<void> {
+  async #zeroFrom({ end, positions }: CutOperation): Promise<void> {
     const { segments } = this.#o
     while (segments.last().firstPosition > end) {
       const segment = segments.last()
@@ -373,6 +381,11 @@ export class StorageQueue {
     const file = await segments.acquire(segment)
     try {
       const used = Math.min(await file.size(), this.#touchedEnd - segment.firstPosition)
+      // The headers first: a kill in the middle of a larger piece must not leave a good entry behind a gap.
+      for (let i = positions.length - 1; i >= 0; i--) {
+        const at = positions[i]! - segment.firstPosition
+        if (at + ENTRY_HEADER_BYTES <= used) await file.write([NO_HEADER], at)
+      }
       await this.#zeroSegment(file, end - segment.firstPosition, used)
     } finally {
       segments.release(segment)

@@ -1,0 +1,355 @@
+import t, { type Test } from 'tap'
+import {
+  type Entry,
+  entryHeaderCrc,
+  type LogOptions,
+  sealEntry,
+  UnusableLogError
+} from '../../../src/raft/log/index.ts'
+import { MemoryDisk } from '../../helpers/memoryDisk.ts'
+import { DATA, HARD_STATE, INDEX, Process, readAll, SEGMENT_BYTES } from './harness.ts'
+
+const ENTRIES = 40
+/** No unit and no watermark is written before the process dies. */
+const NO_WITNESS: Partial<LogOptions> = { indexDelayMs: 1e9, watermarkIntervalMs: 1e9 }
+const NO_WATERMARK: Partial<LogOptions> = { watermarkIntervalMs: 1e9 }
+
+interface Dead {
+  readonly disk: MemoryDisk
+  readonly made: Entry[]
+}
+
+/** A log of 40 entries of 500 bytes whose process was killed. */
+async function dead(options: Partial<LogOptions> = {}): Promise<Dead> {
+  const disk = new MemoryDisk()
+  const process = await Process.start(disk, options)
+  const made = Array.from({ length: ENTRIES }, (_, i) =>
+    process.append(500, { term: 1 + Math.floor(i / 15) })
+  )
+  await process.written()
+  await process.rest()
+  disk.kill()
+  return { disk, made }
+}
+
+function place(position: number): { path: string; at: number } {
+  const at = position % SEGMENT_BYTES
+  return { path: `${DATA}/${String(position - at).padStart(20, '0')}`, at }
+}
+
+function flip(disk: MemoryDisk, entry: Entry, byte: number): void {
+  const { path, at } = place(entry.position)
+  disk.corrupt(path, at + byte)
+}
+
+function dropIndex(disk: MemoryDisk): void {
+  for (const path of disk.paths()) if (path.startsWith(INDEX)) disk.delete(path)
+}
+
+/** Gives back every fault, from the last one downwards, as a peer would. */
+async function repairAll(process: Process, made: readonly Entry[]): Promise<void> {
+  for (const index of [...process.log.faults.keys()].sort((a, b) => b - a)) {
+    await process.wait(process.log.writeRepair(index, made[index - 1]!.bytes))
+  }
+}
+
+async function same(t: Test, process: Process, made: readonly Entry[]): Promise<void> {
+  const read = await readAll(process)
+  t.same(
+    read.map(entry => entryHeaderCrc(entry.bytes)),
+    made.slice(0, read.length).map(entry => entryHeaderCrc(entry.bytes))
+  )
+}
+
+for (const [part, byte] of [
+  ['header', 12],
+  ['body', 300]
+] as const) {
+  t.test(
+    `a bad ${part} at the end without a witness is a write that never returned: cut`,
+    async t => {
+      const { disk, made } = await dead(NO_WITNESS)
+      flip(disk, made[ENTRIES - 1]!, byte)
+      const b = await Process.start(disk)
+      t.match(b.log, { lastIndex: ENTRIES - 1, endPosition: made[ENTRIES - 2]!.position + 564 })
+      t.match(b.log.recovery, { powerLoss: false, recovering: null, faults: [], cutFrom: ENTRIES })
+      t.equal(b.log.hardState.bootId, 'boot-1')
+      const { path, at } = place(b.log.endPosition)
+      t.ok(
+        disk
+          .contents(path)
+          .subarray(at)
+          .every(zero => zero === 0)
+      )
+      await same(t, b, made)
+      await b.stop()
+    }
+  )
+
+  t.test(
+    `a bad ${part} at the end with an index unit is damage: kept as a fault and repaired`,
+    async t => {
+      const { disk, made } = await dead(NO_WATERMARK)
+      const last = made[ENTRIES - 1]!
+      flip(disk, last, byte)
+      const b = await Process.start(disk)
+      t.match(b.log, { lastIndex: ENTRIES, lastTerm: 3, endPosition: last.position + 564 })
+      t.equal(b.log.lastHeaderCrc, entryHeaderCrc(last.bytes))
+      const fault = { index: ENTRIES, position: last.position, term: 3, sizeBytes: 564 }
+      t.match(b.log.recovery.faults, [{ ...fault, headerCrc: entryHeaderCrc(last.bytes) }])
+      t.equal(b.log.hardState.bootId, '', 'the next start is as careful')
+      disk.kill()
+      const c = await Process.start(disk)
+      t.equal(c.log.recovery.faults.length, 1)
+      await repairAll(c, made)
+      await c.wait(c.log.markWhole())
+      c.append(10, { term: 3 })
+      await c.written()
+      disk.kill()
+      const d = await Process.start(disk)
+      t.match(d.log, { lastIndex: ENTRIES + 1 })
+      t.match(d.log.recovery, { faults: [], recovering: null })
+      await same(t, d, [...made, c.log.entryAt(ENTRIES + 1)!])
+      await d.stop()
+    }
+  )
+
+  t.test(
+    `a bad ${part} after a power loss without a unit is cut, and the node is recovering until it is told`,
+    async t => {
+      const { disk, made } = await dead(NO_WITNESS)
+      flip(disk, made[30]!, byte)
+      const b = await Process.start(disk, { bootId: 'boot-2' })
+      t.equal(b.log.lastIndex, 30)
+      t.match(b.log.recovery, {
+        powerLoss: true,
+        recovering: /torn record/,
+        cutFrom: 31,
+        faults: []
+      })
+      disk.kill()
+      const c = await Process.start(disk, { bootId: 'boot-2' })
+      t.match(c.log.recovery.recovering, /was recovering/)
+      await c.wait(c.log.markWhole())
+      disk.kill()
+      const d = await Process.start(disk, { bootId: 'boot-2' })
+      t.match(d.log.recovery, { recovering: null, powerLoss: false })
+      await same(t, d, made)
+      await d.stop()
+    }
+  )
+
+  t.test(
+    `a bad ${part} after a power loss with a unit: damage in sync mode, cut in async mode`,
+    async t => {
+      for (const flushMode of ['sync', 'async'] as const) {
+        const { disk, made } = await dead({ ...NO_WATERMARK, flushMode })
+        flip(disk, made[30]!, byte)
+        const b = await Process.start(disk, { bootId: 'boot-2', flushMode })
+        if (flushMode === 'sync') {
+          t.match(b.log.recovery, { recovering: null, faults: [{ index: 31, term: 3 }] })
+          await repairAll(b, made)
+        } else {
+          t.match(b.log.recovery, { recovering: /page cache/, cutFrom: 31, faults: [] })
+          t.equal(b.log.lastIndex, 30)
+        }
+        await same(t, b, made)
+        await b.stop()
+      }
+    }
+  )
+
+  t.test(
+    `a bad ${part} in the middle is damage, whatever has gone: units, boot, watermark`,
+    async t => {
+      const { disk, made } = await dead(NO_WITNESS)
+      flip(disk, made[30]!, byte)
+      const b = await Process.start(disk)
+      const known = part === 'body'
+      const crc = entryHeaderCrc(made[30]!.bytes)
+      t.match(b.log.recovery.faults, [
+        { index: 31, position: made[30]!.position, term: known ? 3 : null, headerCrc: crc }
+      ])
+      t.equal(b.log.lastIndex, ENTRIES)
+      t.equal(b.log.termAt(31), known ? 3 : null)
+      t.equal((await b.wait(b.log.readEntries(29, 100_000))).at(-1)!.index, 30)
+      await repairAll(b, made)
+      t.equal(b.log.termAt(31), 3)
+      await same(t, b, made)
+      await b.stop()
+    }
+  )
+}
+
+t.test('below the watermark nothing is cut, not even after a power loss', async t => {
+  const { disk, made } = await dead()
+  dropIndex(disk)
+  flip(disk, made[ENTRIES - 2]!, 5)
+  const b = await Process.start(disk, { bootId: 'boot-2' })
+  t.match(b.log, { lastIndex: ENTRIES })
+  t.match(b.log.recovery, { powerLoss: true, recovering: null, faults: [{ index: ENTRIES - 1 }] })
+  await repairAll(b, made)
+  await same(t, b, made)
+  await b.stop()
+})
+
+t.test('a last entry without any identity is dropped, and the node is recovering', async t => {
+  const { disk, made } = await dead()
+  dropIndex(disk)
+  flip(disk, made[ENTRIES - 1]!, 5)
+  const b = await Process.start(disk)
+  t.equal(b.log.lastIndex, ENTRIES - 1)
+  t.match(b.log.recovery, { faults: [], cutFrom: ENTRIES })
+  t.type(b.log.recovery.recovering, 'string')
+  await same(t, b, made)
+  await b.stop()
+})
+
+t.test(
+  'several damaged headers in a row get their identity from above, one after the other',
+  async t => {
+    const { disk, made } = await dead(NO_WITNESS)
+    for (const i of [9, 10, 11, 12]) flip(disk, made[i]!, 6)
+    const b = await Process.start(disk)
+    t.same([...b.log.faults.keys()], [10, 11, 12, 13])
+    t.same(
+      [...b.log.faults.values()].map(fault => fault.headerCrc !== null),
+      [false, false, false, true]
+    )
+    await t.rejects(b.wait(b.log.writeRepair(13, made[11]!.bytes)), { code: 'LMQ_LOG_REPAIR' })
+    for (const index of [13, 12, 11]) {
+      await b.wait(b.log.writeRepair(index, made[index - 1]!.bytes))
+      t.equal(b.log.faults.get(index - 1)!.headerCrc, entryHeaderCrc(made[index - 2]!.bytes))
+    }
+    await b.wait(b.log.writeRepair(10, made[9]!.bytes))
+    t.same(b.log.faults.size, 0)
+    await same(t, b, made)
+    await b.stop()
+  }
+)
+
+t.test('the index is rebuilt when it is missing, cut short or damaged', async t => {
+  for (const harm of ['missing', 'short', 'flips'] as const) {
+    const { disk, made } = await dead()
+    const file = `${INDEX}/${'0'.repeat(20)}`
+    const before = disk.contents(file)
+    if (harm === 'missing') dropIndex(disk)
+    if (harm === 'short') disk.shorten(file, 700)
+    if (harm === 'flips') for (let at = 40; at < before.length; at += 97) disk.corrupt(file, at)
+    const b = await Process.start(disk)
+    t.match(b.log.recovery, { faults: [], recovering: null, cutFrom: 0 }, harm)
+    t.same(
+      b.log.recovery.terms.map(({ term, firstIndex }) => [term, firstIndex]),
+      [
+        [1, 1],
+        [2, 16],
+        [3, 31]
+      ]
+    )
+    await b.stop()
+    await t.test('all units are there again', async t => {
+      const c = await Process.start(disk, { tailCacheBytes: 0 })
+      await same(t, c, made)
+      t.same(disk.contents(file).subarray(32), before.subarray(32, disk.contents(file).length))
+      await c.stop()
+    })
+  }
+})
+
+t.test(
+  'a segment that is cut short or missing is damage, and comes back from the peers',
+  async t => {
+    for (const harm of ['short', 'missing'] as const) {
+      const { disk, made } = await dead()
+      const path = `${DATA}/${String(SEGMENT_BYTES).padStart(20, '0')}`
+      if (harm === 'short') disk.shorten(path, 1000)
+      else disk.delete(path)
+      const b = await Process.start(disk)
+      t.match(b.log, { lastIndex: ENTRIES })
+      const later = await b.wait(b.log.readEntries(ENTRIES - 5, 1_000_000))
+      t.equal(later.at(-1)!.index, ENTRIES)
+      const lost = made.filter(({ position }) => Math.floor(position / SEGMENT_BYTES) === 1)
+      for (const entry of lost) {
+        await b.wait(b.log.read(entry.position, 64)).catch(() => {})
+      }
+      t.equal(b.log.faults.size, lost.length - (harm === 'short' ? 1 : 0), harm)
+      await repairAll(b, made)
+      await same(t, b, made)
+      await b.stop()
+      const c = await Process.start(disk)
+      t.match(c.log.recovery, { faults: [], recovering: null })
+      await same(t, c, made)
+      await c.stop()
+    }
+  }
+)
+
+t.test('a lost write under a good one is found by the chain', async t => {
+  const { disk, made } = await dead(NO_WATERMARK)
+  const old = Buffer.from(made[36]!.bytes).fill(9, 64)
+  sealEntry(old, { ...made[36]!, prevCrc: entryHeaderCrc(made[35]!.bytes) })
+  const { path, at } = place(made[36]!.position)
+  disk.overwrite(path, at, old)
+  const b = await Process.start(disk)
+  t.match(b.log.recovery.faults, [{ index: 37, headerCrc: entryHeaderCrc(made[36]!.bytes) }])
+  await repairAll(b, made)
+  await same(t, b, made)
+  await b.stop()
+})
+
+t.test(
+  'one bad slot of the hard state is the older state, two are the end of this node',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk, NO_WATERMARK)
+    a.append(10)
+    await a.written()
+    await a.wait(a.log.saveHardState({ term: 7, vote: 'n1' }))
+    await a.wait(a.log.saveHardState({ term: 8, vote: 'n2' }))
+    disk.kill()
+    const newest =
+      disk.contents(HARD_STATE).readUInt32BE(12) > disk.contents(HARD_STATE).readUInt32BE(4096 + 12)
+    disk.corrupt(HARD_STATE, (newest ? 0 : 4096) + 30)
+    const b = await Process.start(disk)
+    t.match(b.log.hardState, { term: 7, vote: 'n1' })
+    disk.kill()
+    disk.corrupt(HARD_STATE, 30)
+    disk.corrupt(HARD_STATE, 4096 + 30)
+    await t.rejects(Process.start(disk), UnusableLogError)
+    await t.rejects(Process.start(disk), /damaged in both/)
+    disk.delete(HARD_STATE)
+    await t.rejects(Process.start(disk), /must not vote/)
+  }
+)
+
+t.test('a power loss in async mode is recovering even when nothing looks wrong', async t => {
+  const { disk } = await dead({ flushMode: 'async' })
+  const b = await Process.start(disk, { bootId: 'boot-2', flushMode: 'sync' })
+  t.match(b.log.recovery, { powerLoss: true, recovering: /page cache/, faults: [] })
+  await b.wait(b.log.markWhole())
+  disk.kill()
+  const c = await Process.start(disk, { bootId: 'boot-3', flushMode: 'sync' })
+  t.match(c.log.recovery, { powerLoss: true, recovering: null }, 'all since was synced')
+  await c.stop()
+  const d = await Process.start(disk, { bootId: 'boot-4', flushMode: 'sync' })
+  t.match(d.log.recovery, { powerLoss: false, recovering: null }, 'an orderly stop')
+  await d.stop()
+})
+
+t.test(
+  'only the segment of the watermark is scanned; older damage is found when it is read',
+  async t => {
+    const { disk, made } = await dead()
+    const a = await Process.start(disk)
+    await a.stop()
+    flip(disk, made[3]!, 200)
+    const b = await Process.start(disk, { tailCacheBytes: 0 })
+    t.equal(b.log.recovery.faults.length, 0)
+    t.ok(b.log.recovery.scannedBytes <= 2 * SEGMENT_BYTES, `${b.log.recovery.scannedBytes}`)
+    await t.rejects(b.wait(b.log.read(made[3]!.position, 64)), { code: 'LMQ_LOG_DAMAGED_ENTRY' })
+    t.match(b.told.damaged, [{ index: 4, headerCrc: entryHeaderCrc(made[3]!.bytes) }])
+    await repairAll(b, made)
+    await same(t, b, made)
+    await b.stop()
+  }
+)
