@@ -63,7 +63,6 @@ export function checkRecovered(s: RaftState): void {
   }
   s.recovering = false
   s.report('info', `recovered: the log is whole up to commit ${s.commitIndex} of term ${s.term}`)
-  if (s.whole) s.emit({ kind: 'whole' })
 }
 
 /** R-E9. */

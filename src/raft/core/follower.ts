@@ -213,7 +213,7 @@ function answer(
   prevTerm = 0
 ): AppendReplyMessage {
   const { log, role } = s
-  const proved = role.kind === 'follower' ? Math.min(role.provedIndex, log.soundIndex) : 0
+  const proved = role.kind === 'follower' ? role.provedIndex : 0
   const conflict = result === AppendResult.conflict && prevTerm > 0
   // R-L3: greatest index not behind prevIndex with a term not above prevTerm.
   const hintIndex = conflict
@@ -225,6 +225,7 @@ function answer(
     nodeId: s.selfId,
     result,
     match: Math.min(proved, log.countedIndex),
+    // Not lowered by a fault: that is fetched by Repair, the stream does not go back for it (R-L2).
     received: proved,
     hintIndex,
     hintTerm: conflict ? log.terms.termAt(hintIndex) : 0,

@@ -85,6 +85,9 @@ export function tryFound(s: RaftState): void {
     founders.push({ id, uid, role: 'voter', raftAddress, brokerAddress, priority: 0 })
   }
   if (missing.length > 0) {
+    const waited = missing.join()
+    if (s.waitedFor === waited) return
+    s.waitedFor = waited
     s.report(
       'info',
       `this disk is empty: the first start of a group needs all its members, waiting for ${missing.join(', ')}`

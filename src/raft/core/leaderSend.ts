@@ -46,7 +46,7 @@ export function sendEmpty(s: RaftState, role: LeaderRole, p: Progress): void {
 export function pump(s: RaftState, role: LeaderRole, p: Progress): void {
   if (!p.linked) return
   if (p.state === 'probe') {
-    if (p.nextIndex < s.log.firstIndex) becomeBehind(s, p)
+    if (p.nextIndex < s.log.firstIndex) becomeBehind(s, p, p.nextIndex)
     if (!p.probeUnanswered && p.result === AppendResult.ok) probe(s, role, p)
     return
   }
@@ -72,10 +72,11 @@ function probe(s: RaftState, role: LeaderRole, p: Progress): void {
   sendAppend(s, role, p, p.nextIndex - 1, last - p.nextIndex + 1, bytes)
 }
 
-function becomeBehind(s: RaftState, p: Progress): void {
+/** What it needs is trimmed: heartbeats keep it from campaigning, more cannot be done for it without snapshots. */
+export function becomeBehind(s: RaftState, p: Progress, neededIndex: number): void {
   s.report(
     'error',
-    `${p.id} needs entries from ${p.nextIndex} on, the log starts at ${s.log.firstIndex}: it cannot catch up`
+    `${p.id} needs entries from ${neededIndex} on, the log starts at ${s.log.firstIndex}: it cannot catch up`
   )
   p.becomeBehindLogStart(s.log.firstIndex)
 }
@@ -98,7 +99,7 @@ function sendFromTail(s: RaftState, role: LeaderRole, p: Progress): void {
 
 function requestRead(s: RaftState, p: Progress): void {
   if (p.nextIndex < s.log.firstIndex) {
-    becomeBehind(s, p)
+    becomeBehind(s, p, p.nextIndex)
     return
   }
   p.readRequestId = s.nextRequestId()

@@ -6,7 +6,7 @@ import { panic } from './panic.ts'
 import { propose } from './proposals.ts'
 import { countVoters } from './quorum.ts'
 import { readIndex } from './reads.ts'
-import { noteDamage, receiveRepair, receiveRepairReply, repairTick, reportWhole } from './repair.ts'
+import { noteDamage, receiveRepair, receiveRepairReply, repairTick } from './repair.ts'
 import { receiveAppendReply } from './replies.ts'
 import { becomeFollower, becomeStopped, fatal } from './roles.ts'
 import { type LeaderRole, RaftState } from './state.ts'
@@ -48,9 +48,13 @@ export class Raft implements RaftCore {
   step(event: Event): readonly Effect[] {
     const s = this.#s
     s.beginStep()
-    if (s.role.kind === 'stopped') return s.effects
+    if (s.role.kind === 'stopped') {
+      this.#refuse(event)
+      return s.effects
+    }
     if (s.started === (event.kind === 'start')) panic(`${event.kind} before or after the start`)
     this.#handle(event)
+    this.#tellWhole()
     return s.effects
   }
 
@@ -129,9 +133,27 @@ export class Raft implements RaftCore {
     }
   }
 
+  /** Faults end by repair or by a cut, recovery by a commit: here it is seen that nothing is left of either (R-D6). */
+  #tellWhole(): void {
+    const s = this.#s
+    if (s.whole === s.knownWhole) return
+    s.knownWhole = s.whole
+    if (s.whole) s.emit({ kind: 'whole' })
+  }
+
+  /** A node that has ended still answers those who ask something of it. */
+  #refuse(event: Event): void {
+    const s = this.#s
+    if (event.kind === 'propose') propose(s, event.entryKind, event.sizeBytes, event.token)
+    else if (event.kind === 'readIndex') readIndex(s, event.id)
+    else if (event.kind === 'transfer') startTransfer(s, event.target)
+  }
+
   #start(): void {
     const s = this.#s
     s.started = true
+    // Entries of a term that had no hard state yet (see the constructor of the state).
+    if (s.term > s.options.hardState.term) s.saveHardState()
     s.waitFullTimeout()
     if (s.commitIndex > 0) s.emit({ kind: 'committed', index: s.commitIndex })
     s.roleEffect()
@@ -214,9 +236,7 @@ export class Raft implements RaftCore {
 
   #storageDone(writeSeq: number): void {
     const s = this.#s
-    const wasDamaged = s.damaged
     if (!s.log.writeDone(writeSeq)) return
-    if (wasDamaged && !s.damaged) reportWhole(s)
     if (s.role.kind === 'leader') advanceLeaderCommit(s, s.role)
     else if (s.role.kind === 'follower') followerStorageDone(s, s.role)
     checkRecovered(s)

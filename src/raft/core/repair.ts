@@ -88,9 +88,3 @@ export function noteDamage(s: RaftState, faults: readonly Fault[]): void {
     if (s.log.addFault(fault)) s.report('error', `entry ${fault.index} is damaged on this disk`)
   }
 }
-
-/** Writes ended; the last fault may be among what they healed. */
-export function reportWhole(s: RaftState): void {
-  s.report('info', 'all damaged entries are whole again')
-  if (s.whole) s.emit({ kind: 'whole' })
-}

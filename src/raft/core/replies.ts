@@ -1,5 +1,5 @@
 import { advanceLeaderCommit } from './commit.ts'
-import { pump, tellCommitTo } from './leaderSend.ts'
+import { becomeBehind, pump, tellCommitTo } from './leaderSend.ts'
 import type { Progress } from './progress.ts'
 import { confirmReads } from './reads.ts'
 import { becomeFollower } from './roles.ts'
@@ -67,15 +67,29 @@ function accepted(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMes
 function conflict(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
   p.result = AppendResult.ok
   if (p.state === 'behindLogStart') return
+  if (m.lastIndex + 1 < s.log.firstIndex) {
+    becomeBehind(s, p, m.lastIndex + 1)
+    return
+  }
   const found = s.log.terms.findAtMost(Math.min(m.hintIndex, s.log.lastIndex), m.hintTerm)
   const below = p.state === 'probe' ? p.nextIndex - 1 : p.nextIndex
   p.becomeProbe(Math.max(p.matchIndex + 1, Math.min(found + 1, below)))
   pump(s, role, p)
 }
 
+const troubleNames: Record<AppendResult, string> = {
+  [AppendResult.ok]: 'ok',
+  [AppendResult.conflict]: 'conflict',
+  [AppendResult.diskFull]: 'its disk is full',
+  [AppendResult.recovering]: 'it is recovering',
+  [AppendResult.corrupt]: 'the entry before them is damaged there',
+  [AppendResult.busy]: 'it is busy'
+}
+
 /** R-R2: the peer is paused and asked again with each heartbeat. What it did not take is sent again later. */
 function trouble(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
-  if (p.result !== m.result) s.report('warn', `${p.id} takes no entries now (result ${m.result})`)
+  if (p.result !== m.result)
+    s.report('warn', `${p.id} takes no entries now: ${troubleNames[m.result]}`)
   const moved = p.acknowledged(m.match)
   // A corrupt entry does not move the stream back (R-L2); all else is asked again from what is safe.
   p.becomeProbe(m.result === AppendResult.corrupt ? p.nextIndex : p.matchIndex + 1)

@@ -144,6 +144,8 @@ export class RaftState {
   /** Replies that wait for the hard state, the newest for each peer and type. */
   readonly #held = new Map<string, { to: NodeId; message: AppendReplyMessage | VoteReplyMessage }>()
 
+  /** Whom the first start was last said to wait for. */
+  waitedFor = ''
   configuration: Configuration | null = null
   voters: readonly Member[] = []
   readonly links = new Map<NodeId, PeerLink>()
@@ -161,6 +163,8 @@ export class RaftState {
   applyLagBytes = 0
 
   recovering: boolean
+  /** What the driver was last told of `whole`. */
+  knownWhole: boolean
   readonly survey = new Map<NodeId, Survey>()
   repairTicks = 0
   /** Peers that do not have the first fault whole; starts again when the first fault is another one. */
@@ -193,6 +197,7 @@ export class RaftState {
     this.commitIndex = Math.min(this.knownCommit, this.log.soundIndex)
     this.appliedIndex = Math.min(options.appliedIndex, this.commitIndex)
     this.recovering = options.recovering || this.knownCommit > this.log.lastIndex
+    this.knownWhole = this.whole
     this.configurationChanged()
   }
 

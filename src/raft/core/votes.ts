@@ -150,7 +150,14 @@ function judgeLog(s: RaftState, m: VoteMessage): VoteReason {
   if (!s.recovering && isAtLeast(candidate, { index: s.log.lastIndex, term: s.log.lastTerm }))
     return VoteReason.none
   const greatest = wayOutGreatest(s)
-  if (greatest !== null && isAtLeast(candidate, greatest)) return VoteReason.none
+  if (greatest !== null && isAtLeast(candidate, greatest) && m.lastIndex >= s.knownCommit) {
+    if (!m.pre)
+      s.report(
+        'error',
+        `no majority is whole after a power loss or damage; voting for ${m.candidateId}, whose log (last ${m.lastIndex} of term ${m.lastTerm}) is the greatest: acknowledged messages may be missing`
+      )
+    return VoteReason.none
+  }
   return s.recovering ? VoteReason.recovering : VoteReason.notUpToDate
 }
 

@@ -55,6 +55,7 @@ export class Script {
     mute: words => void this.#silentLinks.add(`${words[0]} ${words[1]}`),
     unmute: words => void this.#silentLinks.delete(`${words[0]} ${words[1]}`),
     propose: (words, named) => this.#propose(words, named),
+    unblock: words => this.#cluster.unblock(words[0] ?? '', words[1] ?? ''),
     block: words => this.#cluster.block(words[0] ?? '', words[1] ?? ''),
     isolate: words => this.#others(words[0], other => this.#cluster.block(words[0] ?? '', other)),
     rejoin: words => this.#others(words[0], other => this.#cluster.unblock(words[0] ?? '', other)),
@@ -126,7 +127,7 @@ export class Script {
       this.#cluster.node('n0').step({ kind: 'tick', count: 40 })
       this.#settle(true)
       this.#lines.length = 0
-      this.#status()
+      this.#lines.push('n0 leads term 1, entry 1 is committed and applied everywhere')
     }
   }
 
