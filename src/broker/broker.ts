@@ -395,7 +395,7 @@ export async function openBroker(
       server,
       client,
       address,
-      storeHost: encodeHost(settings.publicHost, server.port)
+      storeHost: encodeHost(settings.storeAddress, server.port)
     })
     broker.install()
     return broker

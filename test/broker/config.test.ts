@@ -159,3 +159,10 @@ t.test(
     )
   }
 )
+
+t.test('a name in brokerIP1 is published, and an address stands in message ids', async t => {
+  const { settings } = load([['brokerIP1', 'leader.example']])
+  t.equal(settings.publicHost, 'leader.example')
+  t.match(settings.storeAddress, /^[0-9.]+$|:/)
+  t.equal(load([['brokerIP1', '10.1.2.3']]).settings.storeAddress, '10.1.2.3')
+})

@@ -237,3 +237,25 @@ t.test('a graceful stop of the leader costs no send and doubles none', async t =
   t.equal(bodies.length, sent, 'each once')
   t.equal(new Set(bodies).size, sent)
 })
+
+t.test(
+  'delayed messages come exactly once when the leader changes before they are due',
+  async t => {
+    const group = await Group.start(t, { messageDelayLevel: '1s' })
+    const { leader, followers } = await group.settled()
+    const client = new TestClient(t, leader.address)
+    await client.send('Later', 'first')
+    await Promise.all(
+      Array.from({ length: 30 }, (_, i) => client.send('Later', `d${i}`, { props: { DELAY: '1' } }))
+    )
+    await halt(leader)
+    await until(() => followers.some(broker => broker.isLeader()))
+    const next = followers.find(broker => broker.isLeader())!
+    await until(() => next.store.tables.delayProgress(1) === 30)
+    client.address = next.address
+    const bodies = (await client.read('Later', 0)).map(message => message.body.toString())
+    t.equal(bodies.length, 31)
+    t.equal(new Set(bodies).size, 31)
+    t.equal(next.store.maxOffset('SCHEDULE_TOPIC_XXXX', 0), 30)
+  }
+)

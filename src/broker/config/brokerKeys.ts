@@ -161,11 +161,7 @@ export const brokerKeys = {
   aclEnable: booleanKey(false, 'none', acl),
   authenticationEnabled: booleanKey(false, 'none', acl),
   authorizationEnabled: booleanKey(false, 'none', acl),
-  storeReplyMessageEnable: booleanKey(
-    true,
-    'now',
-    'Replies (324, 325) are stored beside being pushed.'
-  ),
+  storeReplyMessageEnable: booleanKey(true, 'none', 'Replies (324, 325) are not built yet.'),
   enableDetailStat: booleanKey(true, 'none', 'Statistics are kept for queues too.'),
   enableScheduleMessageStats: booleanKey(true, 'none', 'Delay statistics are always kept.'),
   autoDeleteUnusedStats: booleanKey(
@@ -191,6 +187,7 @@ export const brokerKeys = {
     'none',
     'Resets go through the connected clients as in 4.9.'
   ),
+  brokerConfigPath: stringKey('', 'start', 'The file given with -c.'),
   configBlackList: stringKey(
     'configBlackList;brokerConfigPath',
     'start',

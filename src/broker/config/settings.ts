@@ -1,4 +1,5 @@
 import type { Platform } from '../../platform/index.ts'
+import { encodeAddress } from '../../protocol/index.ts'
 import { parseDelayLevels } from './delayLevels.ts'
 import { ConfigError } from './parse.ts'
 import { followerBrokerId, type PeerAddress, parsePeers } from './peers.ts'
@@ -10,6 +11,8 @@ export interface Settings {
   readonly brokerName: string
   /** `brokerIP1`, which clients connect to. */
   readonly publicHost: string
+  /** Numeric: stands in message ids. `publicHost`, or when that is a name an address of this host. */
+  readonly storeAddress: string
   /** Host part of `haServerAddr`; told to name servers, opened by nobody. */
   readonly haHost: string
   readonly listenHost: string
@@ -57,6 +60,15 @@ function localHost(platform: Platform): string {
     addresses[0] ??
     '127.0.0.1'
   )
+}
+
+function isNumeric(host: string): boolean {
+  try {
+    encodeAddress(host)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function nameServers(text: string, problems: string[]): string[] {
@@ -150,6 +162,7 @@ export function compileSettings(values: ConfigValues, platform: Platform): Setti
     clusterName: values.brokerClusterName,
     brokerName,
     publicHost,
+    storeAddress: isNumeric(publicHost) ? publicHost : localHost(platform),
     haHost: values.brokerIP2 !== '' ? values.brokerIP2 : publicHost,
     listenHost: values.bindAddress,
     listenPort: values.listenPort,
