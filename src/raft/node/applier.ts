@@ -65,7 +65,7 @@ export class Applier {
         this.#readOn()
         return
       }
-      turnBytes += this.#give(entries)
+      turnBytes += this.#give(entries, this.#targetIndex)
       if (this.#stopped) return
     }
   }
@@ -80,6 +80,8 @@ export class Applier {
 
   #readOn(): void {
     this.#busy = true
+    // What is committed now stays as it is; anything behind may be cut and replaced while the read is under way.
+    const limit = this.#targetIndex
     this.#log.readEntries(this.#appliedIndex + 1, BATCH_BYTES).then(
       entries => {
         if (this.#stopped) return
@@ -89,7 +91,7 @@ export class Applier {
           )
           return
         }
-        this.#give(entries)
+        this.#give(entries, limit)
         // The next piece only after the event loop had its turn.
         this.#pause()
       },
@@ -102,14 +104,15 @@ export class Applier {
     )
   }
 
-  /** Returns the bytes applied. */
-  #give(entries: Entry[]): number {
-    const limit = this.#targetIndex - this.#appliedIndex
-    if (entries.length > limit) entries.length = limit
+  /** Those up to `lastIndex`; returns the bytes applied. */
+  #give(entries: Entry[], lastIndex: number): number {
+    const count = lastIndex - this.#appliedIndex
+    if (entries.length > count) entries.length = count
     const last = entries.at(-1)
     if (last === undefined) return 0
     const first = entries[0]!
     this.#host.apply(entries)
+    if (this.#stopped) return 0
     this.#appliedIndex = last.index
     this.#appliedEndPosition = last.position + last.bytes.length
     this.#log.release(last.index)

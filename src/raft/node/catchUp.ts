@@ -33,6 +33,8 @@ export class CatchUp {
   readonly #pieces = new Map<string, Entry[]>()
   /** When the next read of a peer may begin. */
   readonly #nextMs = new Map<string, number>()
+  /** Counts the times of leadership; reads of an earlier one are void. */
+  #reign = 0
   #stopped = false
 
   constructor(log: RaftLog, clock: Clock, host: CatchUpHost) {
@@ -48,9 +50,14 @@ export class CatchUp {
 
   request(request: ReadRequest): void {
     this.#pieces.delete(request.peer)
+    const reign = this.#reign
     const delayMs = (this.#nextMs.get(request.peer) ?? 0) - this.#clock.monotonicMs()
     if (delayMs <= 1) this.#read(request)
-    else this.#clock.after(delayMs, () => this.#read(request))
+    else {
+      this.#clock.after(delayMs, () => {
+        if (this.#reign === reign) this.#read(request)
+      })
+    }
   }
 
   /** The entry as it was read for this peer last; null when it was not. */
@@ -60,16 +67,23 @@ export class CatchUp {
     return piece[index - piece[0]!.index] ?? null
   }
 
-  /** No longer needed: the peer is gone, or this node leads no more. */
+  /** No longer needed: the peer is gone. */
   forget(peer: string): void {
     this.#pieces.delete(peer)
   }
 
+  /** This node leads no more: its log may be cut from now on, so nothing that was read before holds. */
+  forgetAll(): void {
+    this.#reign += 1
+    this.#pieces.clear()
+  }
+
   #read(request: ReadRequest): void {
     if (this.#stopped) return
+    const reign = this.#reign
     this.#log.readEntries(request.firstIndex, request.maxBytes).then(
       entries => {
-        if (this.#stopped) return
+        if (this.#stopped || this.#reign !== reign) return
         const count = request.lastIndex - request.firstIndex + 1
         if (entries.length > count) entries.length = count
         let bytes = 0
@@ -81,7 +95,7 @@ export class CatchUp {
         this.#host.entriesRead(request, entries)
       },
       (error: Error) => {
-        if (this.#stopped) return
+        if (this.#stopped || this.#reign !== reign) return
         // Damage was reported by the log, a trim by who ordered it: the core finds its way.
         if (error instanceof DamagedEntryError || error instanceof TrimmedError) {
           this.#host.entriesRead(request, [])

@@ -393,6 +393,7 @@ export class Driver {
     if (name === 'candidate') this.elections += 1
     if (name !== 'leader') {
       this.proposer.drop()
+      this.#catchUp.forgetAll()
       this.commits.reset()
       this.reads.failAll(leaderId)
     }

@@ -1,12 +1,16 @@
+import { join } from 'node:path'
 import t from 'tap'
-import type { Clock, Timer } from '../../../src/platform/index.ts'
-import { silentLogger } from '../../../src/platform/index.ts'
+import type { Clock, Disk, Timer } from '../../../src/platform/index.ts'
+import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
 import {
   ENTRY_HEADER_BYTES,
   type Entry,
   EntryKind,
+  openLog,
+  type RaftLog,
   sealEntry
 } from '../../../src/raft/log/index.ts'
+import { Applier } from '../../../src/raft/node/applier.ts'
 import { CommitWatch } from '../../../src/raft/node/commitWatch.ts'
 import { receiveEntries } from '../../../src/raft/node/entries.ts'
 import { EntryClock } from '../../../src/raft/node/entryClock.ts'
@@ -192,10 +196,10 @@ t.test('commit times count each own entry once', async t => {
   t.strictSame([watch.commits, watch.sumMs, watch.maxMs], [4, 40 + 30 + 20 + 10, 40])
 })
 
-function chain(count: number, firstIndex = 5): Entry[] {
+function chain(count: number, firstIndex = 5, start = 4096, startCrc = 77): Entry[] {
   const entries: Entry[] = []
-  let position = 4096
-  let prevCrc = 77
+  let position = start
+  let prevCrc = startCrc
   for (let at = 0; at < count; at += 1) {
     const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + at * 10, at)
     const kind = EntryKind.messages
@@ -207,6 +211,103 @@ function chain(count: number, firstIndex = 5): Entry[] {
   }
   return entries
 }
+
+t.test('entries that were read before a cut are not applied after it', async t => {
+  const clock = new HandClock()
+  const [a, b, c] = chain(3, 1) as [Entry, Entry, Entry]
+  const other: Entry = { ...b, term: 3 }
+  let answerRead: (entries: Entry[]) => void = () => {}
+  let inMemory: Entry[] | null = null
+  const log = {
+    committedPosition: c.position + c.bytes.length,
+    recentEntries: () => inMemory,
+    readEntries: () => new Promise<Entry[]>(resolve => (answerRead = resolve)),
+    release: () => {}
+  }
+  const applied: string[] = []
+  const applier = new Applier(log as unknown as RaftLog, clock, 0, {
+    apply: entries => {
+      for (const { index, term } of entries) applied.push(`${index} of term ${term}`)
+    },
+    applied: () => {},
+    failed: error => t.fail(error.message)
+  })
+  applier.commitTo(1)
+  // The read saw 2 and 3 as well; they are cut, and another 2 is committed before it returns.
+  applier.commitTo(2)
+  answerRead([a, b, c])
+  await null
+  t.strictSame(applied, ['1 of term 2'])
+  inMemory = [other]
+  clock.endTurn()
+  t.strictSame(applied, ['1 of term 2', '2 of term 3'])
+})
+
+t.test(
+  'a read does not see entries that are cut, also before the disk has forgotten them',
+  async t => {
+    const real = createRealPlatform()
+    let held = Promise.resolve()
+    const disk: Disk = {
+      ...real.disk,
+      open: async (path, options) => {
+        const file = await real.disk.open(path, options)
+        const write = file.write.bind(file)
+        file.write = async (buffers, position) => {
+          await held
+          return write(buffers, position)
+        }
+        return file
+      }
+    }
+    const open = (): Promise<RaftLog> =>
+      openLog({
+        disk,
+        clock: real.clock,
+        random: real.random,
+        logger: silentLogger,
+        directory: join(t.testdirName, 'log'),
+        segmentBytes: 65_536,
+        flushMode: 'sync',
+        flushIntervalMs: 100,
+        tailCacheBytes: 65_536,
+        bootId: 'b',
+        prepare: { aheadBytes: 0, bytesPerSecond: 1, spare: false }
+      })
+    const listener = { synced() {}, failed: t.fail, diskFull() {}, damaged: t.fail }
+    t.testdir({ log: {} })
+    const first = await open()
+    const old = chain(5, 1, 0, 0)
+    await new Promise<void>(resolve => {
+      first.listen({ ...listener, written: () => resolve() })
+      first.append(old, 1)
+    })
+    await first.close({ orderly: true })
+    const log = await open()
+    log.listen({ ...listener, written() {} })
+    let letGo = (): void => {}
+    held = new Promise(resolve => {
+      letGo = resolve
+    })
+    log.cut(4, 2)
+    const { endPosition: position, lastHeaderCrc: prevCrc } = log
+    const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + 30, 9)
+    const kind = EntryKind.messages
+    const place = { index: 4, term: 3, position, kind, flags: 0, count: 1, timeMs: 9, prevCrc }
+    log.append([sealEntry(bytes, place)], 3)
+    const read = await log.readEntries(2, 60_000)
+    t.strictSame(
+      read.slice(0, 2).map(({ index, term }) => ({ index, term })),
+      [2, 3].map(index => ({ index, term: 2 }))
+    )
+    t.ok(
+      read.slice(2).every(({ term }) => term === 3),
+      'what comes behind them is the new entry or nothing'
+    )
+    letGo()
+    await log.close({ orderly: true })
+  }
+)
 
 t.test('entries of a frame', async t => {
   const entries = chain(4)
