@@ -89,6 +89,19 @@ export class LogState {
     return null
   }
 
+  /**
+   * End of the entry before `index`, which is the recent, damaged or first one; -1 when it is not known. The position of a
+   * fault is that end, unless it begins a segment: then there may be a blank between.
+   */
+  endBefore(index: number): number {
+    if (index === 1) return 0
+    if (this.tail.has(index - 1)) return this.tail.endAt(index - 1)
+    const fault = this.faultAt(index)
+    if (fault === null) return -1
+    if (fault.positionBytes % this.#segmentBytes !== 0) return fault.positionBytes
+    return fault.previousEndBytes ?? -1
+  }
+
   /** Where an entry of this size will stand; -1 when the end is not known. */
   placeFor(sizeBytes: number): number {
     if (this.#nextPositionBytes < 0) return -1
@@ -133,9 +146,7 @@ export class LogState {
    * them, so that their end never counts for entries that came later under the same indexes (R-L5, ABA).
    */
   cutIssued(fromIndex: number): number {
-    const fault = this.faultAt(fromIndex)
-    if (this.tail.has(fromIndex - 1)) this.#nextPositionBytes = this.tail.endAt(fromIndex - 1)
-    else this.#nextPositionBytes = fault === null ? -1 : fault.positionBytes
+    this.#nextPositionBytes = this.endBefore(fromIndex)
     this.terms.cutFrom(fromIndex)
     this.tail.cutFrom(fromIndex)
     this.#durableIndex = Math.min(this.#durableIndex, fromIndex - 1)

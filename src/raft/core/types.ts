@@ -408,6 +408,11 @@ export interface Fault {
   /** -1: unknown. */
   readonly headerCrc: number
   readonly positionBytes: number
+  /**
+   * End of the entry before it; only differs from `positionBytes` at the start of a segment. -1 or left out: unknown; then
+   * a node whose first fault begins a segment does not lead by the way out (R-D6w).
+   */
+  readonly previousEndBytes?: number
 }
 
 export interface HardStateFacts {

@@ -79,6 +79,6 @@ export function wayOutCampaign(s: RaftState): LastEntry | null {
   const own = intactLast(s)
   if (!isAtLeast(own, greatest)) return null
   if (s.damaged && (own.index !== s.log.soundIndex || own.index < s.knownCommit)) return null
-  if (s.damaged && own.index < s.commitIndex) return null
+  if (s.damaged && (own.index < s.commitIndex || s.log.endBefore(own.index + 1) < 0)) return null
   return own
 }

@@ -22,6 +22,11 @@ export class Chance {
     return Math.floor(this.next() * limit)
   }
 
+  anyOf<T>(items: readonly T[]): T | undefined {
+    return items[this.below(items.length)]
+  }
+
+  /** The list must not be empty. */
   pick<T>(items: readonly T[]): T {
     return items[this.below(items.length)] as T
   }
@@ -47,6 +52,8 @@ export class Simulation {
   /** Damage is allowed on one node of a schedule only, or an entry may be whole nowhere. */
   readonly #damaged: NodeId
   readonly #diskSpeeds: Map<NodeId, number>
+  /** A node whose clock nearly stands leads on long after the others took it for dead. */
+  readonly #clockSpeeds: Map<NodeId, number>
   #token = 0
   #readId = 0
   readonly #readFloor = new Map<number, number>()
@@ -71,6 +78,7 @@ export class Simulation {
     })
     this.#nodes = [...this.#cluster.nodes.values()]
     this.#diskSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.1, 0.5, 1, 1])]))
+    this.#clockSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.05, 1, 1, 1])]))
     this.#damaged = chance.pick(this.#nodes).id
     // Swarm: each schedule draws which faults it has, and how many.
     const rate = (often: number): number => (chance.below(2) === 0 ? 0 : often * chance.next())
@@ -131,8 +139,10 @@ export class Simulation {
     const chance = this.#chance
     const node = chance.pick(this.#nodes)
     const roll = chance.next() * 100
-    if (roll < 12) node.step({ kind: 'tick', count: 1 + chance.below(4) })
-    else if (roll < 52) this.#deliverOne()
+    if (roll < 12) {
+      if (chance.next() < (this.#clockSpeeds.get(node.id) ?? 1))
+        node.step({ kind: 'tick', count: 1 + chance.below(4) })
+    } else if (roll < 52) this.#deliverOne()
     else if (roll < 60) node.finishSave()
     else if (roll < 70) {
       if (chance.next() < (this.#diskSpeeds.get(node.id) ?? 1)) node.finishWrite()
@@ -147,7 +157,7 @@ export class Simulation {
   }
 
   #deliverOne(): void {
-    const c = this.#chance.pick(this.#cluster.connections)
+    const c = this.#chance.anyOf(this.#cluster.connections)
     if (c === undefined) return
     const queue = this.#chance.below(2) === 0 ? c.requests : c.replies
     const packet = queue.shift()
@@ -164,15 +174,15 @@ export class Simulation {
   }
 
   #read(node: TestNode): void {
-    const leader = this.#nodes.find(n => n.core?.role === 'leader') ?? node
-    const asked = this.#chance.below(4) === 0 ? node : leader
+    const leaders = this.#nodes.filter(n => n.core?.role === 'leader')
+    const asked = this.#chance.below(4) === 0 ? node : (this.#chance.anyOf(leaders) ?? node)
     this.#readId++
     this.#readFloor.set(this.#readId, this.#cluster.book.committed.length)
     asked.step({ kind: 'readIndex', id: this.#readId })
   }
 
   #connectOne(): void {
-    const c = this.#chance.pick(this.#cluster.connections)
+    const c = this.#chance.anyOf(this.#cluster.connections)
     if (c !== undefined) this.#cluster.connect(c)
   }
 
@@ -211,7 +221,7 @@ export class Simulation {
     const cluster = this.#cluster
     switch (name) {
       case 'reset':
-        return this.#reset(chance.pick(cluster.connections))
+        return this.#reset(chance.anyOf(cluster.connections))
       case 'block': {
         const other = chance.pick(this.#nodes)
         if (other === node) return false
@@ -227,7 +237,9 @@ export class Simulation {
       case 'powerLoss':
         return this.#losePower(node)
       case 'stale': {
-        const packet = chance.pick(cluster.stale)
+        // Half of them acknowledgements of late: those would count most where they must not.
+        const late = cluster.stale.slice(-20).filter(p => p.message.type === 'appendReply')
+        const packet = chance.anyOf(chance.below(2) === 0 ? late : cluster.stale)
         if (packet === undefined) return false
         cluster.deliver(packet)
         return true

@@ -114,7 +114,9 @@ export class TestNode {
       .sort((a, b) => a - b)
       .map((index): Fault => {
         const { term, headerCrc, positionBytes } = log[index - 1] as TestEntry
-        return { index, term, headerCrc, positionBytes }
+        const before = log[index - 2]
+        const previousEndBytes = before === undefined ? 0 : before.positionBytes + before.sizeBytes
+        return { index, term, headerCrc, positionBytes, previousEndBytes }
       })
     const options: RaftCoreOptions = {
       selfId: this.id,
