@@ -4,6 +4,7 @@ import { decodeStoredMessages, RequestCode, ResponseCode } from '../../src/proto
 import {
   freePorts,
   halt,
+  newDirectory,
   platform,
   type Settings,
   startBroker,
@@ -24,7 +25,7 @@ class Group {
 
   static async start(t: Parameters<typeof startBroker>[0], more: Settings = {}): Promise<Group> {
     const ports = await freePorts(3)
-    const directory = t.testdir({ n0: {}, n1: {}, n2: {} })
+    const directory = newDirectory()
     const dLegerPeers = ports.map((port, i) => `n${i}-127.0.0.1:${port}`).join(';')
     const settings = ports.map((_, i) => ({
       storePathRootDir: `${directory}/n${i}`,

@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import type { Test } from 'tap'
+import root, { type Test } from 'tap'
 import { type Broker, LiveConfig, openBroker } from '../../src/broker/index.ts'
 import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
 import {
@@ -32,13 +32,22 @@ const small: Settings = {
   shutdownGraceSeconds: '5'
 }
 
+let rootDirectory: string | null = null
+let directories = 0
+
+/** A directory that outlives the test's teardown, in which its brokers stop. */
+export function newDirectory(): string {
+  rootDirectory ??= root.testdir()
+  return `${rootDirectory}/${directories++}`
+}
+
 /** A broker of its own directory; stopped with the test. */
 export async function startBroker(
   t: Test,
   settings: Settings = {},
   logger: Logger = silentLogger
 ): Promise<Broker> {
-  const directory = settings['storePathRootDir'] ?? t.testdir()
+  const directory = settings['storePathRootDir'] ?? newDirectory()
   const entries = Object.entries({ ...small, storePathRootDir: directory, ...settings })
   const config = new LiveConfig(entries, {}, platform)
   const broker = await openBroker(config, platform, logger, {

@@ -11,7 +11,7 @@ import {
   ResponseCode,
   TopicRouteData
 } from '../../src/protocol/index.ts'
-import { halt, platform, serving, startBroker, TestClient, until } from './helpers.ts'
+import { halt, newDirectory, platform, serving, startBroker, TestClient, until } from './helpers.ts'
 
 t.test('sends', async t => {
   const broker = await startBroker(t)
@@ -390,7 +390,7 @@ t.test('delays and retries', async t => {
 })
 
 t.test('a broker that starts again has everything it had', async t => {
-  const storePathRootDir = t.testdir()
+  const storePathRootDir = newDirectory()
   const first = await startBroker(t, { storePathRootDir, messageDelayLevel: '1s' })
   await serving(first)
   const client = new TestClient(t, first.address)
@@ -422,7 +422,7 @@ t.test('a broker that starts again has everything it had', async t => {
 })
 
 t.test('registration', async t => {
-  const directory = t.testdir()
+  const directory = newDirectory()
   const nameServer = new NameServer(
     NamesrvConfig.parse(
       new Map([

@@ -134,7 +134,7 @@ function members(values: ConfigValues, problems: string[]): PeerAddress[] {
 export function compileSettings(values: ConfigValues, platform: Platform): Settings {
   const problems: string[] = []
   const grouped = values.enableDLegerCommitLog
-  const raftGroup = values.dLegerGroup.trim() || values.brokerName
+  const raftGroup = values.dLegerGroup.trim() || values.brokerName || 'broker-a'
   if (grouped && values.dLegerGroup.trim() === '')
     problems.push(
       'dLegerGroup is missing: enableDLegerCommitLog = true needs the name of the group'
