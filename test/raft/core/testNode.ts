@@ -369,8 +369,14 @@ export class TestNode {
   finishApply(): boolean {
     if (this.core === null || this.applied >= this.committed) return false
     this.applied = this.committed
-    // Derived state is persisted up to the own synced index only (R-D5).
-    this.savedCommit = Math.max(this.savedCommit, Math.min(this.applied, this.synced.length))
+    // Derived state is persisted up to the own synced index only (R-D5): of the log as it is now, not of what is being cut.
+    let synced = this.savedCommit
+    while (
+      synced < this.applied &&
+      this.synced[synced]?.headerCrc === (this.log[synced] as TestEntry).headerCrc
+    )
+      synced++
+    this.savedCommit = synced
     this.step({ kind: 'applied', index: this.applied, lagBytes: 0 })
     return true
   }
