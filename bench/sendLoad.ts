@@ -7,7 +7,6 @@
  *
  * One line of JSON on the standard output.
  */
-import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
@@ -25,6 +24,7 @@ import {
   request,
   SerializeType
 } from '../src/protocol/index.ts'
+import { cpuSeconds, residentMb, watchedProcesses } from './processes.ts'
 
 const { values } = parseArgs({
   options: {
@@ -191,23 +191,12 @@ function fail(why: string): never {
   process.exit(1)
 }
 
-/** CPU seconds of a process so far (Linux only). */
-function cpuSeconds(pid: string): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-function residentMb(pid: string): number {
-  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  return Math.round(Number(line?.[1] ?? 0) / 1024)
-}
-
 const template = new Template()
 for (let i = 0; i < connectionCount; i += 1) new Connection(template)
 await new Promise(resolve => setTimeout(resolve, Number(values.warmup) * 1000))
 
-const watched = [...values.pid.map(text => text.split('=')), ['load', String(process.pid)]]
-const before = watched.map(([, pid]) => cpuSeconds(pid!))
+const watched = watchedProcesses(values.pid)
+const before = watched.map(({ pid }) => cpuSeconds(pid))
 const began = performance.now()
 measuring = true
 await new Promise(resolve => setTimeout(resolve, Number(values.seconds) * 1000))
@@ -232,12 +221,12 @@ console.log(
     p999Ms: ms(99.9),
     maxMs: Math.round(histogram.maxValue) / 1000,
     cpuMicrosPerMessage: Object.fromEntries(
-      watched.map(([name, pid], i) => [
+      watched.map(({ name, pid }, i) => [
         name,
-        Math.round(((cpuSeconds(pid!) - before[i]!) * 1e8) / messages) / 100
+        Math.round(((cpuSeconds(pid) - before[i]!) * 1e8) / messages) / 100
       ])
     ),
-    residentMb: Object.fromEntries(watched.map(([name, pid]) => [name, residentMb(pid!)]))
+    residentMb: Object.fromEntries(watched.map(({ name, pid }) => [name, residentMb(pid)]))
   })
 )
 process.exit(refused > 0 ? 1 : 0)
