@@ -231,9 +231,7 @@ async function wipeBehind(segments: Segments, end: number, powerLoss: boolean): 
   while (segments.list.length > 1 && segments.last().firstPosition >= end) {
     const segment = segments.last()
     found ||= (await nonZeroChunks(segments, segment, 0, Number.MAX_SAFE_INTEGER)).length > 0
-    await segments.closeFile(segment)
-    await segments.disk.remove(segment.path)
-    segments.list.pop()
+    await segments.retireLast()
   }
   await segments.disk.syncDirectory(segments.directory)
   const segment = segments.last()

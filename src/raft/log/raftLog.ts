@@ -1,21 +1,10 @@
-import type { Timer } from '../../platform/index.ts'
-import {
-  type Entry,
-  entryBodyCrc,
-  entryBytesMax,
-  entryHeaderCrc,
-  entryIndex,
-  entryIsSound,
-  entryPosition,
-  entryPrevCrc,
-  entryTerm,
-  positionAfter
-} from './entry.ts'
-import { LogError, LogFailedError, RepairError } from './errors.ts'
+import { type Entry, entryBytesMax, entryHeaderCrc, entryPrevCrc, positionAfter } from './entry.ts'
+import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
 import { Preparer } from './preparer.ts'
 import { EntryReader } from './reader.ts'
+import { Repairer } from './repairer.ts'
 import type { Segment, Segments } from './segments.ts'
 import { type CutOperation, StorageQueue } from './storageQueue.ts'
 import type { EntryMeta, TailCache } from './tailCache.ts'
@@ -33,6 +22,7 @@ import type {
   SegmentInfo,
   WriteDone
 } from './types.ts'
+import { WatermarkSaver } from './watermark.ts'
 
 const WATERMARK_INTERVAL_MS = 100
 const READ_CACHE_BYTES = 16 * 1024 * 1024
@@ -75,16 +65,16 @@ export class DiskLog implements RaftLog {
   readonly #queue: StorageQueue
   readonly #reader: EntryReader
   readonly #preparer: Preparer
-  readonly #terms: TermMap
+  readonly #repairer: Repairer
+  readonly terms: TermMap
   #listener: LogListener | null = null
   #released: number
   /** Entries up to here were handed to the index. */
   #indexed: number
-  #savedCommit: number
-  #watermarkTimer: Timer | null = null
+  readonly #watermark: WatermarkSaver
   #failure: Error | null = null
   #closed = false
-  #repairs: Promise<unknown> = Promise.resolve()
+  #newestSegment: Segment
   #trims: Promise<unknown> = Promise.resolve()
 
   constructor(options: LogOptions, parts: LogParts) {
@@ -95,7 +85,8 @@ export class DiskLog implements RaftLog {
     this.index = parts.index
     this.tail = parts.tail
     this.faults = parts.faults
-    this.#terms = new TermMap(parts.recovery.terms)
+    this.#newestSegment = parts.segments.last()
+    this.terms = new TermMap(parts.recovery.terms)
     const last = parts.tail.meta(parts.tail.last)
     this.lastIndex = last.index
     this.lastTerm = last.term
@@ -106,7 +97,6 @@ export class DiskLog implements RaftLog {
     this.syncedIndex = last.index
     this.#indexed = last.index
     this.commitIndex = Math.max(parts.recovery.commit, this.hardState.start.index)
-    this.#savedCommit = this.commitIndex
     this.#released = this.hardState.start.index
     this.committedPosition = endOf(
       parts.tail.meta(Math.max(this.commitIndex, parts.tail.base.index))
@@ -123,12 +113,18 @@ export class DiskLog implements RaftLog {
         written: done => this.#written(done),
         synced: index => this.#synced(index),
         diskFull: full => this.#diskFull(full),
-        failed: (operation, error) => this.#fail(operation, error),
+        failed: (operation, error) => this.fail(operation, error),
         progressed: () => this.#progressed(),
         beforeCut: operation => this.#beforeCut(operation)
       }
     )
+    this.#watermark = new WatermarkSaver(
+      options.clock,
+      parts.hardState,
+      options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
+    )
     this.#reader = new EntryReader(this, options.readCacheBytes ?? READ_CACHE_BYTES)
+    this.#repairer = new Repairer(this, this.#reader)
     this.#preparer = new Preparer(
       { ...PREPARE, ...options.prepare },
       parts.segments,
@@ -137,13 +133,11 @@ export class DiskLog implements RaftLog {
       () => this.endPosition
     )
     parts.index.onFailure = error => {
-      this.#queue.stop()
-      this.#fail('write', error)
+      this.fail('write', error)
     }
     parts.index.onWritten = () => this.#evict()
     parts.hardState.onFailure = error => {
-      this.#queue.stop()
-      this.#fail('hardState', error)
+      this.fail('hardState', error)
     }
     this.#preparer.poke()
   }
@@ -166,12 +160,12 @@ export class DiskLog implements RaftLog {
   }
 
   async saveHardState(patch: HardStatePatch): Promise<void> {
-    this.#mustWork()
+    this.mustWork()
     await this.#hardState.update({ ...patch, commit: this.commitIndex })
   }
 
   async markWhole(): Promise<void> {
-    this.#mustWork()
+    this.mustWork()
     if (this.faults.size > 0) {
       throw new LogError(
         'LMQ_LOG_REPAIR',
@@ -182,7 +176,7 @@ export class DiskLog implements RaftLog {
   }
 
   append(entries: readonly Entry[], writeSeq: number): void {
-    this.#mustWork()
+    this.mustWork()
     const { segmentBytes } = this.#options
     for (const entry of entries) {
       const { bytes } = entry
@@ -201,7 +195,7 @@ export class DiskLog implements RaftLog {
         )
       }
       this.tail.push(entry)
-      this.#terms.append(entry.index, entry.term)
+      this.terms.append(entry.index, entry.term)
       this.lastIndex = entry.index
       this.lastTerm = entry.term
       this.lastHeaderCrc = entryHeaderCrc(bytes)
@@ -212,7 +206,7 @@ export class DiskLog implements RaftLog {
   }
 
   cut(fromIndex: number, writeSeq: number): void {
-    this.#mustWork()
+    this.mustWork()
     if (fromIndex <= this.commitIndex || fromIndex > this.lastIndex) {
       // R-L4: what is committed is never cut.
       throw new Error(
@@ -225,7 +219,7 @@ export class DiskLog implements RaftLog {
       positions.push(this.tail.meta(index).position)
     }
     this.tail.cut(fromIndex)
-    this.#terms.cut(fromIndex)
+    this.terms.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
     this.#reader.forget(positions[0])
     this.cuts += 1
@@ -255,7 +249,7 @@ export class DiskLog implements RaftLog {
     if (index <= this.commitIndex) return
     this.commitIndex = index
     this.committedPosition = endOf(this.tail.meta(index))
-    this.#armWatermark()
+    this.#watermark.moved(this.syncedIndex, this.commitIndex)
   }
 
   release(index: number): void {
@@ -303,7 +297,7 @@ export class DiskLog implements RaftLog {
     const { start } = this.hardState
     if (index === start.index) return start.term
     if (index < start.index || index > this.lastIndex) return 0
-    return this.faults.get(index)?.term === null ? null : this.#terms.at(index)
+    return this.faults.get(index)?.term === null ? null : this.terms.at(index)
   }
 
   async headerCrcAt(index: number): Promise<number | null> {
@@ -333,95 +327,16 @@ export class DiskLog implements RaftLog {
   }
 
   writeRepair(index: number, bytes: Buffer): Promise<void> {
-    const repair = this.#repairs.then(() => this.#repair(index, bytes))
-    this.#repairs = repair.catch(() => {})
+    const repair = this.#repairer.write(index, bytes)
+    repair.then(
+      () =>
+        this.#options.logger.info('A damaged entry was repaired', {
+          index,
+          left: this.faults.size
+        }),
+      () => {}
+    )
     return repair
-  }
-
-  async #repair(index: number, bytes: Buffer): Promise<void> {
-    this.#mustWork()
-    const fault = this.faults.get(index)
-    if (fault === undefined) throw new RepairError(index, 'it is not damaged')
-    await this.#mustBe(fault, bytes)
-    const position = entryPosition(bytes)
-    const segment = this.segmentFiles.at(position) as Segment
-    const file = await this.segmentFiles.acquire(segment)
-    try {
-      await file.write([bytes], position - segment.firstPosition)
-      await file.datasync()
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') {
-        this.#queue.stop()
-        this.#fail('write', error as Error)
-      }
-      throw error
-    } finally {
-      this.segmentFiles.release(segment)
-    }
-    if (this.faults.get(index) !== fault) return // cut meanwhile
-    const meta: EntryMeta = {
-      index,
-      term: entryTerm(bytes),
-      position,
-      sizeBytes: bytes.length,
-      headerCrc: entryHeaderCrc(bytes),
-      timeMs: 0
-    }
-    await this.index.rewrite(index, { ...meta, bodyCrc: entryBodyCrc(bytes) })
-    this.faults.delete(index)
-    this.tail.replaceMeta(meta)
-    this.#terms.correct(index, meta.term)
-    if (position === segment.firstPosition) segment.firstIndex = index
-    const before = this.faults.get(index - 1)
-    if (before?.headerCrc === null) {
-      this.faults.set(index - 1, { ...before, headerCrc: entryPrevCrc(bytes) })
-    }
-    this.#options.logger.info('A damaged entry was repaired', {
-      index,
-      position,
-      left: this.faults.size
-    })
-  }
-
-  /** Throws unless `bytes` are the entry that is missing. */
-  async #mustBe(fault: Fault, bytes: Buffer): Promise<void> {
-    const { index } = fault
-    if (!entryIsSound(bytes) || entryIndex(bytes) !== index) {
-      throw new RepairError(index, 'they are not a sound entry of that index')
-    }
-    const headerCrc = entryHeaderCrc(bytes)
-    if (fault.headerCrc !== null && headerCrc !== fault.headerCrc) {
-      throw new RepairError(index, `its header has CRC ${fault.headerCrc}, theirs ${headerCrc}`)
-    }
-    const position = entryPosition(bytes)
-    const end = position + bytes.length
-    const room = await this.#roomOf(index)
-    const fits = positionAfter(position, bytes.length, this.#options.segmentBytes) === position
-    if (!fits || position < room.from || end > room.to || this.segmentFiles.at(position) === null) {
-      throw new RepairError(
-        index,
-        `they go from ${position} to ${end}, free is ${room.from} to ${room.to}`
-      )
-    }
-    const prevCrc = this.faults.has(index - 1) ? null : await this.headerCrcAt(index - 1)
-    if (prevCrc !== null && prevCrc !== entryPrevCrc(bytes)) {
-      throw new RepairError(index, `they do not continue entry ${index - 1}`)
-    }
-  }
-
-  /** Between the nearest entries before and behind that are whole. */
-  async #roomOf(index: number): Promise<{ from: number; to: number }> {
-    let before = index - 1
-    while (this.faults.has(before)) before -= 1
-    let behind = index + 1
-    while (this.faults.has(behind)) behind += 1
-    const from =
-      before < this.firstIndex
-        ? this.startPosition
-        : await this.#reader.place(before).then(place => place.position + place.sizeBytes)
-    const to =
-      behind > this.lastIndex ? this.endPosition : (await this.#reader.place(behind)).position
-    return { from, to }
   }
 
   trimPrefix(index: number, position: number): Promise<void> {
@@ -431,7 +346,7 @@ export class DiskLog implements RaftLog {
   }
 
   async #trim(index: number, position: number): Promise<void> {
-    this.#mustWork()
+    this.mustWork()
     if (index <= this.firstIndex) return
     const keep = this.segmentFiles.at(position)
     if (keep === null || keep.firstPosition !== position || keep.firstIndex !== index) {
@@ -448,15 +363,9 @@ export class DiskLog implements RaftLog {
     })
     for (const fault of this.faults.keys()) if (fault < index) this.faults.delete(fault)
     this.tail.trim(index)
-    this.#terms.trim(index)
+    this.terms.trim(index)
     this.#reader.forget()
-    const { disk, directory, list } = this.segmentFiles
-    while (list[0]!.firstPosition < position) {
-      const segment = list.shift() as Segment
-      await this.segmentFiles.closeFile(segment)
-      if (!(await this.#preparer.recycle(segment.path))) await disk.remove(segment.path)
-    }
-    await disk.syncDirectory(directory)
+    await this.segmentFiles.dropBelow(position, path => this.#preparer.recycle(path))
     await this.index.trimBefore(index)
     this.#options.logger.info('Trimmed the log', { firstIndex: index, startPosition: position })
   }
@@ -499,9 +408,9 @@ export class DiskLog implements RaftLog {
     if (orderly) await this.#queue.drain()
     this.#closed = true
     this.#queue.stop()
-    this.#watermarkTimer?.cancel()
+    this.#watermark.stop()
     await this.#queue.settle()
-    await Promise.all([this.#repairs, this.#trims, this.#preparer.stop()])
+    await Promise.all([this.#repairer.settle(), this.#trims, this.#preparer.stop()])
     try {
       if (orderly && this.#failure === null) await this.#saveOrderly()
     } finally {
@@ -546,38 +455,27 @@ export class DiskLog implements RaftLog {
 
   #synced(index: number): void {
     if (index > this.syncedIndex) this.syncedIndex = index
-    this.#armWatermark()
+    this.#watermark.moved(this.syncedIndex, this.commitIndex)
     this.#listener?.synced(this.syncedIndex)
   }
 
-  /** R-D3: at most one save in this time, and none while nothing moves. */
-  #armWatermark(): void {
-    if (this.#watermarkTimer !== null || this.#closed || this.#failure !== null) return
-    const delayMs = this.#options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
-    this.#watermarkTimer = this.#options.clock.after(delayMs, () => {
-      this.#watermarkTimer = null
-      if (this.#closed || this.#failure !== null) return
-      const moved =
-        this.syncedIndex > this.hardState.watermark || this.commitIndex > this.#savedCommit
-      if (!moved) return
-      this.#savedCommit = this.commitIndex
-      this.#hardState
-        .update({
-          watermark: Math.max(this.hardState.watermark, this.syncedIndex),
-          commit: this.commitIndex
-        })
-        .catch(() => {}) // told by onFailure
-    })
-  }
-
   async #beforeCut(operation: CutOperation): Promise<void> {
+    // A repair that began before the cut must not bring its entry back behind it.
+    await this.#repairer.settle()
     if (this.hardState.watermark >= operation.fromIndex) {
       await this.#hardState.update({ watermark: operation.fromIndex - 1 })
+      this.#watermark.lowered(this.syncedIndex)
     }
     await this.index.zeroFrom(operation.fromIndex)
   }
 
   #progressed(): void {
+    const newest = this.segmentFiles.last()
+    if (newest !== this.#newestSegment) {
+      this.#newestSegment = newest
+      // So that a power loss does not make the next start read whole segments for lost units.
+      this.index.sync().catch(error => this.index.onFailure(error as Error))
+    }
     this.#evict()
     this.#preparer.poke()
   }
@@ -600,9 +498,11 @@ export class DiskLog implements RaftLog {
   }
 
   /** R-D8: nothing is written any more, and the next start trusts no page that is only in the cache. */
-  #fail(operation: 'write' | 'sync' | 'hardState' | 'cut', error: Error): void {
+  fail(operation: 'write' | 'sync' | 'hardState' | 'cut', error: Error): void {
     if (this.#failure !== null || this.#closed) return
     this.#failure = error
+    this.#watermark.stop()
+    this.#queue.stop()
     this.#options.logger.error('The disk failed: the log takes nothing any more', {
       operation,
       error: error.message
@@ -611,7 +511,8 @@ export class DiskLog implements RaftLog {
     this.#listener?.failed(operation, error)
   }
 
-  #mustWork(): void {
+  /** Throws when the log is closed or has failed. */
+  mustWork(): void {
     this.#mustBeOpen()
     if (this.#failure !== null) throw new LogFailedError(this.#failure)
   }

@@ -251,7 +251,9 @@ export class Scanner {
     this.end = next.position
   }
 
-  #accept(meta: EntryMeta): void {
+  #accept(accepted: EntryMeta): void {
+    // A damaged entry keeps the time of the one before: time never falls.
+    const meta = accepted.timeMs > 0 ? accepted : { ...accepted, timeMs: this.#last.timeMs }
     const { segments, watermark, keepFrom, tailCacheBytes } = this.#o
     if (meta.position % segments.segmentBytes === 0) {
       const segment = segments.at(meta.position)

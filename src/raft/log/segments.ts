@@ -23,6 +23,10 @@ export class Segment {
   dirty = false
   file: Promise<DiskFile> | null = null
   users = 0
+  /** Trimmed or cut away: it must not be opened, and so made, again. */
+  retired = false
+  /** Set while somebody waits for the last user. */
+  onIdle: (() => void) | null = null
 
   constructor(firstPosition: number, path: string) {
     this.firstPosition = firstPosition
@@ -80,6 +84,7 @@ export class Segments {
 
   /** The open file; give it back with `release`, so that idle ones can be closed. */
   async acquire(segment: Segment): Promise<DiskFile> {
+    if (segment.retired) throw new Error(`${segment.path} is no part of the log any more`)
     segment.users += 1
     if (segment.file === null) {
       this.#open += 1
@@ -97,6 +102,7 @@ export class Segments {
 
   release(segment: Segment): void {
     segment.users -= 1
+    if (segment.users === 0) segment.onIdle?.()
     if (this.#open > OPEN_FILES_MAX) this.#closeIdle()
   }
 
@@ -110,6 +116,11 @@ export class Segments {
   }
 
   async closeFile(segment: Segment): Promise<void> {
+    while (segment.users > 0) {
+      await new Promise<void>(resolve => {
+        segment.onIdle = resolve
+      })
+    }
     const file = segment.file
     if (file === null) return
     segment.file = null
@@ -148,6 +159,27 @@ export class Segments {
     } finally {
       this.release(segment)
     }
+  }
+
+  /** The last segment is to be deleted; nobody has it open any more when this resolves. */
+  async retireLast(): Promise<void> {
+    const segment = this.last()
+    if (segment.zeroing !== null) await segment.zeroing
+    segment.retired = true
+    await this.closeFile(segment)
+    await this.disk.remove(segment.path)
+    this.list.pop()
+  }
+
+  /** Deletes the segments below `position`, except those that `recycle` takes. */
+  async dropBelow(position: number, recycle: (path: string) => Promise<boolean>): Promise<void> {
+    while (this.list[0]!.firstPosition < position) {
+      const segment = this.list.shift() as Segment
+      segment.retired = true
+      await this.closeFile(segment)
+      if (!(await recycle(segment.path))) await this.disk.remove(segment.path)
+    }
+    await this.disk.syncDirectory(this.directory)
   }
 
   async closeAll(): Promise<void> {

@@ -368,13 +368,7 @@ export class StorageQueue {
 
   async #zeroFrom({ end, positions }: CutOperation): Promise<void> {
     const { segments } = this.#o
-    while (segments.last().firstPosition > end) {
-      const segment = segments.last()
-      if (segment.zeroing !== null) await segment.zeroing
-      await segments.closeFile(segment)
-      await segments.disk.remove(segment.path)
-      segments.list.pop()
-    }
+    while (segments.last().firstPosition > end) await segments.retireLast()
     await segments.disk.syncDirectory(segments.directory)
     const segment = segments.last()
     if (segment.zeroing !== null) await segment.zeroing

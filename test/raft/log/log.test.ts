@@ -286,7 +286,7 @@ t.test(
     const a = await Process.start(disk)
     a.append(100)
     await a.written()
-    disk.failNext('sync', 'EIO', { path: '/data/' })
+    disk.failNext('sync', 'EIO', { path: '/data/0' })
     a.append(100)
     await a.until('failed', () => a.told.failures.length > 0)
     t.same(a.told.failures, ['sync'])

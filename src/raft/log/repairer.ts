@@ -1,0 +1,145 @@
+import {
+  entryBodyCrc,
+  entryHeaderCrc,
+  entryIndex,
+  entryIsSound,
+  entryPosition,
+  entryPrevCrc,
+  entryTerm,
+  entryTimeMs,
+  positionAfter
+} from './entry.ts'
+import { RepairError } from './errors.ts'
+import type { IndexFile } from './indexFile.ts'
+import { isNoSpace } from './noSpace.ts'
+import type { EntryReader } from './reader.ts'
+import type { Segment, Segments } from './segments.ts'
+import type { EntryMeta, TailCache } from './tailCache.ts'
+import type { TermMap } from './termMap.ts'
+import type { Fault } from './types.ts'
+
+/** What the repairer changes in the log it belongs to. */
+export interface RepairHost {
+  readonly segmentFiles: Segments
+  readonly index: IndexFile
+  readonly tail: TailCache
+  readonly terms: TermMap
+  readonly faults: Map<number, Fault>
+  readonly firstIndex: number
+  readonly startPosition: number
+  readonly lastIndex: number
+  readonly endPosition: number
+  headerCrcAt(index: number): Promise<number | null>
+  mustWork(): void
+  fail(operation: 'write', error: Error): void
+}
+
+/** Puts damaged entries back in place, one at a time (raft.md 4.9). */
+export class Repairer {
+  readonly #host: RepairHost
+  readonly #reader: EntryReader
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(host: RepairHost, reader: EntryReader) {
+    this.#host = host
+    this.#reader = reader
+  }
+
+  write(index: number, bytes: Buffer): Promise<void> {
+    const repair = this.#last.then(() => this.#repair(index, bytes))
+    this.#last = repair.catch(() => {})
+    return repair
+  }
+
+  async settle(): Promise<void> {
+    await this.#last
+  }
+
+  async #repair(index: number, bytes: Buffer): Promise<void> {
+    this.#host.mustWork()
+    const fault = this.#host.faults.get(index)
+    if (fault === undefined) throw new RepairError(index, 'it is not damaged')
+    await this.#mustBe(fault, bytes)
+    const position = entryPosition(bytes)
+    const segment = this.#host.segmentFiles.at(position) as Segment
+    const file = await this.#host.segmentFiles.acquire(segment)
+    try {
+      await file.write([bytes], position - segment.firstPosition)
+      await file.datasync()
+    } catch (error) {
+      if (!isNoSpace(error)) this.#host.fail('write', error as Error)
+      throw error
+    } finally {
+      this.#host.segmentFiles.release(segment)
+    }
+    if (this.#host.faults.get(index) !== fault) return // cut meanwhile
+    const meta: EntryMeta = {
+      index,
+      term: entryTerm(bytes),
+      position,
+      sizeBytes: bytes.length,
+      headerCrc: entryHeaderCrc(bytes),
+      timeMs: entryTimeMs(bytes)
+    }
+    await this.#host.index.rewrite(index, { ...meta, bodyCrc: entryBodyCrc(bytes) })
+    this.#host.faults.delete(index)
+    this.#host.tail.replaceMeta(meta)
+    this.#host.terms.correct(index, meta.term)
+    if (position === segment.firstPosition) segment.firstIndex = index
+    const before = this.#host.faults.get(index - 1)
+    if (before?.headerCrc === null) {
+      this.#host.faults.set(index - 1, { ...before, headerCrc: entryPrevCrc(bytes) })
+    }
+  }
+
+  /** Throws unless `bytes` are the entry that is missing. */
+  async #mustBe(fault: Fault, bytes: Buffer): Promise<void> {
+    const { index } = fault
+    if (!entryIsSound(bytes) || entryIndex(bytes) !== index) {
+      throw new RepairError(index, 'they are not a sound entry of that index')
+    }
+    const headerCrc = entryHeaderCrc(bytes)
+    if (fault.headerCrc !== null && headerCrc !== fault.headerCrc) {
+      throw new RepairError(index, `its header has CRC ${fault.headerCrc}, theirs ${headerCrc}`)
+    }
+    const position = entryPosition(bytes)
+    const end = position + bytes.length
+    const room = await this.#roomOf(index)
+    const fits =
+      positionAfter(position, bytes.length, this.#host.segmentFiles.segmentBytes) === position
+    if (
+      !fits ||
+      position < room.from ||
+      end > room.to ||
+      this.#host.segmentFiles.at(position) === null
+    ) {
+      throw new RepairError(
+        index,
+        `they go from ${position} to ${end}, free is ${room.from} to ${room.to}`
+      )
+    }
+    const prevCrc = this.#host.faults.has(index - 1)
+      ? null
+      : await this.#host.headerCrcAt(index - 1)
+    if (prevCrc !== null && prevCrc !== entryPrevCrc(bytes)) {
+      throw new RepairError(index, `they do not continue entry ${index - 1}`)
+    }
+  }
+
+  /** Between the nearest entries before and behind that are whole. */
+  async #roomOf(index: number): Promise<{ from: number; to: number }> {
+    let before = index - 1
+    while (this.#host.faults.has(before)) before -= 1
+    let behind = index + 1
+    while (this.#host.faults.has(behind)) behind += 1
+    const from =
+      before < this.#host.firstIndex
+        ? this.#host.startPosition
+        : await this.#reader.place(before).then(place => place.position + place.sizeBytes)
+    const to =
+      behind > this.#host.lastIndex
+        ? this.#host.endPosition
+        : (await this.#reader.place(behind)).position
+    return { from, to }
+  }
+}
