@@ -14,12 +14,16 @@ function commitTo(s: RaftState, index: number): void {
   learnClusterId(s)
 }
 
-/** The cluster id is the group's once its configuration is committed (R-D7). */
+/**
+ * The cluster id is the group's once its configuration is committed (R-D7). A node that never heard of the founding saves
+ * the members with it: the log may be trimmed behind that entry later.
+ */
 function learnClusterId(s: RaftState): void {
   if (s.clusterId !== '') return
   const first = s.log.configurations[0]
   if (first === undefined || first.index > s.commitIndex) return
   s.clusterId = first.configuration.clusterId
+  s.founders ??= first.configuration.members
   s.saveHardState()
 }
 

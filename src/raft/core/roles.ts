@@ -116,8 +116,8 @@ export function becomeLeader(s: RaftState): void {
 function cutAtFirstFault(s: RaftState): void {
   const fault = s.log.faults[0]
   if (fault === undefined) return
-  if (fault.index <= Math.max(s.commitIndex, s.knownCommit))
-    panic(`would cut at ${fault.index}, committed is ${s.knownCommit}`)
+  if (fault.index <= s.committedFloor)
+    panic(`would cut at ${fault.index}, committed is ${s.committedFloor}`)
   s.report(
     'error',
     `entries ${fault.index} to ${s.log.lastIndex} are damaged here and whole nowhere, they are cut: acknowledged messages may be missing`

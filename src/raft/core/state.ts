@@ -267,6 +267,11 @@ export class RaftState {
     return ++this.#requestSeq
   }
 
+  /** What of the own log is known to be committed, damaged or not: no way out gives it up (R-D6w). */
+  get committedFloor(): number {
+    return Math.max(this.commitIndex, Math.min(this.knownCommit, this.log.lastIndex))
+  }
+
   get damaged(): boolean {
     return this.log.faults.length > 0
   }

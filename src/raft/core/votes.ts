@@ -150,7 +150,7 @@ function judgeLog(s: RaftState, m: VoteMessage): VoteReason {
   if (!s.recovering && isAtLeast(candidate, { index: s.log.lastIndex, term: s.log.lastTerm }))
     return VoteReason.none
   const greatest = wayOutGreatest(s)
-  if (greatest !== null && isAtLeast(candidate, greatest) && m.lastIndex >= s.knownCommit) {
+  if (greatest !== null && isAtLeast(candidate, greatest) && m.lastIndex >= s.committedFloor) {
     if (!m.pre)
       s.report(
         'error',

@@ -78,7 +78,7 @@ export function wayOutCampaign(s: RaftState): LastEntry | null {
   if (greatest === null) return null
   const own = intactLast(s)
   if (!isAtLeast(own, greatest)) return null
-  if (s.damaged && (own.index !== s.log.soundIndex || own.index < s.knownCommit)) return null
-  if (s.damaged && (own.index < s.commitIndex || s.log.endBefore(own.index + 1) < 0)) return null
-  return own
+  if (!s.damaged) return own
+  const mayCut = own.index === s.log.soundIndex && own.index >= s.committedFloor
+  return mayCut && s.log.endBefore(own.index + 1) >= 0 ? own : null
 }

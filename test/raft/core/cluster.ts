@@ -165,9 +165,19 @@ export class Cluster implements World {
   countDurable(entry: TestEntry): number {
     let count = 0
     for (const { durableLog, lost } of this.nodes.values())
-      if ([durableLog, lost].some(log => log[entry.index - 1]?.headerCrc === entry.headerCrc))
-        count++
+      if (has(durableLog, entry) || has(lost, entry)) count++
     return count
+  }
+
+  /** What was committed and is on no disk any more: allowed to be gone where the documentation says so. */
+  forgetLost(): void {
+    const { committed } = this.book
+    while (committed.length > 0 && !this.#isOnADisk(committed[committed.length - 1] as TestEntry))
+      committed.pop()
+  }
+
+  #isOnADisk(entry: TestEntry): boolean {
+    return [...this.nodes.values()].some(node => has(node.written, entry))
   }
 
   noteEvent(node: TestNode, event: Event): void {
@@ -177,4 +187,8 @@ export class Cluster implements World {
   note(node: TestNode, effect: Effect): void {
     this.onEffect(node, effect)
   }
+}
+
+function has(log: readonly TestEntry[], entry: TestEntry): boolean {
+  return log[entry.index - 1]?.headerCrc === entry.headerCrc
 }

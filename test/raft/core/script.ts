@@ -69,6 +69,7 @@ export class Script {
         node.losePower(Number(named.get('entries') ?? 0), Number(named.get('saves') ?? 0))
         this.#cluster.disconnectAll(node.id)
       }),
+    'forget-lost': () => this.#cluster.forgetLost(),
     wipe: words => this.#each(words[0], node => node.wipe()),
     gone: words =>
       this.#each(words[0], node => node.step({ kind: 'peerGone', peer: words[1] ?? '' })),
