@@ -1,5 +1,11 @@
 export type { SegmentInfo } from './log/index.ts'
-export { ENTRY_BYTES_MAX, ENTRY_HEADER_BYTES, type Entry, EntryKind } from './log/index.ts'
+export {
+  ENTRY_BYTES_MAX,
+  ENTRY_HEADER_BYTES,
+  type Entry,
+  EntryKind,
+  entryBytesMax
+} from './log/index.ts'
 export { openRaft } from './node/open.ts'
 export type {
   LogReader,

@@ -20,16 +20,11 @@ export interface Proposal {
   seal(bodyPosition: number, timeMs: number): void
   /** Called once, right after `seal`, when the entry stands in the leader's log. It may still be lost: a commit is told by `apply`. */
   appended(index: number, term: number): void
-  /**
-   * Instead of `seal` and `appended`: it is not in the log and never will be. Without this method a proposal that meets
-   * a full disk waits for room. Not called when leadership ends: `roleChanged` says it for all.
-   */
-  refused?(reason: 'diskFull' | 'tooLarge'): void
 }
 
 /** Where the leader pulls its entries from. Asked only while this node leads and is ready (R-E9). */
 export interface ProposalSource {
-  /** What was collected so far as one entry (about 1 MiB at most), or null. Called again until null or the budget is used. */
+  /** No larger than `entryBytesMax(segmentBytes)`: a larger one ends the node. What was collected so far as one entry (about 1 MiB at most), or null. Called again until null or the budget is used. */
   take(): Proposal | null
 }
 
@@ -173,6 +168,8 @@ export interface RaftNode {
   readonly ready: boolean
   readonly term: number
   readonly leaderId: string | null
+  /** False: the disks of this node or of most others have no room for messages (raft.md 4.11). Refuse sends; commands go on. */
+  readonly diskRoom: boolean
   /** An index that a majority confirmed and this node has applied; rejects with NotLeaderError. */
   readIndex(): Promise<number>
   /** True when another node leads then. */

@@ -1,12 +1,12 @@
 import type { Logger } from '../../platform/index.ts'
-import type {
-  Fault as CoreFault,
-  Effect,
-  EntrySummary,
-  Event,
-  HelloFacts,
-  Message,
-  RaftCore
+import {
+  type Fault as CoreFault,
+  type Effect,
+  type EntrySummary,
+  type Event,
+  type Message,
+  type RaftCore,
+  ROOM_PERMILLE
 } from '../core/index.ts'
 import type { Entry, Fault, RaftLog } from '../log/index.ts'
 import type { ProposalSource, RaftOptions, RaftTimings } from '../types.ts'
@@ -15,7 +15,6 @@ import {
   type Frame,
   type Hello,
   type HelloReply,
-  WIRE_PROTOCOL,
   WireRefuseCode
 } from '../wire/index.ts'
 import { Applier } from './applier.ts'
@@ -23,6 +22,7 @@ import { CatchUp } from './catchUp.ts'
 import { CommitWatch } from './commitWatch.ts'
 import { receiveEntries } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
+import { Greetings } from './greetings.ts'
 import type { Refusal } from './peerStream.ts'
 import { Proposer } from './proposer.ts'
 import { Reads } from './reads.ts'
@@ -37,6 +37,14 @@ const WRITES_IN_FLIGHT = 1
 const DISK_REFUSE_RATIO = 0.9
 const NO_ENTRIES: readonly Entry[] = []
 const NO_SUMMARIES: readonly EntrySummary[] = []
+
+const ROLE_LINES = {
+  follower: 'follows',
+  preCandidate: 'hears no leader and asks whether it could win an election',
+  candidate: 'asks for votes',
+  leader: 'was elected',
+  stopped: 'takes part no more'
+} as const
 
 export type Role = Extract<Effect, { kind: 'roleChanged' }>
 export type TransferEnd = Extract<Effect, { kind: 'transferEnded' }>
@@ -73,7 +81,7 @@ export class Driver {
   readonly proposer: Proposer
   readonly reads: Reads
   readonly commits: CommitWatch
-  readonly brokerAddresses = new Map<string, string>()
+  readonly greetings: Greetings
   elections = 0
   readonly #options: RaftOptions
   readonly #logger: Logger
@@ -86,6 +94,7 @@ export class Driver {
   /** Events, and at the same place the entries that came with each. */
   readonly #queue: Event[] = []
   readonly #queueEntries: (readonly Entry[])[] = []
+  #diskRoom = true
   #running = false
   #ended = false
   /** Entries of the event that is carried out. */
@@ -101,7 +110,12 @@ export class Driver {
     this.#options = options
     this.#logger = logger
     this.#host = host
-    this.brokerAddresses.set(selfId, options.brokerAddress)
+    this.greetings = new Greetings(
+      options,
+      core,
+      event => this.#ask(event),
+      peerId => host.peerAddressChanged(peerId)
+    )
     this.#entryClock = new EntryClock(platform.clock, logger, log.lastTimeMs)
     this.transport = new Transport({ platform, logger, selfId, peers, timings, events: this })
     this.applier = new Applier(log, platform.clock, options.appliedIndex, {
@@ -132,6 +146,7 @@ export class Driver {
     })
     this.#ticker = new Ticker(platform.clock, timings.tickMs, count => {
       this.#watch.tick()
+      this.#lookAtDisks()
       this.deliver({ kind: 'tick', count })
     })
     this.#watch = new DiskWatch(
@@ -168,6 +183,18 @@ export class Driver {
   wake(): void {
     if (this.core.ready) this.proposer.wake(this.#ledger.appendsWaiting < WRITES_IN_FLIGHT)
     else this.proposer.wake(false)
+  }
+
+  /** Most disks have room for messages; looked at with each tick. */
+  get diskRoom(): boolean {
+    return this.#diskRoom
+  }
+
+  #lookAtDisks(): void {
+    let withRoom = this.#watch.level === 'room' ? 1 : 0
+    const others = this.core.peerStatuses()
+    for (const peer of others) if (peer.freePermille >= ROOM_PERMILLE) withRoom += 1
+    this.#diskRoom = this.#watch.level === 'room' && withRoom * 2 > others.length + 1
   }
 
   deliver(event: Event): void {
@@ -389,7 +416,8 @@ export class Driver {
 
   #roleChanged(role: Role): void {
     const { role: name, term, leaderId, ready } = role
-    this.#logger.info(`${name} at term ${term}`, { leaderId, ready, group: this.#options.group })
+    const line = ready ? 'leads and takes proposals' : ROLE_LINES[name]
+    this.#logger.info(`${line}, term ${term}`, { leaderId, group: this.#options.group })
     if (name === 'candidate') this.elections += 1
     if (name !== 'leader') {
       this.proposer.drop()
@@ -431,28 +459,17 @@ export class Driver {
   // Transport events
 
   hello(): Hello {
-    const { group, brokerAddress } = this.#options
-    return { ...this.core.hello(), protocol: WIRE_PROTOCOL, group, features: 0, brokerAddress }
+    return this.greetings.hello()
   }
 
   judgeHello(hello: Hello): Refusal | null {
-    const refusal =
-      this.#judgeGroup(hello) ??
-      this.#ask({ kind: 'hello', peer: hello.nodeId, hello: factsOf(hello) })
-    if (refusal !== null) return refusal
-    this.#remember(hello)
-    this.transport.hurry(hello.nodeId)
-    return null
+    const refusal = this.greetings.judgeHello(hello)
+    if (refusal === null) this.transport.hurry(hello.nodeId)
+    return refusal
   }
 
   streamUp(peerId: string, reply: HelloReply): Refusal | null {
-    const refusal =
-      this.#judgeGroup(reply) ??
-      (reply.nodeId === peerId
-        ? this.#ask({ kind: 'linkUp', peer: peerId, hello: factsOf(reply) })
-        : { code: WireRefuseCode.protocol, remark: `its name is ${reply.nodeId}` })
-    if (refusal === null) this.#remember(reply)
-    return refusal
+    return this.greetings.judgeReply(peerId, reply)
   }
 
   streamDown(peer: string): void {
@@ -494,45 +511,12 @@ export class Driver {
     this.#run()
   }
 
-  #judgeGroup(hello: Hello): Refusal | null {
-    if (hello.protocol !== WIRE_PROTOCOL) {
-      const remark = `speaks protocol ${hello.protocol}, known is ${WIRE_PROTOCOL}`
-      return { code: WireRefuseCode.protocol, remark }
-    }
-    if (hello.group === this.#options.group) return null
-    const remark = `is of group ${hello.group}, not of ${this.#options.group}`
-    return { code: WireRefuseCode.group, remark }
-  }
-
   /** What the core says to a greeting. */
   #ask(event: Event): Refusal | null {
     if (this.#ended) return { code: WireRefuseCode.protocol, remark: 'the node is stopping' }
     this.#refusal = null
     this.deliver(event)
     return this.#refusal
-  }
-
-  #remember(hello: Hello): void {
-    if (this.brokerAddresses.get(hello.nodeId) === hello.brokerAddress) return
-    this.brokerAddresses.set(hello.nodeId, hello.brokerAddress)
-    this.#host.peerAddressChanged(hello.nodeId)
-  }
-}
-
-function factsOf(hello: Hello): HelloFacts {
-  const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = hello
-  const { logStart, empty, recovering } = hello
-  return {
-    nodeId,
-    nodeUid,
-    clusterId,
-    incarnation,
-    term,
-    lastIndex,
-    lastTerm,
-    logStart,
-    empty,
-    recovering
   }
 }
 

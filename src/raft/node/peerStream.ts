@@ -73,6 +73,7 @@ export class PeerStream {
   #lastRefusalMs = 0
   #lastError = ''
   sentBytes = 0
+  receivedBytes = 0
 
   constructor(
     platform: Platform,
@@ -169,6 +170,7 @@ export class PeerStream {
     })
     socket.onData(chunk => {
       if (this.#state.kind === 'stopped' || broken) return
+      this.receivedBytes += chunk.length
       try {
         reader.push(chunk)
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {

@@ -1,8 +1,9 @@
 import type { Clock } from '../../platform/index.ts'
-import type { Configuration, EntryKind, ProposalRefusal } from '../core/index.ts'
+import type { Configuration, ProposalRefusal } from '../core/index.ts'
 import {
   ENTRY_HEADER_BYTES,
   type Entry,
+  EntryKind,
   entryBytesMax,
   type RaftLog,
   sealEntry
@@ -49,6 +50,8 @@ export class Proposer {
   #pulledBytes = 0
   /** Offered to the core, or refused for now; offered again first. */
   #held: Proposal | null = null
+  /** The held one was refused for want of room and is offered like a command. */
+  #fromReserve = false
   #token = 0
   #tokenOffered = 0
   proposed = 0
@@ -106,36 +109,31 @@ export class Proposer {
     }
     const sizeBytes = proposal.bytes.length
     if (sizeBytes > this.#sizeMax) {
-      this.#held = null
-      if (proposal.refused === undefined) {
-        throw new Error(`a proposal of ${sizeBytes} bytes, the log takes ${this.#sizeMax}`)
-      }
-      proposal.refused('tooLarge')
-      return this.next()
+      throw new Error(`a proposal of ${sizeBytes} bytes, the log takes ${this.#sizeMax}`)
     }
     this.#held = proposal
     this.#pulledBytes += sizeBytes
     if (this.#pulledBytes >= PULL_BYTES) this.#due = false
     this.#token += 1
     this.#tokenOffered = this.#token
-    return { entryKind: proposal.kind, sizeBytes, token: this.#token }
+    const entryKind = this.#fromReserve ? EntryKind.commands : proposal.kind
+    return { entryKind, sizeBytes, token: this.#token }
   }
 
   /** The core did not take the offered one. */
   refused(token: number, reason: ProposalRefusal): void {
     const proposal = this.#held
     if (proposal === null || token !== this.#tokenOffered) return
-    if ((reason === 'diskFull' || reason === 'tooLarge') && proposal.refused !== undefined) {
-      this.#held = null
-      proposal.refused(reason)
-      return
-    }
-    this.#due = false
+    // New messages are refused by the store as soon as `diskRoom` falls. Those that it had accepted by then go the
+    // way of commands, from the disk's reserve: they have their queue offsets, and commands would wait behind them.
+    if (reason === 'diskFull' && !this.#fromReserve) this.#fromReserve = true
+    else this.#due = false
   }
 
   /** Leadership ended: what was taken and not appended is lost, the source was told by the role change. */
   drop(): void {
     this.#held = null
+    this.#fromReserve = false
     this.#due = false
   }
 
@@ -148,9 +146,11 @@ export class Proposer {
       throw new Error(`entry ${place.index} was placed, but its proposal is not there`)
     }
     this.#held = null
+    this.#fromReserve = false
     this.proposed += 1
     proposal.seal(place.positionBytes + ENTRY_HEADER_BYTES, timeMs)
-    const entry = this.#seal(proposal.bytes, place, proposal.flags, proposal.count, timeMs)
+    const { bytes, kind, flags, count } = proposal
+    const entry = this.#seal(bytes, place, kind, flags, count, timeMs)
     this.#log.append([entry], writeSeq)
     proposal.appended(place.index, place.term)
     return entry
@@ -161,13 +161,20 @@ export class Proposer {
       place.configuration === null ? new Uint8Array(0) : encodeConfiguration(place.configuration)
     const bytes = Buffer.allocUnsafeSlow(ENTRY_HEADER_BYTES + body.length)
     bytes.set(body, ENTRY_HEADER_BYTES)
-    const entry = this.#seal(bytes, place, 0, 0, timeMs)
+    const entry = this.#seal(bytes, place, place.entryKind, 0, 0, timeMs)
     this.#log.append([entry], writeSeq)
     return entry
   }
 
-  #seal(bytes: Buffer, place: OwnPlace, flags: number, count: number, timeMs: number): Entry {
-    const { index, term, positionBytes: position, entryKind: kind } = place
+  #seal(
+    bytes: Buffer,
+    place: OwnPlace,
+    kind: EntryKind,
+    flags: number,
+    count: number,
+    timeMs: number
+  ): Entry {
+    const { index, term, positionBytes: position } = place
     const prevCrc = this.#log.lastHeaderCrc
     return sealEntry(bytes, { index, term, position, kind, flags, count, timeMs, prevCrc })
   }

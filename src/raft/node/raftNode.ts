@@ -81,6 +81,10 @@ export class Node implements RaftNode {
     return this.#phase === 'stopped' ? null : this.#driver.core.leaderId
   }
 
+  get diskRoom(): boolean {
+    return this.#driver.diskRoom
+  }
+
   get commitIndex(): number {
     return this.#driver.core.commitIndex
   }
@@ -94,7 +98,7 @@ export class Node implements RaftNode {
   }
 
   status(): RaftStatus {
-    const { core, log, brokerAddresses } = this.#driver
+    const { core, log, greetings } = this.#driver
     const stopped = this.#phase === 'stopped'
     const { leaderId } = this
     return {
@@ -104,7 +108,7 @@ export class Node implements RaftNode {
       role: stopped ? 'stopped' : core.role,
       ready: this.ready,
       leaderId,
-      leaderBrokerAddress: leaderId === null ? null : (brokerAddresses.get(leaderId) ?? null),
+      leaderBrokerAddress: leaderId === null ? null : greetings.addressOf(leaderId),
       commitIndex: core.commitIndex,
       lastIndex: core.lastIndex,
       appliedIndex: this.appliedIndex,
@@ -232,7 +236,7 @@ export class Node implements RaftNode {
   }
 
   #peers(): PeerStatus[] {
-    const { core, transport, brokerAddresses } = this.#driver
+    const { core, transport, greetings } = this.#driver
     const leading = new Map(core.peerStatuses().map(peer => [peer.id, peer]))
     return this.#options.peers
       .filter(peer => peer.id !== this.#options.selfId)
@@ -241,7 +245,7 @@ export class Node implements RaftNode {
         connected: transport.connected(id),
         matchIndex: leading.get(id)?.matchIndex ?? 0,
         active: leading.get(id)?.active ?? false,
-        brokerAddress: brokerAddresses.get(id) ?? null
+        brokerAddress: greetings.addressOf(id)
       }))
   }
 

@@ -82,7 +82,9 @@ export class Transport {
   }
 
   get receivedBytes(): number {
-    return this.#inbound.receivedBytes
+    let bytes = this.#inbound.receivedBytes
+    for (const stream of this.#streams.values()) bytes += stream.receivedBytes
+    return bytes
   }
 
   /** Sends what is waiting and closes the own streams. The port stays open: who is refused there takes this process for dead. */

@@ -1,4 +1,5 @@
 import type { Platform } from '../../platform/index.ts'
+import { ROOM_PERMILLE } from '../core/index.ts'
 import type { RaftLog } from '../log/index.ts'
 
 /** A write or fsync that takes this long makes the disk slow (R-D9). */
@@ -37,6 +38,10 @@ export class DiskWatch {
     this.#host = host
   }
 
+  get level(): 'room' | 'refuse' | 'full' {
+    return this.#level
+  }
+
   tick(): void {
     const slow = this.#log.oldestOperationMs() >= SLOW_MS
     if (slow !== this.#slow) {
@@ -67,6 +72,11 @@ export class DiskWatch {
     const level = this.#full ? 'full' : used > this.#refuseRatio ? 'refuse' : 'room'
     if (level === this.#level && level === 'room') return
     this.#level = level
-    this.#host.diskPressure(level, this.#freePermille)
+    // The peers judge by one figure, this node by its configuration: the figure says what it came to.
+    const told =
+      level === 'room'
+        ? Math.max(this.#freePermille, ROOM_PERMILLE)
+        : Math.min(this.#freePermille, ROOM_PERMILLE - 1)
+    this.#host.diskPressure(level, told)
   }
 }
