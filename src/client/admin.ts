@@ -3,12 +3,15 @@ import { MessageAdmin } from './adminMessages.ts'
 import { NameServerAdmin } from './adminNameServer.ts'
 import { OffsetAdmin } from './adminOffsets.ts'
 import { TopicAdmin } from './adminTopics.ts'
+import { ClientError } from './errors.ts'
 import { ClientInstance } from './instance.ts'
 import { type ClientOptions, resolveOptions } from './options.ts'
 import { anyAddress, leaderAddress, type TopicRoute } from './route.ts'
+import { pause } from './sleeper.ts'
 
 /** The original's tools wait this long. */
 const ADMIN_TIMEOUT_MS = 5_000
+const KNOWN_POLL_MS = 20
 
 /**
  * What operators and tools ask of name servers and brokers, by subject. Calls that name a broker take its `host:port`;
@@ -71,7 +74,19 @@ export class Admin {
         perm: settings.perm ?? 6
       })
     }
-    await this.#instance.routes.refresh(topic)
+    await this.#untilKnown(topic)
+  }
+
+  /** Brokers tell name servers of a new topic some milliseconds after they made it. */
+  async #untilKnown(topic: string): Promise<void> {
+    const { clock } = this.#instance.platform
+    const deadlineMs = clock.monotonicMs() + ADMIN_TIMEOUT_MS
+    while ((await this.#instance.routes.refresh(topic)) === null) {
+      if (clock.monotonicMs() >= deadlineMs) {
+        throw new ClientError('NO_ROUTE', `no name server has heard of the new topic ${topic} yet`)
+      }
+      await pause(clock, KNOWN_POLL_MS)
+    }
   }
 
   /** Deletes the topic at all leaders of the cluster and at all name servers. */

@@ -40,10 +40,8 @@ export function batchParts(messages: readonly PreparedMessage[], bornTimestamp: 
     ),
     sysFlag: 0,
     flag: 0,
-    propertiesText: propertiesText([
-      [MessageProperty.UNIQ_KEY, messages[0]!.uniqueKey],
-      [MessageProperty.WAIT, 'true']
-    ]),
+    // The broker appends these to the properties of each message, so nothing of a single message may be here.
+    propertiesText: propertiesText([[MessageProperty.WAIT, 'true']]),
     batch: true,
     bornTimestamp,
     reconsumeTimes: 0,

@@ -4,7 +4,7 @@ import type { ProcessQueue } from './processQueue.ts'
 import type { ReceivedMessage } from './received.ts'
 import { sendRetryCopy } from './sendBack.ts'
 import type { Sender } from './sender.ts'
-import { pause, Sleeper } from './sleeper.ts'
+import { Sleeper } from './sleeper.ts'
 
 const SUSPEND_MIN_MS = 10
 const SUSPEND_MAX_MS = 30_000
@@ -118,13 +118,4 @@ export class OrderlyService implements ConsumeService {
     }
     this.#running++
   }
-}
-
-/** Resolves with the work, or after `limitMs` whatever the work does. */
-export async function atMost(
-  group: ConsumerGroup,
-  limitMs: number,
-  work: Promise<unknown>
-): Promise<void> {
-  await Promise.race([work.then(() => {}), pause(group.instance.platform.clock, limitMs)])
 }

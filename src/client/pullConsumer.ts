@@ -7,7 +7,7 @@ import { type PullResult, pull } from './pull.ts'
 import { compareQueues, describeQueue, type MessageQueue, queueKey } from './queue.ts'
 import type { ReceivedMessage } from './received.ts'
 import { subscribeQueues } from './route.ts'
-import { pause } from './sleeper.ts'
+import { atMost, pause } from './sleeper.ts'
 import { accepts, type Subscription, tagSubscription } from './subscription.ts'
 
 export interface PullConsumerOptions extends ClientOptions {
@@ -146,7 +146,7 @@ export class PullConsumer {
       const leftMs = deadlineMs - clock.monotonicMs()
       if (messages.length > 0 || leftMs <= 0 || this.#state !== 'started') return messages
       const pulls = [...this.#assigned.values()].map(assigned => this.#fill(assigned))
-      await Promise.race([...pulls, pause(clock, leftMs)])
+      await atMost(clock, leftMs, Promise.race(pulls))
     }
   }
 

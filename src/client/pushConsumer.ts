@@ -14,13 +14,14 @@ import { ClientInstance } from './instance.ts'
 import { lockQueues, unlockQueues } from './locks.ts'
 import { LocalOffsetStore, RemoteOffsetStore } from './offsets.ts'
 import { checkTopic, resolveOptions } from './options.ts'
-import { atMost, OrderlyService } from './orderlyService.ts'
+import { OrderlyService } from './orderlyService.ts'
 import { ProcessQueue } from './processQueue.ts'
 import { PullLoop } from './pullLoop.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
 import { assignTopic } from './rebalance.ts'
 import { leaderAddress, type TopicRoute } from './route.ts'
 import { Sender } from './sender.ts'
+import { atMost } from './sleeper.ts'
 import { type Subscription, sqlSubscription, tagSubscription } from './subscription.ts'
 
 /** Locks of orderly consumers are renewed this often (broker.md 4.8). */
@@ -175,7 +176,7 @@ export class PushConsumer {
     for (const loop of this.#loops.values()) loop.end()
     const idle = [...queues.values()].map(process => this.#service.idle(process))
     await atMost(
-      this.#group,
+      instance.platform.clock,
       options.closeTimeoutMs,
       Promise.all([...idle, ...this.#releasing.values()])
     )
@@ -272,7 +273,7 @@ export class PushConsumer {
     const { options, offsets, instance } = this.#group
     const leaving = (async () => {
       await offsets.persist()
-      await atMost(this.#group, options.closeTimeoutMs, this.#service.idle(process))
+      await atMost(instance.platform.clock, options.closeTimeoutMs, this.#service.idle(process))
       if (options.orderly && options.clustering) {
         await unlockQueues(instance, options.group, [process.queue])
       }

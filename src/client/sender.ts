@@ -86,8 +86,7 @@ export class Sender {
           thrown.code === 'MOVED' ? 0 : PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)]!
         if (clock.monotonicMs() + pauseMs >= deadlineMs) throw thrown
         if (pauseMs > 0) await pause(clock, pauseMs)
-        // Not awaited for its result: when no name server answers, the known route is still the best there is.
-        await this.#instance.routes.refresh(parts.topic).catch(() => {})
+        await this.#refresh(parts.topic)
       }
     }
   }
@@ -117,6 +116,14 @@ export class Sender {
       throw new ClientError('NO_LEADER', `no queue of ${topic} can be written to at present`)
     }
     return queues
+  }
+
+  /** When no name server answers, the known route is still the best there is. */
+  async #refresh(topic: string): Promise<void> {
+    const { routes } = this.#instance
+    const route = await routes.refresh(topic).catch(() => routes.known(topic))
+    // A topic that does not exist yet goes where its template lives.
+    if (route === null) await routes.refresh(TEMPLATE_TOPIC).catch(() => null)
   }
 
   async #templateRoute(topic: string): Promise<TopicRoute | null> {
@@ -158,7 +165,7 @@ export class Sender {
     for (const topic of new Set(
       [...this.#flights].filter(f => nowMs - f.sentMs >= SLOW_MS).map(f => f.topic)
     )) {
-      this.#instance.routes.refreshSoon(topic)
+      void this.#refresh(topic)
     }
   }
 

@@ -34,6 +34,12 @@ export class Sleeper {
   }
 }
 
+/** Resolves with the work, or after `limitMs` whatever the work does; the timer goes when the work is done first. */
+export async function atMost(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<void> {
+  const sleeper = new Sleeper(clock)
+  await Promise.race([work, sleeper.sleep(limitMs)]).finally(() => sleeper.stop())
+}
+
 /** A pause that nobody ends early. */
 export function pause(clock: Clock, delayMs: number): Promise<void> {
   return new Promise(resolve => {
