@@ -73,9 +73,8 @@ function followLeader(s: RaftState, from: NodeId, m: AppendMessage): FollowerRol
     fatal(s, `${from} and ${role.leaderId} both lead term ${m.term}`, false)
     return null
   }
-  const wasSilent = s.electionTicks
   s.sinceLeaderTicks = 0
-  if (wasSilent > 0) s.electionTicks = 0
+  s.electionTicks = 0
   if (s.patienceTicks < s.ticks.election) s.waitFullTimeout()
   role.leaderGone = false
   role.leaderIncarnation = s.links.get(from)?.incarnation ?? 0

@@ -5,7 +5,7 @@ import { Coverage, Simulation } from './simulate.ts'
  * Random schedules against the bare cores. `RAFT_CORE_SEED=n` replays one and prints its last effects; `RAFT_CORE_RUNS`
  * and `RAFT_CORE_STEPS` ask for more.
  */
-const runs = Number(process.env['RAFT_CORE_RUNS'] ?? 2000)
+const runs = Number(process.env['RAFT_CORE_RUNS'] ?? 4000)
 const steps = Number(process.env['RAFT_CORE_STEPS'] ?? 2500)
 const replay = process.env['RAFT_CORE_SEED']
 
