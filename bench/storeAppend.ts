@@ -39,6 +39,7 @@ let encodeMs = 0
 let applyMs = 0
 const node = {
   ready: true,
+  diskRoom: true,
   durableIndex: 0,
   term: 1,
   leaderId: 'n0',

@@ -29,6 +29,7 @@ const SYNC_INTERVAL_MS = 10_000
 const DURABLE_POLL_MS = 10
 /** Work may take this share of the time: with ten thousand active queues the period grows. */
 const REST_FACTOR = 4
+const REST_MAX_MS = 30_000
 /** Units kept in memory behind what is flushed, over all active queues: 32 MiB. */
 const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
 /** 80 MB of units. */
@@ -135,7 +136,8 @@ export class Checkpoints {
         })
         .finally(() => {
           const tookMs = this.#host.clock.monotonicMs() - startedMs
-          this.#schedule(Math.max(this.#intervalMs, tookMs * REST_FACTOR))
+          const restMs = Math.min(tookMs * REST_FACTOR, REST_MAX_MS)
+          this.#schedule(Math.max(this.#intervalMs, restMs))
         })
     })
   }

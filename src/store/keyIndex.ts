@@ -128,6 +128,11 @@ export class KeyIndex {
       })
   }
 
+  /** Resolves when what `maintain` began is done. */
+  idle(): Promise<void> {
+    return this.#work
+  }
+
   /** Everything in memory goes to the disk. Only when all of it is durable in the log. */
   async flush(): Promise<void> {
     await this.#work

@@ -372,7 +372,7 @@ export class LedgerStore implements Store, StateMachine {
     const { queues, index } = this.#parts
     return {
       diskRatio: this.#retention.usedPercent / 100,
-      diskFull: this.#retention.diskFull,
+      diskFull: this.#retention.diskFull || !this.node.diskRoom,
       logStartPosition: this.node.log.startPosition,
       logEndPosition: this.node.log.committedPosition,
       appliedIndex: this.#machine.appliedIndex,
@@ -428,7 +428,7 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   #intakeRefusal(): AppendRefusal | null {
-    if (this.#retention.diskFull) return 'diskFull'
+    if (this.#retention.diskFull || !this.node.diskRoom) return 'diskFull'
     if (this.#checkpoints.isBehind || this.#parts.index?.isBehind === true) return 'busy'
     return null
   }

@@ -38,15 +38,20 @@ export class Trimmer {
   /** Something may be decided and not done; once at a time. */
   look(): void {
     if (this.#stopped || this.#running !== null || !this.#isDue()) return
-    this.#running = this.#run()
-      .catch((error: unknown) => {
+    const { position } = this.#host.tables.trim
+    this.#running = this.#run().then(
+      () => {
+        this.#running = null
+        // More may have been decided in the meantime.
+        if (this.#host.tables.trim.position > position) this.look()
+      },
+      (error: unknown) => {
+        this.#running = null
         if (!this.#stopped) {
           this.#host.logger.error('The log could not be trimmed; it is tried again', { error })
         }
-      })
-      .finally(() => {
-        this.#running = null
-      })
+      }
+    )
   }
 
   async stop(): Promise<void> {

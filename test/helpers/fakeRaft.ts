@@ -11,13 +11,14 @@ import {
   type ProposalSource,
   type RaftNode,
   type RaftOptions,
+  RaftStartError,
   type RaftStatus,
   type SegmentInfo,
   type StateMachine
 } from '../../src/raft/index.ts'
 
 export class FakeLog implements LogReader {
-  readonly entries: Entry[] = []
+  readonly entries: Entry[]
   startPosition = 0
   endPosition = 0
   committedPosition = 0
@@ -30,6 +31,26 @@ export class FakeLog implements LogReader {
   damagedFrom = Number.MAX_SAFE_INTEGER
   reads = 0
   segmentEntries = 10
+
+  constructor(entries: Entry[] = []) {
+    this.entries = entries
+  }
+
+  /** The log of another replica: the same entries, a beginning of its own. */
+  fork(): FakeLog {
+    const other = new FakeLog(this.entries)
+    other.segmentEntries = this.segmentEntries
+    other.learn(this)
+    return other
+  }
+
+  /** What the other log has and knows to be committed. */
+  learn(other: FakeLog): void {
+    this.endPosition = other.endPosition
+    this.committedPosition = other.committedPosition
+    this.commitIndex = other.commitIndex
+    this.term = other.term
+  }
 
   append(kind: EntryKind, flags: number, count: number, bytes: Buffer): Entry {
     const entry = {
@@ -79,6 +100,7 @@ export class FakeNode implements RaftNode {
   ready = false
   leading = false
   stopped = false
+  diskRoom = true
   /** Commits and applies what is proposed at the end of the turn. */
   automatic = false
   /** Above it nothing of this node is durable; null: everything is. */
@@ -90,6 +112,12 @@ export class FakeNode implements RaftNode {
   #scheduled = false
 
   constructor(log: FakeLog, options: RaftOptions, source: ProposalSource, machine: StateMachine) {
+    if (options.appliedIndex > log.entries.length) {
+      throw new RaftStartError(
+        'appliedBeyondLog',
+        `applied ${options.appliedIndex}, log ${log.entries.length}`
+      )
+    }
     this.log = log
     this.appliedIndex = options.appliedIndex
     this.#source = source

@@ -60,7 +60,9 @@ t.test('messages of a turn become one entry, and are told only when it is applie
   node.lead()
   const entries = log.entries.length
   const waiters = [0, 1, 2, 3, 4].map(() => new Waiter())
-  waiters.forEach((waiter, i) => t.equal(store.append(message('T', i % 2, `m${i}`), waiter), null))
+  for (const [i, waiter] of waiters.entries()) {
+    t.equal(store.append(message('T', i % 2, `m${i}`), waiter), null)
+  }
   t.equal(node.propose(), 1)
   t.equal(log.entries.length, entries + 1)
   t.equal(log.entries.at(-1)?.count, 5)
@@ -190,7 +192,7 @@ t.test('a send that is not committed within 2.5 s fails, one that is younger doe
 })
 
 t.test('losing the leadership fails everything at once and forgets the offsets given', async t => {
-  const { store, node, log } = await openFake(t.testdir())
+  const { store, node } = await openFake(t.testdir())
   node.lead()
   await t.test('one message is committed', async t => {
     const waiter = new Waiter()
@@ -429,6 +431,9 @@ t.test('a full disk refuses sends and takes commands', async t => {
     t.equal(store.append(message('T', 0, 'x'), new Waiter()), refused, `${free} % free`)
   }
   node.commit()
+  node.diskRoom = false
+  t.equal(store.append(message('T', 0, 'x'), new Waiter()), 'diskFull', 'as the log says it')
+  t.equal(store.runtime().diskFull, true)
   await store.stop()
 })
 
