@@ -22,7 +22,7 @@ import { PullHolds, PullPath } from './pull/index.ts'
 import { Registration } from './registration/index.ts'
 import { consumerSendBack } from './retry/index.ts'
 import { SendPath, sendHandlers } from './send/index.ts'
-import { BrokerStats } from './stats/index.ts'
+import { BrokerStats, RuntimeRates } from './stats/index.ts'
 import { TopicService } from './topics/index.ts'
 
 const forwardKeyBytes = 24
@@ -59,6 +59,7 @@ export class Broker implements BrokerContext {
   readonly offsets: OffsetService
   readonly holds: PullHolds
   readonly stats: BrokerStats
+  readonly rates: RuntimeRates
   readonly registration: Registration
   readonly address: string
   readonly storeHost: Buffer
@@ -100,6 +101,7 @@ export class Broker implements BrokerContext {
     this.groups = new GroupService(store, config, logger)
     this.offsets = new OffsetService(store)
     this.stats = new BrokerStats(platform.clock, config.settings.clusterName)
+    this.rates = new RuntimeRates(platform.clock, store.counters)
     this.holds = new PullHolds(platform.clock, config, store)
     this.#notices = new ChangeNotices(platform.clock, config, this.groups)
     const groupsMax = (): number => config.values.maxGroups
@@ -194,6 +196,7 @@ export class Broker implements BrokerContext {
     this.holds.start(this.#pulls.again)
     this.#housekeeping.start()
     this.stats.start()
+    this.rates.start()
     await this.store.start()
     this.registration.start()
     this.logger.info('Broker serves', {
@@ -277,6 +280,7 @@ export class Broker implements BrokerContext {
     this.#housekeeping.stop()
     this.#notices.stop()
     this.stats.stop()
+    this.rates.stop()
     this.#delay.stop()
     this.holds.stop()
     this.#forwarder.stop()

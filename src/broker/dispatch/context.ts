@@ -7,7 +7,7 @@ import type { GroupService } from '../groups/index.ts'
 import type { OffsetService } from '../offsets/index.ts'
 import type { PullHolds } from '../pull/index.ts'
 import type { Registration } from '../registration/index.ts'
-import type { BrokerStats } from '../stats/index.ts'
+import type { BrokerStats, RuntimeRates } from '../stats/index.ts'
 import type { TopicService } from '../topics/index.ts'
 
 /** What a broker is made of, as its handlers see it. One for each running broker; nothing in it is shared between brokers. */
@@ -26,6 +26,8 @@ export interface BrokerContext {
   readonly offsets: OffsetService
   readonly holds: PullHolds
   readonly stats: BrokerStats
+  /** Puts and pulls per second, of the store's counters. */
+  readonly rates: RuntimeRates
   readonly registration: Registration
   /** `brokerIP1:port` as told to clients and name servers. */
   readonly address: string

@@ -75,6 +75,8 @@ export class BrokerStats {
   putTotalYesterdayMorning = 0
   getTotalTodayMorning = 0
   getTotalYesterdayMorning = 0
+  /** Longest answer to a pull that found messages, ms. */
+  getTookMaxMs = 0
   readonly #clock: Clock
   readonly #cluster: string
   readonly #items = new Map<string, Map<string, StatItem>>()
@@ -201,6 +203,7 @@ export class BrokerStats {
     stats.fallMs = Math.max(0, this.#clock.wallMs() - result.lastStoreMs)
     this.#brokerGet.add(result.messages, 1)
     this.getTotal += result.messages
+    if (result.tookMs > this.getTookMaxMs) this.getTookMaxMs = result.tookMs
   }
 
   #getStats(group: string, topic: string, queueId: number): GetStats {

@@ -1,0 +1,84 @@
+import {
+  ConsumeStats,
+  type OffsetWrapper,
+  optionalText,
+  RequestCode,
+  requiredText
+} from '../../../protocol/index.ts'
+import type { TopicSettings } from '../../../store/index.ts'
+import type { BrokerContext } from '../../dispatch/context.ts'
+import type { Handler } from '../../dispatch/handler.ts'
+import { StatName } from '../../stats/index.ts'
+import { success } from '../refusals.ts'
+
+/** GET_CONSUME_STATS (208): how far a group is behind, by queue. Facts: remoting.md 2.13. */
+export const consumeStats: Handler = {
+  code: RequestCode.GET_CONSUME_STATS,
+  needsLeader: false,
+  async handle(request, _caller, broker) {
+    const group = requiredText(request.extFields, 'consumerGroup')
+    const topic = optionalText(request.extFields, 'topic') ?? ''
+    const topicList = (optionalText(request.extFields, 'topicList') ?? '')
+      .split(';')
+      .filter(name => name !== '')
+    // What this node was told a moment ago counts too.
+    if (broker.isLeader()) await broker.store.flushOffsets()
+    const stats = ConsumeStats.of()
+    for (const name of topicsToShow(group, topic, topicList, broker)) {
+      const settings = broker.topics.find(name)
+      if (settings === undefined) continue
+      await addTopic(stats, group, settings, settings.readQueueNums, broker)
+    }
+    return success(ConsumeStats.encode(stats))
+  }
+}
+
+function topicsToShow(
+  group: string,
+  topic: string,
+  topicList: string[],
+  broker: BrokerContext
+): string[] {
+  if (topicList.length > 0) return topicList
+  const topics = topic === '' ? broker.store.tables.topicsOf(group) : [topic]
+  const live = broker.consumers.find(group)?.subscriptions
+  // A group that consumes now is not behind in what it unsubscribed.
+  return live === undefined || live.size === 0 ? topics : topics.filter(name => live.has(name))
+}
+
+/** Adds queues 0 to `queues` - 1 of a topic, and the group's rate on it. */
+export async function addTopic(
+  stats: ConsumeStats,
+  group: string,
+  settings: TopicSettings,
+  queues: number,
+  broker: BrokerContext
+): Promise<void> {
+  const topic = settings.topicName
+  const { brokerName } = broker.config.settings
+  for (let queueId = 0; queueId < queues; queueId++)
+    stats.offsetTable.push([
+      { brokerName, queueId, topic },
+      await queueProgress(group, topic, queueId, broker)
+    ])
+  const rate = broker.stats.find(StatName.GROUP_GET_NUMS, `${topic}@${group}`)
+  stats.consumeTps += rate?.spans().minute.tps ?? 0
+}
+
+async function queueProgress(
+  group: string,
+  topic: string,
+  queueId: number,
+  broker: BrokerContext
+): Promise<OffsetWrapper> {
+  const { store } = broker
+  const consumerOffset = Math.max(0, store.tables.consumerOffset(group, topic, queueId))
+  const before =
+    consumerOffset > 0 ? await store.storeTimeAt(topic, queueId, consumerOffset - 1) : 0
+  return {
+    brokerOffset: store.maxOffset(topic, queueId),
+    consumerOffset,
+    lastTimestamp: Math.max(0, before),
+    pullOffset: consumerOffset
+  }
+}
