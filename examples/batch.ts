@@ -1,0 +1,21 @@
+// Many small messages: as batches of your own making, and gathered by the producer.
+import { Producer } from 'ledgermq'
+
+const nameServers = process.env['NAMESRV_ADDR'] ?? '127.0.0.1:9876'
+const topic = 'ExampleTopic'
+
+const producer = new Producer({ group: 'example_producer', nameServers, batching: true })
+await producer.start()
+try {
+  const batch = Array.from({ length: 100 }, (_, i) => ({ topic, body: `of a batch ${i}` }))
+  const stored = await producer.sendBatch(batch)
+  console.log(`100 messages stored in queue ${stored.queue.queueId} from ${stored.queueOffset} on`)
+
+  // Sends of the same moment travel together; each promise tells of its own message.
+  const results = await Promise.all(
+    Array.from({ length: 1_000 }, (_, i) => producer.send({ topic, body: `gathered ${i}` }))
+  )
+  console.log(`${results.filter(result => result.status === 'SEND_OK').length} messages stored`)
+} finally {
+  await producer.close()
+}
