@@ -1,13 +1,5 @@
 import type { Logger } from '../../platform/index.ts'
-import {
-  type Fault as CoreFault,
-  type Effect,
-  type EntrySummary,
-  type Event,
-  type Message,
-  type RaftCore,
-  ROOM_PERMILLE
-} from '../core/index.ts'
+import type { Fault as CoreFault, Effect, EntrySummary, Event, RaftCore } from '../core/index.ts'
 import type { Entry, Fault, RaftLog } from '../log/index.ts'
 import type { ProposalSource, RaftOptions, RaftTimings } from '../types.ts'
 import {
@@ -23,6 +15,7 @@ import { CommitWatch } from './commitWatch.ts'
 import { receiveEntries } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
 import { Greetings } from './greetings.ts'
+import { Outgoing } from './outgoing.ts'
 import type { Refusal } from './peerStream.ts'
 import { Proposer } from './proposer.ts'
 import { Reads } from './reads.ts'
@@ -88,13 +81,13 @@ export class Driver {
   readonly #host: DriverHost
   readonly #ledger = new WriteLedger()
   readonly #catchUp: CatchUp
+  readonly #outgoing: Outgoing
   readonly #ticker: Ticker
   readonly #watch: DiskWatch
   readonly #entryClock: EntryClock
   /** Events, and at the same place the entries that came with each. */
   readonly #queue: Event[] = []
   readonly #queueEntries: (readonly Entry[])[] = []
-  #diskRoom = true
   #running = false
   #ended = false
   /** Entries of the event that is carried out. */
@@ -144,9 +137,11 @@ export class Driver {
         ),
       commitsAreSlow: () => this.commits.slow
     })
+    this.#outgoing = new Outgoing(log, this.transport, this.#catchUp, () =>
+      this.#ended ? -1 : core.term
+    )
     this.#ticker = new Ticker(platform.clock, timings.tickMs, count => {
-      this.#watch.tick()
-      this.#lookAtDisks()
+      this.#watch.tick(core.peerStatuses())
       this.deliver({ kind: 'tick', count })
     })
     this.#watch = new DiskWatch(
@@ -187,14 +182,7 @@ export class Driver {
 
   /** Most disks have room for messages; looked at with each tick. */
   get diskRoom(): boolean {
-    return this.#diskRoom
-  }
-
-  #lookAtDisks(): void {
-    let withRoom = this.#watch.level === 'room' ? 1 : 0
-    const others = this.core.peerStatuses()
-    for (const peer of others) if (peer.freePermille >= ROOM_PERMILLE) withRoom += 1
-    this.#diskRoom = this.#watch.level === 'room' && withRoom * 2 > others.length + 1
+    return this.#watch.room
   }
 
   deliver(event: Event): void {
@@ -287,7 +275,7 @@ export class Driver {
         this.#rewrite(effect.writeSeq, effect.index)
         return
       case 'send':
-        this.#send(effect.to, effect.message)
+        this.#outgoing.send(effect.to, effect.message)
         return
       case 'readEntries':
         this.#catchUp.request(effect)
@@ -380,37 +368,6 @@ export class Driver {
       },
       (error: Error) =>
         this.deliver({ kind: 'storageFailed', reason: `repair of ${index}: ${error.message}` })
-    )
-  }
-
-  #send(to: string, message: Message): void {
-    if (message.type !== 'append' || message.count === 0) {
-      this.transport.send(to, message, NO_ENTRIES)
-      return
-    }
-    const entries: Entry[] = []
-    const first = message.prevIndex + 1
-    for (let index = first; index < first + message.count; index += 1) {
-      const entry = this.log.entryAt(index) ?? this.#catchUp.entryAt(to, index)
-      if (entry === null) {
-        this.#sendLater(to, message)
-        return
-      }
-      entries.push(entry)
-    }
-    this.transport.send(to, message, entries)
-  }
-
-  /** The entries left the memory between the decision and now; appends are idempotent, so late is as good. */
-  #sendLater(to: string, message: Extract<Message, { type: 'append' }>): void {
-    this.log.readEntries(message.prevIndex + 1, message.payloadBytes).then(
-      entries => {
-        if (this.#ended || this.core.term !== message.term || entries.length < message.count) return
-        entries.length = message.count
-        this.transport.send(to, message, entries)
-        this.transport.flush()
-      },
-      () => {} // damage is reported by the log; the follower's silence makes the core ask again
     )
   }
 

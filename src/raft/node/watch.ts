@@ -1,5 +1,5 @@
 import type { Platform } from '../../platform/index.ts'
-import { ROOM_PERMILLE } from '../core/index.ts'
+import { type PeerStatus, ROOM_PERMILLE } from '../core/index.ts'
 import type { RaftLog } from '../log/index.ts'
 
 /** A write or fsync that takes this long makes the disk slow (R-D9). */
@@ -21,6 +21,7 @@ export class DiskWatch {
   #slow = false
   #full = false
   #level: 'room' | 'refuse' | 'full' = 'room'
+  #room = true
   #freePermille = 1000
   #nextSpaceMs = 0
 
@@ -42,7 +43,16 @@ export class DiskWatch {
     return this.#level
   }
 
-  tick(): void {
+  /** This disk and most of all have room for messages; as of the last tick. */
+  get room(): boolean {
+    return this.#room
+  }
+
+  /** `others`: what the leader knows of its peers' disks; empty when not leading. */
+  tick(others: readonly PeerStatus[]): void {
+    let withRoom = 1
+    for (const peer of others) if (peer.freePermille >= ROOM_PERMILLE) withRoom += 1
+    this.#room = this.#level === 'room' && withRoom * 2 > others.length + 1
     const slow = this.#log.oldestOperationMs() >= SLOW_MS
     if (slow !== this.#slow) {
       this.#slow = slow

@@ -105,6 +105,8 @@ export class TestNode {
   readonly fatals: string[] = []
   readonly sealed: Batch[] = []
   raft!: RaftNode
+  /** Of the machine; another one makes the next start one after a power loss. */
+  bootId = 'first'
   /** Killed and not opened again. */
   dead = false
   #platform: Mortal
@@ -116,7 +118,7 @@ export class TestNode {
   constructor(id: string, directory: string, options: () => RaftOptions) {
     this.id = id
     this.#real = options().platform
-    this.#platform = new Mortal(this.#real)
+    this.#platform = new Mortal(this.#real, this.bootId)
     this.directory = directory
     this.#options = options
   }
@@ -144,7 +146,7 @@ export class TestNode {
       error: log('error')
     }
     this.dead = false
-    this.#platform = new Mortal(this.#real)
+    this.#platform = new Mortal(this.#real, this.bootId)
     const appliedIndex = changes.appliedIndex ?? this.#nextIndex - 1
     this.applied.length = Math.min(this.applied.length, appliedIndex)
     this.texts.length = this.applied.filter(entry => entry.kind === EntryKind.messages).length
@@ -189,6 +191,11 @@ export class TestNode {
   async kill(): Promise<void> {
     this.dead = true
     await this.#platform.kill()
+  }
+
+  /** A state machine that persisted all that it may (R-D5). */
+  kept(): { appliedIndex: number } {
+    return { appliedIndex: Math.min(this.applied.length, this.raft.durableIndex) }
   }
 
   logged(part: string): boolean {
@@ -282,8 +289,9 @@ export class Cluster {
       () => `${texts.length} messages on ${nodes.map(node => node.id)}; ${this.describe()}`
     )
     for (const node of nodes) {
-      if (node.texts.join() !== texts.join()) {
-        throw new Error(`${node.id} applied ${node.texts.join()}, expected ${texts.join()}`)
+      const wrong = node.texts.findIndex((text, at) => texts[at] !== text)
+      if (wrong >= 0) {
+        throw new Error(`${node.id} applied ${node.texts[wrong]} at ${wrong}, not ${texts[wrong]}`)
       }
     }
   }

@@ -207,3 +207,77 @@ t.test('async flush replicates and survives kills of all', async t => {
   await Promise.all(cluster.nodes.map(node => node.start({ appliedIndex: 0 })))
   await cluster.agreeOn(texts)
 })
+
+t.test(
+  'after a power loss a node of an async group votes only when it is back at the commit',
+  async t => {
+    const cluster = await running(t, 3, { flushMode: 'async', flushIntervalMs: 60_000 })
+    const leader = await cluster.leader()
+    await send(leader, ['a', 'b'])
+    await cluster.agreeOn(['a', 'b'])
+    const [lost, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    await lost.kill()
+    await Promise.all([other.kill(), leader.kill()])
+    lost.bootId = 'second'
+    await lost.start({ appliedIndex: 0 })
+    t.equal(lost.raft.status().trouble, 'recovering')
+    await other.start({ appliedIndex: 0 })
+    await until(() => other.lines.some(line => line.message.includes('could win')), 'a question')
+    t.notOk(other.raft.ready, 'two of three are there, and one of them may not vote')
+    await leader.start({ appliedIndex: 0 })
+    await cluster.agreeOn(['a', 'b'])
+    await until(() => lost.raft.status().trouble === null, 'the node to be whole again')
+  }
+)
+
+t.test('whatever is killed or stopped, all apply one sequence and lose nothing of it', async t => {
+  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+  t.comment(`SEED=${seed}`)
+  let state = seed >>> 0
+  const random = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+  const options = { tailCacheBytes: 300_000, segmentBytes: 262_144 }
+  const cluster = await running(t, 3, options)
+  await cluster.leader()
+  let proposed = 0
+  const load = setInterval(() => {
+    const leader = cluster.nodes.find(node => !node.dead && node.raft.ready)
+    for (let count = random() * 10; leader !== undefined && count > 0; count -= 1) {
+      leader.propose(`t${proposed}`, Math.floor(random() * random() * 40_000))
+      proposed += 1
+    }
+  }, 3)
+  const truth: string[] = []
+  const check = (): void => {
+    for (const node of cluster.nodes) {
+      for (const [at, text] of node.texts.entries()) {
+        truth[at] ??= text
+        if (truth[at] !== text) t.fail(`${node.id} has ${text} at ${at}, not ${truth[at]}, ${seed}`)
+      }
+    }
+  }
+  const endMs = performance.now() + Number(process.env['CHAOS_MS'] ?? 3000)
+  while (performance.now() < endMs) {
+    const enoughMs = performance.now() + random() * 300
+    await until(() => performance.now() > enoughMs, 'time to pass')
+    const count = 1 + Math.floor(random() * 3)
+    const victims = [...cluster.nodes].sort(() => random() - 0.5).slice(0, count)
+    const stops = random() < 0.25
+    await Promise.all(victims.map(node => (stops ? node.raft.stop() : node.kill())))
+    check()
+    await Promise.all(
+      victims.map(node => node.start(random() < 0.5 ? { appliedIndex: 0 } : node.kept()))
+    )
+    await cluster.leader()
+    check()
+  }
+  clearInterval(load)
+  await until(
+    () => cluster.nodes.every(node => node.texts.length >= truth.length),
+    () => `${truth.length} messages; ${cluster.describe()}`
+  )
+  check()
+  t.ok(truth.length > 20, `${truth.length} of ${proposed} proposals were committed`)
+})

@@ -28,9 +28,9 @@ export class Mortal implements Platform {
   readonly #files = new Set<DiskFile>()
   readonly #operations = new Set<Promise<unknown>>()
 
-  constructor(real: Platform) {
+  constructor(real: Platform, bootId: string) {
     this.random = real.random
-    this.host = real.host
+    this.host = { bootId: () => Promise.resolve(bootId) }
     this.clock = this.#mortalClock(real.clock)
     this.disk = this.#mortalDisk(real.disk)
     this.network = this.#mortalNetwork(real.network)
