@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import type { Disk, DiskFile, DiskSpace, FileInfo } from '../../src/platform/index.ts'
+import { generator } from './generator.ts'
 
 const SECTOR_BYTES = 512
 
@@ -132,14 +133,14 @@ export class MemoryDisk {
   overwrite(path: string, position: number, bytes: Buffer): void {
     const inode = this.#must(path)
     this.#place(inode, bytes, position)
-    this.#flush(inode, snapshot(inode))
+    this.flush(inode, snapshot(inode))
   }
 
   /** Cuts a file short behind everybody's back. */
   shorten(path: string, length: number): void {
     const inode = this.#must(path)
-    this.#truncate(inode, length)
-    this.#flush(inode, snapshot(inode))
+    this.truncate(inode, length)
+    this.flush(inode, snapshot(inode))
   }
 
   delete(path: string): void {
@@ -217,7 +218,7 @@ export class MemoryDisk {
     this.#place(inode, bytes, position)
   }
 
-  #truncate(inode: Inode, length: number): void {
+  truncate(inode: Inode, length: number): void {
     if (length < inode.length) {
       inode.cached.fill(0, length, inode.length)
       for (let at = length; at < inode.length; at += SECTOR_BYTES) inode.dirty.add(sectorOf(at))
@@ -225,19 +226,6 @@ export class MemoryDisk {
     }
     inode.cached = grown(inode.cached, length)
     inode.length = length
-  }
-
-  truncate(inode: Inode, length: number): void {
-    this.#truncate(inode, length)
-  }
-
-  /** For datasync: what is to be durable, as it is when the call is made. */
-  snapshot(inode: Inode): Snapshot {
-    return snapshot(inode)
-  }
-
-  flush(inode: Inode, taken: Snapshot): void {
-    this.#flush(inode, taken)
   }
 
   makeDirectory(path: string): void {
@@ -306,7 +294,7 @@ export class MemoryDisk {
     inode.length = Math.max(inode.length, end)
   }
 
-  #flush(inode: Inode, taken: Snapshot): void {
+  flush(inode: Inode, taken: Snapshot): void {
     inode.durable = grown(inode.durable, taken.length)
     for (const [sector, bytes] of taken.sectors) {
       bytes.copy(inode.durable, sector * SECTOR_BYTES)
@@ -432,7 +420,7 @@ class MountedFile implements DiskFile {
 
   /** As on Linux, a failure leaves the pages clean: they read well, and no later sync writes them. */
   async datasync(): Promise<void> {
-    const taken = this.#disk.snapshot(this.#inode)
+    const taken = snapshot(this.#inode)
     try {
       await this.#run('sync', 0, () => this.#disk.flush(this.#inode, taken))
     } catch (error) {
@@ -500,15 +488,4 @@ function systemError(code: string, operation: string, path: string): Error {
 
 function never<T>(): Promise<T> {
   return new Promise(() => {})
-}
-
-/** mulberry32: small, good enough to choose faults, the same everywhere. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let x = Math.imul(state ^ (state >>> 15), state | 1)
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
-    return ((x ^ (x >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -5,3 +5,8 @@ export function isNoSpace(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code
   return code === 'ENOSPC' || code === 'EDQUOT'
 }
+
+/** For what can be written another time. */
+export function ignoreNoSpace(error: unknown): void {
+  if (!isNoSpace(error)) throw error
+}

@@ -3,11 +3,11 @@ import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
 import { Preparer } from './preparer.ts'
-import { EntryReader } from './reader.ts'
+import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
 import type { Segment, Segments } from './segments.ts'
 import { type CutOperation, StorageQueue } from './storageQueue.ts'
-import type { EntryMeta, TailCache } from './tailCache.ts'
+import { endOf, type TailCache } from './tailCache.ts'
 import { TermMap } from './termMap.ts'
 import type {
   Fault,
@@ -124,7 +124,7 @@ export class DiskLog implements RaftLog {
       options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
     )
     this.#reader = new EntryReader(this, options.readCacheBytes ?? READ_CACHE_BYTES)
-    this.#repairer = new Repairer(this, this.#reader)
+    this.#repairer = new Repairer(this, this.#reader, options.logger)
     this.#preparer = new Preparer(
       { ...PREPARE, ...options.prepare },
       parts.segments,
@@ -266,23 +266,11 @@ export class DiskLog implements RaftLog {
   }
 
   entryAtPosition(position: number): Entry | null {
-    if (position >= this.endPosition) return null
-    const entry = this.tail.entry(this.tail.indexAt(position))
-    return entry !== null && position < entry.position + entry.bytes.length ? entry : null
+    return this.tail.entryAtPosition(position)
   }
 
   recentEntries(fromIndex: number, maxBytes: number): Entry[] | null {
-    const first = this.tail.entry(fromIndex)
-    if (first === null) return null
-    const entries = [first]
-    let bytes = first.bytes.length
-    for (let index = fromIndex + 1; index <= this.lastIndex; index++) {
-      const entry = this.tail.entry(index)
-      if (entry === null || bytes + entry.bytes.length > maxBytes) break
-      bytes += entry.bytes.length
-      entries.push(entry)
-    }
-    return entries
+    return this.tail.entriesFrom(fromIndex, maxBytes)
   }
 
   async readEntries(fromIndex: number, maxBytes: number): Promise<Entry[]> {
@@ -316,27 +304,18 @@ export class DiskLog implements RaftLog {
 
   peek(position: number, lengthBytes: number): Buffer | null {
     const entry = this.entryAtPosition(position) ?? this.#reader.cachedAt(position)
-    return entry === null ? null : slice(entry, position, lengthBytes)
+    return entry === null ? null : sliceOf(entry, position, lengthBytes)
   }
 
   async read(position: number, lengthBytes: number): Promise<Buffer> {
     const recent = this.entryAtPosition(position)
-    if (recent !== null) return slice(recent, position, lengthBytes)
+    if (recent !== null) return sliceOf(recent, position, lengthBytes)
     this.#mustBeOpen()
-    return slice(await this.#reader.entryAt(position), position, lengthBytes)
+    return sliceOf(await this.#reader.entryAt(position), position, lengthBytes)
   }
 
   writeRepair(index: number, bytes: Buffer): Promise<void> {
-    const repair = this.#repairer.write(index, bytes)
-    repair.then(
-      () =>
-        this.#options.logger.info('A damaged entry was repaired', {
-          index,
-          left: this.faults.size
-        }),
-      () => {}
-    )
-    return repair
+    return this.#repairer.write(index, bytes)
   }
 
   trimPrefix(index: number, position: number): Promise<void> {
@@ -371,18 +350,7 @@ export class DiskLog implements RaftLog {
   }
 
   segments(): SegmentInfo[] {
-    const { list, segmentBytes } = this.segmentFiles
-    return list.map((segment, i) => {
-      const sealed = i < list.length - 1
-      const used = this.endPosition - segment.firstPosition
-      return {
-        firstPosition: segment.firstPosition,
-        bytes: sealed ? segmentBytes : Math.min(Math.max(used, 0), segmentBytes),
-        firstIndex: segment.firstIndex,
-        lastTimeMs: segment.lastTimeMs,
-        sealed
-      }
-    })
+    return this.segmentFiles.infos(this.endPosition)
   }
 
   statistics(): LogStatistics {
@@ -481,7 +449,8 @@ export class DiskLog implements RaftLog {
   }
 
   #evict(): void {
-    this.tail.evict(Math.min(this.#released, this.index.writtenIndex))
+    // Units of entries that were cut may still count as written; what came instead is not indexed yet.
+    this.tail.evict(Math.min(this.#released, this.index.writtenIndex, this.#indexed))
   }
 
   #diskFull(full: boolean): void {
@@ -520,19 +489,4 @@ export class DiskLog implements RaftLog {
   #mustBeOpen(): void {
     if (this.#closed) throw new LogError('LMQ_LOG_CLOSED', 'the log is closed')
   }
-}
-
-function endOf(meta: EntryMeta): number {
-  return meta.position + meta.sizeBytes
-}
-
-function slice(entry: Entry, position: number, lengthBytes: number): Buffer {
-  const from = position - entry.position
-  if (from + lengthBytes > entry.bytes.length) {
-    throw new LogError(
-      'LMQ_LOG_NOT_THERE',
-      `${lengthBytes} bytes at ${position} go beyond entry ${entry.index}, which ends at ${entry.position + entry.bytes.length}`
-    )
-  }
-  return entry.bytes.subarray(from, from + lengthBytes)
 }

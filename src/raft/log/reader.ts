@@ -17,6 +17,7 @@ import {
 } from './entry.ts'
 import { DamagedEntryError, LogError, TrimmedError } from './errors.ts'
 import type { IndexFile } from './indexFile.ts'
+import { ignoreNoSpace } from './noSpace.ts'
 import type { Segments } from './segments.ts'
 import type { TailCache } from './tailCache.ts'
 import type { Fault } from './types.ts'
@@ -193,7 +194,8 @@ export class EntryReader {
         headerCrc: entryHeaderCrc(header),
         term: entryTerm(header)
       }
-      await this.#host.index.rewrite(at, { ...place, bodyCrc: entryBodyCrc(header) })
+      const unit = { ...place, bodyCrc: entryBodyCrc(header) }
+      await this.#host.index.rewrite(at, unit).catch(ignoreNoSpace)
       if (at === index) return place
       end += place.sizeBytes
     }
@@ -293,4 +295,17 @@ function entryIn(block: Block, position: number): Entry | null {
   }
   const entry = block.entries[low]!
   return position >= entry.position && position < entry.position + entry.bytes.length ? entry : null
+}
+
+/** Bytes of an entry, a view; throws when they go beyond it. */
+export function sliceOf(entry: Entry, position: number, lengthBytes: number): Buffer {
+  const from = position - entry.position
+  if (from + lengthBytes > entry.bytes.length) {
+    const end = entry.position + entry.bytes.length
+    throw new LogError(
+      'LMQ_LOG_NOT_THERE',
+      `${lengthBytes} bytes at ${position} go beyond entry ${entry.index}, which ends at ${end}`
+    )
+  }
+  return entry.bytes.subarray(from, from + lengthBytes)
 }

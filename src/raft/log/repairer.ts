@@ -1,3 +1,4 @@
+import type { Logger } from '../../platform/index.ts'
 import {
   entryBodyCrc,
   entryHeaderCrc,
@@ -38,9 +39,11 @@ export interface RepairHost {
 export class Repairer {
   readonly #host: RepairHost
   readonly #reader: EntryReader
+  readonly #logger: Logger
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(host: RepairHost, reader: EntryReader) {
+  constructor(host: RepairHost, reader: EntryReader, logger: Logger) {
+    this.#logger = logger
     this.#host = host
     this.#reader = reader
   }
@@ -66,6 +69,10 @@ export class Repairer {
     try {
       await file.write([bytes], position - segment.firstPosition)
       await file.datasync()
+      segment.preparedBytes = Math.max(
+        segment.preparedBytes,
+        position - segment.firstPosition + bytes.length
+      )
     } catch (error) {
       if (!isNoSpace(error)) this.#host.fail('write', error as Error)
       throw error
@@ -90,6 +97,7 @@ export class Repairer {
     if (before?.headerCrc === null) {
       this.#host.faults.set(index - 1, { ...before, headerCrc: entryPrevCrc(bytes) })
     }
+    this.#logger.info('A damaged entry was repaired', { index, left: this.#host.faults.size })
   }
 
   /** Throws unless `bytes` are the entry that is missing. */

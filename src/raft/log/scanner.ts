@@ -19,6 +19,7 @@ import {
 import { UnusableLogError } from './errors.ts'
 import { getUnit, type IndexFile, putUnit, UNIT_BYTES, type Unit } from './indexFile.ts'
 import { LogBytes } from './logBytes.ts'
+import { ignoreNoSpace } from './noSpace.ts'
 import type { Segments } from './segments.ts'
 import { type EntryMeta, TailCache } from './tailCache.ts'
 import type { Fault, TermStart } from './types.ts'
@@ -442,7 +443,8 @@ export class Scanner {
   async #flushUnits(): Promise<void> {
     if (this.#rewriteCount === 0) return
     const units = this.#rewrite.subarray(0, this.#rewriteCount * UNIT_BYTES)
-    await this.#o.index.writeRaw(this.#rewriteFirst, units)
+    // On a full disk they are mended when they are needed.
+    await this.#o.index.writeRaw(this.#rewriteFirst, units).catch(ignoreNoSpace)
     this.#rewriteCount = 0
   }
 }

@@ -1,5 +1,6 @@
 import type { Disk, DiskFile } from '../../platform/index.ts'
 import { fileName, joinPath } from './names.ts'
+import type { SegmentInfo } from './types.ts'
 
 export const SPARE_NAME = 'spare'
 export const SPARE_UNFINISHED_NAME = 'spare.unfinished'
@@ -150,6 +151,20 @@ export class Segments {
     }
     this.list.push(segment)
     return segment
+  }
+
+  infos(endPosition: number): SegmentInfo[] {
+    return this.list.map((segment, i) => {
+      const sealed = i < this.list.length - 1
+      const used = Math.max(endPosition - segment.firstPosition, 0)
+      return {
+        firstPosition: segment.firstPosition,
+        bytes: sealed ? this.segmentBytes : Math.min(used, this.segmentBytes),
+        firstIndex: segment.firstIndex,
+        lastTimeMs: segment.lastTimeMs,
+        sealed
+      }
+    })
   }
 
   async read(segment: Segment, target: Buffer, length: number, inSegment: number): Promise<number> {

@@ -10,6 +10,10 @@ export interface EntryMeta {
   readonly timeMs: number
 }
 
+export function endOf(meta: EntryMeta): number {
+  return meta.position + meta.sizeBytes
+}
+
 /** Charged for each entry beside its bytes, so that many small ones are bounded too. */
 const ENTRY_OVERHEAD_BYTES = 256
 
@@ -143,6 +147,27 @@ export class TailCache {
       else high = middle - 1
     }
     return low
+  }
+
+  /** The entry that `position` lies in, if its bytes are held. */
+  entryAtPosition(position: number): Entry | null {
+    const entry = this.entry(this.indexAt(position))
+    return entry !== null && position < entry.position + entry.bytes.length ? entry : null
+  }
+
+  /** Entries from `fromIndex` on that fit into `maxBytes`, at least one; null: its bytes are not held. */
+  entriesFrom(fromIndex: number, maxBytes: number): Entry[] | null {
+    const first = this.entry(fromIndex)
+    if (first === null) return null
+    const entries = [first]
+    let bytes = first.bytes.length
+    for (let index = fromIndex + 1; index <= this.last; index++) {
+      const entry = this.entry(index)
+      if (entry === null || bytes + entry.bytes.length > maxBytes) break
+      bytes += entry.bytes.length
+      entries.push(entry)
+    }
+    return entries
   }
 
   bodyCrc(index: number): number {

@@ -5,7 +5,8 @@ import {
   entryIsSound,
   type FlushMode
 } from '../../../src/raft/log/index.ts'
-import { generator, MemoryDisk } from '../../helpers/memoryDisk.ts'
+import { generator } from '../../helpers/generator.ts'
+import { MemoryDisk } from '../../helpers/memoryDisk.ts'
 import { Process, readAll } from './harness.ts'
 
 const SEEDS = Number(process.env['CRASH_SEEDS'] ?? 20)

@@ -12,7 +12,8 @@ import {
   type WriteDone
 } from '../../../src/raft/log/index.ts'
 import { FakeClock } from '../../helpers/fakeClock.ts'
-import { generator, type MemoryDisk } from '../../helpers/memoryDisk.ts'
+import { generator } from '../../helpers/generator.ts'
+import type { MemoryDisk } from '../../helpers/memoryDisk.ts'
 
 export const DIRECTORY = '/store/dledger-n0'
 export const DATA = `${DIRECTORY}/data`

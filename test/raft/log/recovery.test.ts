@@ -353,3 +353,23 @@ t.test(
     await b.stop()
   }
 )
+
+t.test('a full disk is no obstacle to a start, even when the index is lost', async t => {
+  const { disk, made } = await dead()
+  dropIndex(disk)
+  disk.capacityBytes = disk.usedBytes()
+  const b = await Process.start(disk, { tailCacheBytes: 0 })
+  t.match(b.log, { lastIndex: ENTRIES })
+  await same(t, b, made)
+  b.append(500)
+  await b.written()
+  t.same(b.told.full, [], 'there are zeros in reserve')
+  t.equal(disk.usedBytes(), disk.capacityBytes)
+  await same(t, b, [...made, b.log.entryAt(ENTRIES + 1)!])
+  disk.capacityBytes += 100_000
+  await b.stop()
+  const c = await Process.start(disk)
+  t.match(c.log, { lastIndex: ENTRIES + 1 })
+  t.same(c.log.recovery.faults, [])
+  await c.stop()
+})
