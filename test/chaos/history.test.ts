@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Acknowledged, check, gapAround, type History } from './history.ts'
+import { type Acknowledged, check, type History, longestGap } from './history.ts'
 
 const acknowledged: Acknowledged[] = [
   { lane: 0, sequence: 0, queueId: 0, queueOffset: 0, atMs: 10 },
@@ -90,7 +90,9 @@ for (const [name, change, violation] of broken) {
   })
 }
 
-t.test('the gap around a moment is the time between its neighbours', async t => {
-  t.equal(gapAround(acknowledged, 25), 10)
-  t.equal(gapAround(acknowledged, 35), Number.POSITIVE_INFINITY)
+t.test('the longest gap is looked for from a moment on', async t => {
+  const late = { lane: 1, sequence: 1, queueId: 1, queueOffset: 1, atMs: 34 }
+  t.equal(longestGap([...acknowledged, late], 0), 10)
+  t.equal(longestGap([...acknowledged, late], 30), 4)
+  t.equal(longestGap(acknowledged, 30), 0)
 })

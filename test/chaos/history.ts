@@ -148,13 +148,12 @@ function fallen(committed: readonly CommittedSample[]): string[] {
   return found
 }
 
-/** Time in ms between the last acknowledgement before `aroundMs` and the first one after it. */
-export function gapAround(acknowledged: readonly Acknowledged[], aroundMs: number): number {
-  let before = Number.NEGATIVE_INFINITY
-  let after = Number.POSITIVE_INFINITY
-  for (const { atMs } of acknowledged) {
-    if (atMs <= aroundMs) before = Math.max(before, atMs)
-    else after = Math.min(after, atMs)
+/** The longest time in ms between two acknowledgements of which the second came after `fromMs`; 0 when none did. */
+export function longestGap(acknowledged: readonly Acknowledged[], fromMs: number): number {
+  const times = acknowledged.map(({ atMs }) => atMs).sort((a, b) => a - b)
+  let longest = 0
+  for (const [at, time] of times.entries()) {
+    if (at > 0 && time > fromMs) longest = Math.max(longest, time - times[at - 1]!)
   }
-  return after - before
+  return longest
 }

@@ -24,7 +24,7 @@ export interface Session {
 export async function run(session: Session, verb: Verb, target: string | null): Promise<void> {
   switch (verb) {
     case 'start':
-      return target === null ? startAll(session) : startOne(session, await pick(session, target))
+      return target === null ? startAll(session) : startMember(session, await pick(session, target))
     case 'stop':
       return target === null ? stopAll(session) : stopOne(session, await pick(session, target))
     case 'restart':
@@ -64,7 +64,6 @@ async function pick(session: Session, target: string): Promise<Member> {
 
 async function startAll(session: Session): Promise<void> {
   const { layout, platform, print } = session
-  await writeNamesrvConfig(session)
   for (const member of members(layout)) await startMember(session, member)
   const beganMs = platform.clock.monotonicMs()
   const { leader } = await untilLeader(session)
@@ -78,11 +77,6 @@ async function startAll(session: Session): Promise<void> {
   hints(session)
 }
 
-async function startOne(session: Session, member: Member): Promise<void> {
-  if (member.configFile === null) await writeNamesrvConfig(session)
-  await startMember(session, member)
-}
-
 async function startMember(session: Session, member: Member): Promise<void> {
   const { processes, print } = session
   const pid = await processes.pid(member)
@@ -90,24 +84,12 @@ async function startMember(session: Session, member: Member): Promise<void> {
     print(`${member.name} is running already (process ${pid}, port ${member.port}).`)
     return
   }
-  await processes.start(member)
-  print(`${member.name} is up on port ${member.port} (process ${await processes.pid(member)}).`)
-}
-
-async function writeNamesrvConfig({ layout, platform }: Session): Promise<void> {
-  const { namesrv, stateDirectory } = layout
-  const directory = `${stateDirectory}/conf`
   try {
-    await platform.disk.makeDirectory(directory)
-    await platform.disk.writeFileAtomic(
-      `${directory}/namesrv.conf`,
-      Buffer.from(
-        `listenPort=${namesrv.port}\nkvConfigPath=${stateDirectory}/namesrv/kvConfig.json\n`
-      )
-    )
+    await processes.start(member)
   } catch (error) {
-    throw permissionSentence(error, stateDirectory)
+    throw permissionSentence(error, session.layout.stateDirectory)
   }
+  print(`${member.name} is up on port ${member.port} (process ${await processes.pid(member)}).`)
 }
 
 function permissionSentence(error: unknown, directory: string): unknown {
@@ -156,7 +138,7 @@ async function stopAll(session: Session): Promise<void> {
 
 async function restartOne(session: Session, member: Member): Promise<void> {
   await stopOne(session, member)
-  await startOne(session, member)
+  await startMember(session, member)
 }
 
 async function restartAll(session: Session): Promise<void> {

@@ -18,8 +18,9 @@ export interface Member {
   port: number
   /** Every port that must be free before the start. */
   ports: number[]
-  /** The broker's configuration file; null for the name server. */
-  configFile: string | null
+  configFile: string
+  /** What to write to the configuration file before the start; null when it is the sample itself. */
+  configText: string | null
   /** Program in `bin` and its arguments. */
   command: string[]
   logDirectory: string
@@ -56,30 +57,29 @@ export async function readLayout(root: string, portOffset: number, disk: Disk): 
     if (!(await disk.exists(sample))) {
       throw new Error(`Make sure that ${sample} exists: the cluster is described there.`)
     }
-    let configFile = sample
+    const own = portOffset !== 0
     let text = (await disk.readFile(sample)).toString('latin1')
-    if (portOffset !== 0) {
-      text = shifted(text, portOffset, stateDirectory)
-      configFile = join(stateDirectory, 'conf', `broker-${id}.conf`)
-      await disk.makeDirectory(join(stateDirectory, 'conf'))
-      await disk.writeFileAtomic(configFile, Buffer.from(text, 'latin1'))
-    }
+    if (own) text = shifted(text, portOffset, stateDirectory)
+    const configFile = own ? join(stateDirectory, 'conf', `broker-${id}.conf`) : sample
     const { port, raftPort } = portsOf(text, id, sample)
     brokers.push({
       name: id,
       port,
       ports: [port, raftPort],
       configFile,
+      configText: own ? text : null,
       command: ['mqbroker', '-c', configFile, '-n', namesrvAddress],
       ...member(id)
     })
   }
+  const namesrvConfig = join(stateDirectory, 'conf', 'namesrv.conf')
   const namesrv: Member = {
     name: 'namesrv',
     port: namesrvPort,
     ports: [namesrvPort],
-    configFile: null,
-    command: ['mqnamesrv', '-c', join(stateDirectory, 'conf', 'namesrv.conf')],
+    configFile: namesrvConfig,
+    configText: `listenPort=${namesrvPort}\nkvConfigPath=${stateDirectory}/namesrv/kvConfig.json\n`,
+    command: ['mqnamesrv', '-c', namesrvConfig],
     ...member('namesrv')
   }
   return { stateDirectory, namesrvAddress, namesrv, brokers }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Platform } from '../../platform/index.ts'
@@ -46,6 +46,10 @@ export class Processes {
     }
     for (const file of [member.pidFile, member.outputFile]) await disk.makeDirectory(dirname(file))
     await disk.makeDirectory(member.logDirectory)
+    if (member.configText !== null) {
+      await disk.makeDirectory(dirname(member.configFile))
+      await disk.writeFileAtomic(member.configFile, Buffer.from(member.configText, 'latin1'))
+    }
     const output = openSync(member.outputFile, 'a')
     const [program = '', ...rest] = member.command
     const child = spawn(join(this.#root, 'bin', program), rest, {
@@ -83,6 +87,11 @@ export class Processes {
       })
       socket.onClose(() => resolve(false))
     })
+  }
+
+  async #anyAnswers(ports: readonly number[]): Promise<boolean> {
+    const answers = await Promise.all(ports.map(port => this.answers(port)))
+    return answers.includes(true)
   }
 
   pause(ms: number): Promise<void> {
@@ -129,6 +138,10 @@ export class Processes {
       if (clock.monotonicMs() > deadlineMs) process.kill(pid, 'SIGKILL')
       await this.pause(POLL_MS)
     }
+    // The main thread is gone first; one that still waits for the disk keeps the ports.
+    while ((await this.#anyAnswers(member.ports)) && clock.monotonicMs() < deadlineMs) {
+      await this.pause(POLL_MS)
+    }
     await this.#platform.disk.remove(member.pidFile)
     return true
   }
@@ -142,15 +155,17 @@ function isOurs(pid: number, member: Member): boolean {
     return false
   }
   let commandLine: string
+  let state: string
   try {
     commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-  } catch {
-    return true // no /proc on this system: the number is all there is
+    state = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] ?? ''
+  } catch (error) {
+    // Without a /proc the number is all there is.
+    return !existsSync('/proc/self') || (error as NodeJS.ErrnoException).code !== 'ENOENT'
   }
-  // A zombie has an empty one. Between fork and exec it is still the launcher's.
-  return member.configFile === null
-    ? commandLine.includes('mqnamesrv')
-    : commandLine.includes(member.configFile)
+  // A dying process loses its command line before its ports; a zombie has lost both.
+  if (commandLine === '') return state !== 'Z' && state !== 'X'
+  return commandLine.includes(member.configFile)
 }
 
 function lastLines(member: Member): string {
