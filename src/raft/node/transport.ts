@@ -36,9 +36,9 @@ export class Transport {
     }
   }
 
-  /** Rejects with the system error when the port cannot be had. A group of one listens too: its port stays its own. */
-  listen(): Promise<void> {
-    return this.#inbound.listen(this.#port)
+  /** Rejects with the system error when the port cannot be had. A group of one has nobody to listen for. */
+  async listen(): Promise<void> {
+    if (this.#streams.size > 0) await this.#inbound.listen(this.#port)
   }
 
   connect(): void {

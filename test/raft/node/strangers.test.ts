@@ -275,11 +275,17 @@ t.test('a port that is taken is told to the caller', async t => {
   const server = net.createServer()
   await new Promise<void>(resolve => server.listen(port, resolve))
   t.teardown(() => void server.close())
-  const cluster = await Cluster.create(t.testdir(), 1)
+  const cluster = await Cluster.create(t.testdir(), 3)
   t.teardown(() => cluster.stop())
-  const node = cluster.nodes[0]!
-  await node.open({ peers: [{ id: 'n0', host: '127.0.0.1', port }] })
+  const [node] = cluster.nodes as [TestNode]
+  const [own, ...others] = cluster.peers
+  await node.open({ peers: [{ ...own!, port }, ...others] })
   await t.rejects(node.raft.start(), { code: 'EADDRINUSE' })
+  await node.raft.stop()
+  const alone = await Cluster.create(t.testdir(), 1)
+  t.teardown(() => alone.stop())
+  await alone.nodes[0]!.start({ peers: [{ ...own!, port }] })
+  await until(() => alone.nodes[0]!.raft.ready, 'a group of one needs no port')
 })
 
 t.test('options that contradict each other are refused', async t => {
