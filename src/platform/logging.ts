@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import winston from 'winston'
+import { BoundedLogger } from './boundedLogger.ts'
 import type { LogFields, Logger } from './logger.ts'
+import { realClock } from './realClock.ts'
 
 /** Names of the levels, most urgent first. */
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const
@@ -21,11 +23,13 @@ export interface LoggingOptions {
 
 const FILE_BYTES_MAX = 128 * 1024 * 1024
 const FILES_MAX = 10
+/** Names and values in a line may be a stranger's: what is longer is cut. */
+const FIELD_CHARACTERS_MAX = 2_000
 
 /** The loggers of one process or one broker; each name has a file of its own. */
 export class Logging {
   readonly #options: LoggingOptions
-  readonly #loggers = new Map<string, winston.Logger>()
+  readonly #loggers = new Map<string, { target: winston.Logger; logger: Logger }>()
 
   constructor(options: LoggingOptions) {
     this.#options = options
@@ -33,17 +37,18 @@ export class Logging {
 
   /** The logger that writes to `<name>.log`. */
   logger(name: string): Logger {
-    let target = this.#loggers.get(name)
-    if (target === undefined) {
-      target = this.#create(name)
-      this.#loggers.set(name, target)
+    let entry = this.#loggers.get(name)
+    if (entry === undefined) {
+      const target = this.#create(name)
+      entry = { target, logger: new BoundedLogger(new WinstonLogger(target), realClock) }
+      this.#loggers.set(name, entry)
     }
-    return new WinstonLogger(target)
+    return entry.logger
   }
 
   /** Resolves when everything is written. */
   async close(): Promise<void> {
-    await Promise.all([...this.#loggers.values()].map(ended))
+    await Promise.all([...this.#loggers.values()].map(({ target }) => ended(target)))
     this.#loggers.clear()
   }
 
@@ -114,7 +119,8 @@ class WinstonLogger implements Logger {
 function lineOf(name: string, event: winston.Logform.TransformableInfo): string {
   const { timestamp, level, message } = event
   const fields = event['fields'] as LogFields | undefined
-  return `${timestamp} ${level.toUpperCase()} ${name} - ${oneLine(String(message))}${tail(fields)}`
+  const sentence = oneLine(cut(String(message)))
+  return `${timestamp} ${level.toUpperCase()} ${name} - ${sentence}${tail(fields)}`
 }
 
 function tail(fields: LogFields | undefined): string {
@@ -125,12 +131,18 @@ function tail(fields: LogFields | undefined): string {
 }
 
 function plain(value: unknown): string {
-  if (value instanceof Error) return JSON.stringify(value.stack ?? value.message)
+  if (value instanceof Error) return JSON.stringify(cut(value.stack ?? value.message))
   if (typeof value === 'string') {
-    return /^[\w./:@%;,+-]+$/.test(value) ? value : JSON.stringify(value)
+    const text = cut(value)
+    return /^[\w./:@%;,+-]+$/.test(text) ? text : JSON.stringify(text)
   }
-  if (typeof value === 'object' && value !== null) return oneLine(JSON.stringify(value))
+  if (typeof value === 'object' && value !== null) return oneLine(cut(JSON.stringify(value)))
   return String(value)
+}
+
+function cut(text: string): string {
+  if (text.length <= FIELD_CHARACTERS_MAX) return text
+  return `${text.slice(0, FIELD_CHARACTERS_MAX)}… (${text.length} characters)`
 }
 
 function oneLine(text: string): string {

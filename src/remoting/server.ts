@@ -113,6 +113,11 @@ export class RemotingServer {
 
   #accept(socket: Socket): void {
     const { limits, connections, noise, clock } = this.#endpoint
+    if (socket.remoteAddress === '') {
+      // Reset before it was accepted: there is nobody to answer, and what was sent must have no effect of an unknown sender.
+      socket.destroy()
+      return
+    }
     if (this.#stopping || connections.size >= limits.connectionsMax) {
       if (!this.#stopping) {
         noise.warn(clock.monotonicMs(), 'connection refused: too many', {
