@@ -4,6 +4,7 @@ import {
   RequestCode,
   ResponseCode,
   response,
+  retryTopic,
   type SubscriptionData
 } from '../../protocol/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
@@ -89,7 +90,10 @@ async function makeGroup(consumer: ConsumerData, broker: BrokerContext): Promise
   if (!broker.isLeader() || !(broker.groups.find(name) || broker.groups.mayBeMade(name))) return
   try {
     const group = await broker.groups.ensure(name)
+    if (broker.topics.find(retryTopic(name)) !== undefined) return
     await broker.topics.ensureRetry(name, Math.max(1, group.retryQueueNums), consumer.unitMode)
+    // Tools find a group by its retry topic's route, as soon as its first member runs.
+    await broker.registration.told()
   } catch (error) {
     // The next heartbeat tries again; a consumer can work without its retry topic until then.
     broker.logger.warn('Retry topic not made', {

@@ -31,6 +31,8 @@ export function isTagType(expressionType: string | null | undefined): boolean {
 }
 
 const tagsMax = 1_000
+/** No list of tags is longer. */
+export const expressionCharactersMax = 65_535
 
 /** Takes a tag expression apart (broker.md 4.4); throws SubscriptionSyntaxError. */
 export function tagSubscription(
@@ -41,12 +43,15 @@ export function tagSubscription(
   const base = { topic, expressionType: 'TAG', version, classFilterMode: false }
   if (expression === null || expression === undefined || expression === '' || expression === '*')
     return { ...base, expression: '*', tags: [], codes: null }
-  const tags: string[] = []
+  if (expression.length > expressionCharactersMax)
+    throw new SubscriptionSyntaxError(`more than ${expressionCharactersMax} characters`)
+  const distinct = new Set<string>()
   for (const part of expression.split('||')) {
     const tag = part.trim()
-    if (tag !== '' && !tags.includes(tag)) tags.push(tag)
-    if (tags.length > tagsMax) throw new SubscriptionSyntaxError(`more than ${tagsMax} tags`)
+    if (tag !== '') distinct.add(tag)
+    if (distinct.size > tagsMax) throw new SubscriptionSyntaxError(`more than ${tagsMax} tags`)
   }
-  if (tags.length === 0) throw new SubscriptionSyntaxError(expression)
+  if (distinct.size === 0) throw new SubscriptionSyntaxError(expression)
+  const tags = [...distinct]
   return { ...base, expression, tags, codes: new Set(tags.map(javaHash)) }
 }

@@ -17,6 +17,10 @@ import type { LiveConfig } from '../config/index.ts'
 const unregisterTimeoutMs = 3_000
 /** Changes within this time make one registration: a thousand topics made at once are one table. Ms. */
 const gatherMs = 20
+/** Patience of those who want name servers to know before they answer, ms. */
+const toldTimeoutMs = 1_000
+/** Who comes when so many wait for one name server does not wait for it. */
+const waitingMax = 10_000
 
 /** One name server: at most one registration at a time, and one more behind it. */
 interface NameServerLink {
@@ -25,6 +29,8 @@ interface NameServerLink {
   again: boolean
   /** Failing is said once, and once when it is over. */
   failing: boolean
+  /** Told when the next registration that begins is answered, or has failed. */
+  waiting: (() => void)[]
 }
 
 /**
@@ -66,7 +72,8 @@ export class Registration {
       address,
       inFlight: false,
       again: false,
-      failing: false
+      failing: false,
+      waiting: []
     }))
   }
 
@@ -96,6 +103,28 @@ export class Registration {
     }
   }
 
+  /**
+   * Registers what is applied now; resolves when every name server has answered or cannot be reached, after 1 s at the latest. Who made a
+   * topic looks for its route as soon as he is answered, and the original answers after its registration.
+   */
+  async told(): Promise<void> {
+    if (!this.#running || this.#links.length === 0) return
+    const answers = this.#links.map(
+      link =>
+        new Promise<void>(resolve => {
+          if (link.failing || link.waiting.length >= waitingMax) resolve()
+          else link.waiting.push(resolve)
+        })
+    )
+    this.registerNow()
+    let timer: Timer | null = null
+    const late = new Promise<void>(resolve => {
+      timer = this.#clock.after(toldTimeoutMs, resolve)
+    })
+    await Promise.race([Promise.all(answers), late])
+    ;(timer as Timer | null)?.cancel()
+  }
+
   /** Takes this broker out of all routes; resolves when all name servers have answered or 3 s are over. */
   async stop(): Promise<void> {
     if (!this.#running) return
@@ -123,6 +152,8 @@ export class Registration {
   #register(link: NameServerLink): void {
     link.inFlight = true
     link.again = false
+    const waiting = link.waiting
+    link.waiting = []
     const brokerId = this.#brokerId()
     const { command, topics } = this.#command(brokerId)
     this.#client
@@ -133,6 +164,7 @@ export class Registration {
       )
       .finally(() => {
         link.inFlight = false
+        for (const tell of waiting) tell()
         if (link.again && this.#running) this.#register(link)
       })
   }

@@ -38,6 +38,7 @@ export const updateTopic: Handler = {
       const refusal = topicRefusal(request, wanted, broker)
       if (refusal !== null) return refusal
       await putTopic(topicSettingsOf(wanted, broker.topics.find(wanted.topicName)), caller, broker)
+      await broker.registration.told()
       return success()
     } catch (error) {
       return topicChangeFailed(request, error)

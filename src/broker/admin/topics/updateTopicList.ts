@@ -23,6 +23,7 @@ export const updateTopicList: Handler = {
         topics.push(topicSettingsOf(wanted, broker.topics.find(wanted.topicName)))
       }
       await Promise.all(topics.map(topic => putTopic(topic, caller, broker)))
+      await broker.registration.told()
       return success()
     } catch (error) {
       return topicChangeFailed(request, error)
