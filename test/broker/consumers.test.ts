@@ -151,6 +151,7 @@ t.test('order locks: a queue has one owner until it gives it back', async t => {
   const broker = await startBroker(t)
   await serving(broker)
   const client = new TestClient(t, broker.address)
+  await client.send('T', 'x')
   const body = (clientId: string, queues: number[]): Buffer =>
     LockBatchRequestBody.encode({
       clientId,
