@@ -6,13 +6,24 @@ import {
   response
 } from '../../protocol/index.ts'
 import type { QueueRef } from '../../store/index.ts'
+import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 
 /** Queues of one request; a consumer asks for those of one broker that it subscribes. */
 const queuesMax = 65_536
 
-function queuesOf(body: LockBatchRequestBody): QueueRef[] {
-  return body.mqSet.slice(0, queuesMax).map(({ topic, queueId }) => ({ topic, queueId }))
+const nothing: LockBatchResponseBody = { lockOKMQSet: [] }
+
+/** Queues of topics that this broker has; there is nothing to lock of others. */
+function queuesOf(body: LockBatchRequestBody, broker: BrokerContext): QueueRef[] {
+  const queues: QueueRef[] = []
+  for (const { topic, queueId } of body.mqSet.slice(0, queuesMax)) {
+    const settings = broker.topics.find(topic)
+    if (settings === undefined || !Number.isInteger(queueId) || queueId < 0) continue
+    if (queueId < Math.max(settings.readQueueNums, settings.writeQueueNums))
+      queues.push({ topic, queueId })
+  }
+  return queues
 }
 
 /**
@@ -24,7 +35,17 @@ export const lockQueues: Handler = {
   needsLeader: true,
   async handle(request, _caller, broker) {
     const body = LockBatchRequestBody.decode(request.body)
-    const granted = await broker.store.lockQueues(body.consumerGroup, body.clientId, queuesOf(body))
+    // Locks stay in the table until their group asks again: only groups that are in a table of their own may have some.
+    if (broker.groups.find(body.consumerGroup) === undefined) {
+      if (!broker.groups.mayBeMade(body.consumerGroup))
+        return response(ResponseCode.SUCCESS, null, null, LockBatchResponseBody.encode(nothing))
+      await broker.groups.ensure(body.consumerGroup)
+    }
+    const granted = await broker.store.lockQueues(
+      body.consumerGroup,
+      body.clientId,
+      queuesOf(body, broker)
+    )
     const { brokerName } = broker.config.settings
     const named = new Map(
       body.mqSet.map(queue => [`${queue.topic}@${queue.queueId}`, queue.brokerName])
@@ -48,7 +69,7 @@ export const unlockQueues: Handler = {
       type: 'unlockQueues',
       group: body.consumerGroup,
       clientId: body.clientId,
-      queues: queuesOf(body)
+      queues: queuesOf(body, broker)
     })
     return response(ResponseCode.SUCCESS)
   }

@@ -5,8 +5,7 @@ import {
   requiredInt,
   requiredLong,
   requiredText,
-  response,
-  Version
+  response
 } from '../../protocol/index.ts'
 import type { Handler } from '../dispatch/handler.ts'
 
@@ -22,14 +21,14 @@ export const updateConsumerOffset: Handler = {
     const topic = requiredText(request.extFields, 'topic')
     const queueId = requiredInt(request.extFields, 'queueId')
     const offset = requiredLong(request.extFields, 'commitOffset')
-    if (request.version >= Version.V5_0_0) {
-      // 5.3 looks whether they exist, 4.9 stores what comes.
-      if (broker.groups.findOrDefault(group) === undefined)
-        return response(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${group} not exist!`)
-      if (broker.topics.find(topic) === undefined)
-        return response(ResponseCode.TOPIC_NOT_EXIST, `Topic ${topic} not exist!`)
-    }
-    const problem = offsetProblem(queueId, offset)
+    // As 5.3; 4.9 stores what comes, and its table grows with every name that anybody makes up.
+    if (broker.groups.findOrDefault(group) === undefined)
+      return response(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${group} not exist!`)
+    const settings = broker.topics.find(topic)
+    if (settings === undefined)
+      return response(ResponseCode.TOPIC_NOT_EXIST, `Topic ${topic} not exist!`)
+    const queues = Math.max(settings.readQueueNums, settings.writeQueueNums)
+    const problem = offsetProblem(queueId, queues, offset)
     if (problem !== null) return response(ResponseCode.SYSTEM_ERROR, problem)
     const progress = { group, topic, queueId, offset }
     if (isOneway(request)) broker.offsets.update(progress, caller.heldMs)
@@ -39,8 +38,8 @@ export const updateConsumerOffset: Handler = {
 }
 
 /** What no queue has. */
-function offsetProblem(queueId: number, offset: number): string | null {
-  if (queueId < 0 || queueId > 65_535) return `queueId[${queueId}] is illegal`
+function offsetProblem(queueId: number, queues: number, offset: number): string | null {
+  if (queueId < 0 || queueId >= queues) return `queueId[${queueId}] is illegal`
   if (offset < 0 || offset > Number.MAX_SAFE_INTEGER) return `commitOffset[${offset}] is illegal`
   return null
 }

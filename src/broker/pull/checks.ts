@@ -19,8 +19,9 @@ import { badParameterCode } from '../send/index.ts'
 import type { Pull } from './pull.ts'
 
 const broadcasting = 'BROADCASTING'
-/** Expressions that came with pulls and are kept taken apart. */
+/** Expressions that came with pulls and are kept taken apart; long ones are not worth the memory. */
 const expressionsMax = 1_000
+const keptExpressionCharactersMax = 1_024
 
 /** The checks before a read, in the original's order (broker.md 4.1); those that pass leave `pull.tagHashes` and `pull.settings`. */
 export class PullChecks {
@@ -117,8 +118,10 @@ export class PullChecks {
     }
     try {
       const parsed = tagSubscription('', expression, 0)
-      if (this.#expressions.size >= expressionsMax) this.#expressions.clear()
-      this.#expressions.set(expression ?? '', parsed)
+      if ((expression ?? '').length <= keptExpressionCharactersMax) {
+        if (this.#expressions.size >= expressionsMax) this.#expressions.clear()
+        this.#expressions.set(expression ?? '', parsed)
+      }
       pull.tagHashes = parsed.codes
       return null
     } catch (error) {

@@ -7,6 +7,10 @@ import type { Pull } from './pull.ts'
 const scanPeriodMs = 500
 /** No client's call lasts longer. */
 const holdMsMax = 600_000
+/** One connection may not take all places: its clients would be answered at once and ask again, and so would all others. */
+const holdsOfConnectionMax = 16_384
+/** Expressions of the pulls that wait, all together. */
+const heldCharactersMax = 16_777_216
 
 /** Evaluates a pull that was held once more; it must not be held again. */
 export type PullAgain = (pull: Pull) => void
@@ -24,6 +28,8 @@ export class PullHolds {
   readonly #store: Store
   readonly #queues = new Map<string, Map<number, Set<Pull>>>()
   readonly #all = new Set<Pull>()
+  readonly #ofConnection = new Map<number, number>()
+  #heldCharacters = 0
   #again: PullAgain = () => {}
   #woken: Pull[] = []
   #timer: Timer | null = null
@@ -54,8 +60,7 @@ export class PullHolds {
 
   /** False: the table is full, answer it now. */
   hold(pull: Pull): boolean {
-    if (this.#timer === null || this.#all.size >= this.#config.values.pullThreadPoolQueueCapacity)
-      return false
+    if (this.#timer === null || !this.#hasRoom(pull)) return false
     const { longPollingEnable, shortPollingTimeMills } = this.#config.values
     const holdMs = longPollingEnable ? pull.suspendMs : shortPollingTimeMills
     pull.deadlineMs = pull.arrivedMs + Math.max(0, Math.min(holdMs, holdMsMax))
@@ -72,9 +77,20 @@ export class PullHolds {
     }
     waiting.add(pull)
     this.#all.add(pull)
+    const { id } = pull.connection
+    this.#ofConnection.set(id, (this.#ofConnection.get(id) ?? 0) + 1)
+    this.#heldCharacters += pull.subscription?.length ?? 0
     // What came while the pull was read from the disk.
     if (this.#store.maxOffset(pull.topic, pull.queueId) > pull.offset) this.#wake(pull)
     return true
+  }
+
+  #hasRoom(pull: Pull): boolean {
+    return (
+      this.#all.size < this.#config.values.pullThreadPoolQueueCapacity &&
+      (this.#ofConnection.get(pull.connection.id) ?? 0) < holdsOfConnectionMax &&
+      this.#heldCharacters + (pull.subscription?.length ?? 0) <= heldCharactersMax
+    )
   }
 
   /** Ends the holds whose time is over or whose client has gone; the timer's work. */
@@ -100,7 +116,13 @@ export class PullHolds {
 
   #remove(pull: Pull): void {
     pull.held = false
-    this.#all.delete(pull)
+    if (this.#all.delete(pull)) {
+      const { id } = pull.connection
+      const left = (this.#ofConnection.get(id) ?? 1) - 1
+      if (left > 0) this.#ofConnection.set(id, left)
+      else this.#ofConnection.delete(id)
+      this.#heldCharacters -= pull.subscription?.length ?? 0
+    }
     const queues = this.#queues.get(pull.topic)
     const waiting = queues?.get(pull.queueId)
     if (queues === undefined || waiting?.delete(pull) !== true || waiting.size > 0) return

@@ -13,6 +13,8 @@ import { BatchSendWaiter, type ReplyTo } from './waiters.ts'
 
 /** A request body of 4 MiB of empty messages would be 190 000 of them; clients' batches are some hundreds. */
 const batchMessagesMax = 32_768
+/** What the messages of a batch may come to with the header's properties on each: a small frame could ask for a gigabyte. */
+const batchBytesMax = 12 * 1_048_576
 
 export interface BatchSend {
   header: SendHeader
@@ -70,6 +72,7 @@ function readBatch(
   const reader = new BatchReader(body)
   const sysFlag = path.sysFlagOf(header.sysFlag, target.topic, bornHost)
   const messages: MessageInput[] = []
+  let bytes = 0
   while (reader.next()) {
     if (messages.length >= batchMessagesMax)
       return `the batch has more than ${batchMessagesMax} messages`
@@ -80,6 +83,9 @@ function readBatch(
       return `message ${messages.length + 1} of the batch has properties longer than ${PROPERTIES_BYTES_MAX} bytes`
     if (scan.isTransaction || scan.isTimer || scan.delayLevel > 0)
       return `message ${messages.length + 1} of the batch is delayed or transactional, which batches can not be`
+    bytes += scan.length + reader.bodyEnd - reader.bodyStart
+    if (bytes > batchBytesMax)
+      return `the batch with its properties on each message has more than ${batchBytesMax} bytes`
     messages.push({
       topic: target.topic.topicName,
       queueId,
