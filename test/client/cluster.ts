@@ -1,7 +1,14 @@
 import type { Test } from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
 import { Admin } from '../../src/client/index.ts'
-import { freePorts, halt, type Settings, startBroker, until } from '../broker/helpers.ts'
+import {
+  freePorts,
+  halt,
+  newDirectory,
+  type Settings,
+  startBroker,
+  until
+} from '../broker/helpers.ts'
 import { startNameServer } from '../namesrv/helpers.ts'
 
 export { until }
@@ -25,7 +32,7 @@ export async function startCluster(
   members: 1 | 3,
   given: Settings = {}
 ): Promise<Cluster> {
-  const directory = t.testdir({ ns: {}, n0: {}, n1: {}, n2: {} })
+  const directory = newDirectory()
   const { server } = await startNameServer(t, { directory: `${directory}/ns` })
   const nameServer = `127.0.0.1:${server.port}`
   const ports = members === 3 ? await freePorts(3) : []
