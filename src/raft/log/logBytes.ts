@@ -37,8 +37,11 @@ export class LogBytes {
     return this.#window.subarray(at, Math.min(at + wanted, this.#length))
   }
 
-  forget(): void {
-    this.#length = 0
+  /** The same if it is in the window whole, else null. */
+  held(position: number, length: number): Buffer | null {
+    const at = position - this.#from
+    if (at < 0 || at + length > this.#length) return null
+    return this.#window.subarray(at, at + length)
   }
 
   async #read(segment: Segment, target: Buffer, length: number, position: number): Promise<number> {

@@ -135,6 +135,7 @@ export class Scanner {
   /** Takes entries below `untilIndex` from the segments; returns at the end of the log. True: `untilIndex` was reached. */
   async scan(untilIndex: number): Promise<boolean> {
     while (this.nextIndex < untilIndex) {
+      if (this.#takeHeld()) continue
       const record = await this.#record()
       const unit = await this.#unitAt(this.nextIndex)
       if (
@@ -162,6 +163,32 @@ export class Scanner {
       this.#unknown = []
     }
     return false
+  }
+
+  /** The usual case without a promise: the next entry and its unit are in memory, and nothing is wrong with them. */
+  #takeHeld(): boolean {
+    const header = this.bytes.held(this.end, ENTRY_HEADER_BYTES)
+    if (header === null || this.#distrust || this.#unknown.length > 0) return false
+    if (!headerIsSound(header) || entryPosition(header) !== this.end) return false
+    if (entryIndex(header) !== this.nextIndex || entryPrevCrc(header) !== this.#prevCrc)
+      return false
+    const sizeBytes = entrySize(header)
+    const term = entryTerm(header)
+    const { segments } = this.#o
+    if (positionAfter(this.end, sizeBytes, segments.segmentBytes) !== this.end) return false
+    const whole = this.bytes.held(this.end, sizeBytes)
+    if (term < this.#prevTerm || whole === null || !bodyIsSound(whole)) return false
+    const unitAt = (this.nextIndex - this.#unitsFirst) * UNIT_BYTES
+    if (unitAt < 0 || unitAt >= this.#units.length) return false
+    const unit = getUnit(this.#units, unitAt, this.nextIndex)
+    const headerCrc = entryHeaderCrc(header)
+    if (unit?.headerCrc !== headerCrc || unit.position !== this.end) return false
+    if (unit.bodyCrc !== entryBodyCrc(header)) return false
+    const timeMs = entryTimeMs(header)
+    const segment = segments.at(this.end)
+    if (segment !== null) segment.lastTimeMs = timeMs
+    this.#accept({ index: this.nextIndex, term, position: this.end, sizeBytes, headerCrc, timeMs })
+    return true
   }
 
   async #record(): Promise<Record> {

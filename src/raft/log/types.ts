@@ -146,6 +146,7 @@ export interface LogStatistics {
 export interface PrepareOptions {
   /** Zeros written ahead of the log's end, and into the spare segment; at most a segment. */
   readonly aheadBytes: number
+  /** At most. A log that grows by more than a sixteenth of it gets no zeros ahead, and the spare slowly. */
   readonly bytesPerSecond: number
   /** Whether to keep a spare segment at hand. */
   readonly spare: boolean
