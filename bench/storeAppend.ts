@@ -83,7 +83,7 @@ const store = await openStore({
   platform: createRealPlatform(),
   logger: silentLogger,
   directory,
-  raft: {} as never,
+  raft: { segmentBytes: 1024 ** 3 } as never,
   openNode: async (_options, proposals, applied) => {
     source = proposals
     machine = applied

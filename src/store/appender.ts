@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from '../platform/index.ts'
 import { type MessageFields, storedMessageSize, writeStoredMessage } from '../protocol/index.ts'
-import type { Proposal, ProposalSource } from '../raft/index.ts'
+import { ENTRY_HEADER_BYTES, type Proposal, type ProposalSource } from '../raft/index.ts'
 import {
   APPEND_BYTES_MAX,
   APPEND_TIMEOUT_MS,
@@ -19,7 +19,13 @@ import {
   PENDING_BYTES_MAX,
   PENDING_SENDS_MAX
 } from './append.ts'
-import { CommandBatch, type CommandWaiter, MessageBatch, Slab } from './batch.ts'
+import {
+  BATCH_BYTES_TARGET,
+  CommandBatch,
+  type CommandWaiter,
+  MessageBatch,
+  Slab
+} from './batch.ts'
 import { TRAILER_LENGTH_BYTES } from './commandCodec.ts'
 import type { CommandResult } from './commands.ts'
 import type { StoreCounters } from './counters.ts'
@@ -60,7 +66,9 @@ export interface AppenderHost {
 export class Appender implements ProposalSource {
   readonly #host: AppenderHost
   readonly #lanes = new Map<string, Lane>()
-  readonly #slab = new Slab()
+  readonly #slab: Slab
+  /** Messages and commands of one entry at most. */
+  readonly #appendBytesMax: number
   /** The one that grows. */
   #open: MessageBatch | CommandBatch | null = null
   readonly #closed: (MessageBatch | CommandBatch)[] = []
@@ -76,8 +84,12 @@ export class Appender implements ProposalSource {
   readonly #timer: Timer
   #idleListeners: (() => void)[] = []
 
-  constructor(host: AppenderHost) {
+  /** `entryBytesMax`: what the log takes as one entry, header included. */
+  constructor(host: AppenderHost, entryBytesMax: number) {
     this.#host = host
+    this.#slab = new Slab(Math.min(BATCH_BYTES_TARGET, entryBytesMax))
+    const roomBytes = entryBytesMax - ENTRY_HEADER_BYTES - TRAILER_LENGTH_BYTES
+    this.#appendBytesMax = Math.min(APPEND_BYTES_MAX, roomBytes)
     this.#timer = host.clock.every(TIMEOUT_CHECK_MS, () => this.#checkTimeouts())
   }
 
@@ -151,13 +163,13 @@ export class Appender implements ProposalSource {
   ): AppendRefusal | null {
     if (this.#stopped) return 'stopped'
     if (!this.#ready) return 'notLeader'
-    if (command.length > APPEND_BYTES_MAX) return 'tooLarge'
+    if (command.length > this.#appendBytesMax) return 'tooLarge'
     if (this.#pendingCommands >= PENDING_COMMANDS_MAX) return 'busy'
     let batch = this.#open
     const fits =
       batch instanceof MessageBatch
         ? batch.hasRoom(this.#slab, command.length + TRAILER_LENGTH_BYTES)
-        : batch?.hasRoom(command.length)
+        : batch?.hasRoom(command.length, this.#slab.batchBytesMax)
     if (batch === null || fits !== true) {
       this.#closeOpen()
       batch = new CommandBatch()
@@ -322,7 +334,7 @@ export class Appender implements ProposalSource {
   #intakeRefusal(bytes: number): AppendRefusal | null {
     if (this.#stopped) return 'stopped'
     if (!this.#ready) return 'notLeader'
-    if (bytes > APPEND_BYTES_MAX) return 'tooLarge'
+    if (bytes > this.#appendBytesMax) return 'tooLarge'
     if (this.#pendingSends >= PENDING_SENDS_MAX) return 'busy'
     if (this.#pendingBytes + bytes > PENDING_BYTES_MAX) return 'busy'
     return this.#host.intakeRefusal()
@@ -352,7 +364,7 @@ export class Appender implements ProposalSource {
     batch.bytesHeld += bytes
     this.#pendingBytes += bytes
     this.#pendingSends += 1
-    if (batch.isFull) this.#closeOpen()
+    if (batch.isFull(this.#slab)) this.#closeOpen()
   }
 
   #closeOpen(): void {

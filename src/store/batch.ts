@@ -26,6 +26,12 @@ export interface CommandWaiter {
 export class Slab {
   bytes: Buffer = Buffer.allocUnsafeSlow(0)
   free = 0
+  /** A batch is closed before it grows beyond, header and trailer included. */
+  readonly batchBytesMax: number
+
+  constructor(batchBytesMax: number) {
+    this.batchBytesMax = batchBytesMax
+  }
 
   /** Makes room for a batch of at least `bytes`, its header included; where it begins. */
   open(bytes: number): number {
@@ -96,7 +102,7 @@ export class MessageBatch extends PendingEntry implements Proposal {
     if (slab.bytes !== this.#slab) return false
     const trailer = this.#trailerBytes === 0 ? 0 : this.#trailerBytes + TRAILER_LENGTH_BYTES
     const size = this.#end - this.#start + trailer + bytes
-    return size <= BATCH_BYTES_TARGET && this.#end + trailer + bytes <= this.#slab.length
+    return size <= slab.batchBytesMax && this.#end + trailer + bytes <= this.#slab.length
   }
 
   /** Where the next message is to be written in `slab.bytes`; `bytes` of it are taken. */
@@ -129,8 +135,8 @@ export class MessageBatch extends PendingEntry implements Proposal {
     this.commandWaiters.push(waiter)
   }
 
-  get isFull(): boolean {
-    return this.#end - this.#start >= BATCH_BYTES_TARGET
+  isFull(slab: Slab): boolean {
+    return this.#end - this.#start >= slab.batchBytesMax
   }
 
   /** Puts the trailer behind the messages; nothing can be added afterwards. */
@@ -219,8 +225,8 @@ export class CommandBatch extends PendingEntry implements Proposal {
   #bodyBytes = 0
   #closed: Buffer | null = null
 
-  hasRoom(bytes: number): boolean {
-    return this.count === 0 || this.#bodyBytes + bytes <= BATCH_BYTES_TARGET
+  hasRoom(bytes: number, batchBytesMax: number): boolean {
+    return ENTRY_HEADER_BYTES + this.#bodyBytes + bytes <= batchBytesMax
   }
 
   addCommand(command: Buffer, waiter: CommandWaiter | null): void {

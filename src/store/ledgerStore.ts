@@ -48,6 +48,7 @@ export interface StoreParts {
   readonly restored: Restored
   readonly bootId: string
   readonly delayLevelsMs: readonly number[]
+  readonly entryBytesMax: number
   readonly pullLimits: PullLimits
   readonly retention: RetentionSettings
   readonly checkpointIntervalMs: number
@@ -68,6 +69,8 @@ export class LedgerStore implements Store, StateMachine {
   readonly #retention: Retention
   readonly #offsetCommits: OffsetCommits
   #node: RaftNode | null = null
+  /** Changes with a trim only, and is dear to find out: one look for each queue. */
+  #earliest = { position: 0, timeMs: -1 }
   #started = false
   #stopping: Promise<void> | null = null
   readonly #arrivalListeners: ((arrivals: readonly Arrival[]) => void)[] = []
@@ -82,13 +85,16 @@ export class LedgerStore implements Store, StateMachine {
     this.#parts = parts
     this.tables = tables
     this.counters = counters
-    this.appender = new Appender({
-      clock,
-      queues,
-      counters,
-      wake: () => this.node.wake(),
-      intakeRefusal: () => this.#intakeRefusal()
-    })
+    this.appender = new Appender(
+      {
+        clock,
+        queues,
+        counters,
+        wake: () => this.node.wake(),
+        intakeRefusal: () => this.#intakeRefusal()
+      },
+      parts.entryBytesMax
+    )
     this.#machine = new Machine(
       {
         queues,
@@ -298,7 +304,12 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   async earliestLogTime(): Promise<number> {
-    return await this.#lookups.earliestTime([...this.#parts.queues.all()])
+    const { position } = this.tables.trim
+    if (this.#earliest.timeMs < 0 || this.#earliest.position !== position) {
+      const timeMs = await this.#lookups.earliestTime([...this.#parts.queues.all()])
+      this.#earliest = { position, timeMs }
+    }
+    return this.#earliest.timeMs
   }
 
   messageAt(physicalOffset: number): Promise<Buffer | null> {

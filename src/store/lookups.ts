@@ -35,7 +35,7 @@ export class Lookups {
   /** Null when no committed message begins there. Any number may be asked for: ids come from clients. */
   async messageAt(position: number): Promise<Buffer | null> {
     const log = this.#host.log()
-    const end = Math.min(log.committedPosition, this.#host.appliedPosition())
+    const end = this.#host.appliedPosition()
     if (!Number.isSafeInteger(position)) return null
     if (position < log.startPosition || position + MESSAGE_HEAD_BYTES > end) return null
     try {

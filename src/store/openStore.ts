@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
+import { entryBytesMax, openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
 import { UNIT_BYTES } from './consumeQueue.ts'
 import { StoreCounters } from './counters.ts'
 import { KeyIndex } from './keyIndex.ts'
@@ -83,6 +83,7 @@ async function openOn(
     restored,
     bootId,
     delayLevelsMs: options.delayLevelsMs ?? DELAY_LEVEL_SECONDS.map(seconds => seconds * 1000),
+    entryBytesMax: entryBytesMax(options.raft.segmentBytes),
     pullLimits: { ...DEFAULT_PULL_LIMITS, ...options.pullLimits },
     retention: {
       fileReservedMs: options.fileReservedMs ?? 72 * HOUR_MS,

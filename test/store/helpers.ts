@@ -67,7 +67,7 @@ export async function openFake(
     platform: createRealPlatform(),
     logger: silentLogger,
     directory,
-    raft: raftOptions(0),
+    raft: { ...raftOptions(0), segmentBytes: 1024 ** 3 },
     openState: async () => state,
     openNode: async (raft, source, machine) => {
       node = new FakeNode(log, raft, source, machine)

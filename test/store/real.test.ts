@@ -96,6 +96,26 @@ t.test('old segments go through the log, and a restart keeps the new beginning',
   await again.stop()
 })
 
+t.test('what fills a small segment is taken, what is larger is refused', async t => {
+  const store = await open(t.testdir(), { raft: { ...raftOptions(0), segmentBytes: 64 * 1024 } })
+  const fixed = message('T', 0, '').body.length + 91 + 1
+  const room = 64 * 1024 - 8 - 64 - 4 - fixed
+  t.equal(store.append(message('T', 0, 'x'.repeat(room + 1)), new Waiter()), 'tooLarge')
+  for (let i = 0; i < 3; i++) await send(store, message('T', 0, 'x'.repeat(room)))
+  await fill(store, 3_000)
+  const batch = Array.from({ length: 3 }, () => message('T', 0, 'y'.repeat(20_000)))
+  const waiter = new Waiter()
+  t.equal(store.appendAtomic(batch, [{ type: 'delayProgress', level: 1, offset: 1 }], waiter), null)
+  t.equal(await waiter.ended, 'stored')
+  const value = 'v'.repeat(60_000)
+  await Promise.all(
+    ['a', 'b', 'c'].map(key => store.execute({ type: 'putValue', room: 'r', key, value }))
+  )
+  t.equal(store.tables.values('r').size, 3)
+  t.equal(store.maxOffset('T', 0), 1_006)
+  await store.stop()
+})
+
 t.test('a state directory that another process holds is named in the error', async t => {
   const directory = t.testdir()
   const store = await open(directory)
