@@ -105,11 +105,13 @@ export class TestNode {
   readonly fatals: string[] = []
   readonly sealed: Batch[] = []
   raft!: RaftNode
+  /** The state machine throws when it is to apply this text. */
+  throwOn = ''
   /** Of the machine; another one makes the next start one after a power loss. */
   bootId = 'first'
   /** Killed and not opened again. */
   dead = false
-  #platform: Mortal
+  platform: Mortal
   readonly #real: Platform
   #waiting: Batch[] = []
   #nextIndex = 1
@@ -118,7 +120,7 @@ export class TestNode {
   constructor(id: string, directory: string, options: () => RaftOptions) {
     this.id = id
     this.#real = options().platform
-    this.#platform = new Mortal(this.#real, this.bootId)
+    this.platform = new Mortal(this.#real, this.bootId)
     this.directory = directory
     this.#options = options
   }
@@ -146,7 +148,7 @@ export class TestNode {
       error: log('error')
     }
     this.dead = false
-    this.#platform = new Mortal(this.#real, this.bootId)
+    this.platform = new Mortal(this.#real, this.bootId)
     const appliedIndex = changes.appliedIndex ?? this.#nextIndex - 1
     this.applied.length = Math.min(this.applied.length, appliedIndex)
     this.texts.length = this.applied.filter(entry => entry.kind === EntryKind.messages).length
@@ -154,7 +156,7 @@ export class TestNode {
     this.raft = await openRaft(
       {
         ...this.#options(),
-        platform: this.#platform,
+        platform: this.platform,
         logger,
         onFatal: reason => this.fatals.push(reason),
         ...changes,
@@ -190,7 +192,7 @@ export class TestNode {
   /** As `kill -9` does it; the node may be opened again after it. */
   async kill(): Promise<void> {
     this.dead = true
-    await this.#platform.kill()
+    await this.platform.kill()
   }
 
   /** A state machine that persisted all that it may (R-D5). */
@@ -215,7 +217,9 @@ export class TestNode {
         throw new Error(`entry ${entry.index} was sealed for another position`)
       }
       const end = body.indexOf(0, 8)
-      this.texts.push(body.toString('utf8', 8, end < 0 ? body.length : end))
+      const text = body.toString('utf8', 8, end < 0 ? body.length : end)
+      if (text === this.throwOn) throw new Error('planted')
+      this.texts.push(text)
     }
   }
 }

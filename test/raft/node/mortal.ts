@@ -21,6 +21,8 @@ export class Mortal implements Platform {
   readonly network: Network
   readonly random: Platform['random']
   readonly host: Platform['host']
+  /** Of writes and syncs to come: waits for it, and fails with what it resolves to. */
+  trouble: (operation: 'write' | 'sync', path: string) => Promise<Error | null> = async () => null
   #dead = false
   readonly #sockets = new Set<Socket>()
   readonly #timers = new Set<Timer>()
@@ -118,8 +120,18 @@ export class Mortal implements Platform {
       path: file.path,
       read: (target, offset, length, position) =>
         guard(() => file.read(target, offset, length, position)),
-      write: (buffers, position) => guard(() => file.write(buffers, position)),
-      datasync: () => guard(() => file.datasync()),
+      write: (buffers, position) =>
+        guard(async () => {
+          const error = await this.trouble('write', file.path)
+          if (error !== null) throw error
+          await file.write(buffers, position)
+        }),
+      datasync: () =>
+        guard(async () => {
+          const error = await this.trouble('sync', file.path)
+          if (error !== null) throw error
+          await file.datasync()
+        }),
       truncate: length => guard(() => file.truncate(length)),
       size: () => guard(() => file.size()),
       close: () => {
