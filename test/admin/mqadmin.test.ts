@@ -2,6 +2,7 @@ process.env['TZ'] = 'UTC'
 
 import t from 'tap'
 import { COMMANDS, runMqadmin } from '../../src/admin/index.ts'
+import { compareText } from '../../src/client/index.ts'
 import { RequestCode, response } from '../../src/protocol/index.ts'
 import { RecordedServer, recordedAnswer, recordedOutput, recordedWords } from './recordedServer.ts'
 
@@ -111,7 +112,7 @@ t.test(
       const [head, ...rows] = lines(recordedOutput(name))
       const [ourHead, ...ourRows] = lines(out)
       t.equal(ourHead, head)
-      t.strictSame(ourRows.sort(), rows.sort())
+      t.strictSame(ourRows.sort(compareText), rows.sort(compareText))
     }
   }
 )
@@ -228,7 +229,7 @@ t.test('topicList -c, statsAll and brokerConsumeStats print the rows of the orig
   )
 
   const consume = await run(server, recordedWords('brokerConsumeStats'))
-  const sorted = (text: string): string[] => text.split('\n').sort()
+  const sorted = (text: string): string[] => text.split('\n').sort(compareText)
   t.strictSame(sorted(consume.out), sorted(recordedOutput('brokerConsumeStats')))
 })
 
