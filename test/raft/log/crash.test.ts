@@ -7,7 +7,7 @@ import {
 } from '../../../src/raft/log/index.ts'
 import { generator } from '../../helpers/generator.ts'
 import { MemoryDisk } from '../../helpers/memoryDisk.ts'
-import { Process, readAll } from './harness.ts'
+import { DATA, Process, readAll } from './harness.ts'
 
 const SEEDS = Number(process.env['CRASH_SEEDS'] ?? 20)
 const FIRST_SEED = Number(process.env['CRASH_SEED'] ?? 1)
@@ -98,12 +98,22 @@ const committed = (process: Process): number => {
   return Math.max(index, log.firstIndex - 1)
 }
 
-async function check(process: Process, book: Book, promised: number): Promise<string | null> {
+async function check(
+  process: Process,
+  disk: MemoryDisk,
+  book: Book,
+  promised: number
+): Promise<string | null> {
   const { log } = process
   if (log.faults.size > 0) return `faults ${JSON.stringify([...log.faults.values()][0])}`
   if (log.lastIndex < promised) return `ends with ${log.lastIndex}, promised ${promised}`
   if (log.firstIndex > 1 && log.firstIndex < book.first)
     return `begins with ${log.firstIndex} again`
+  const { firstPosition } = log.segments().at(-1)!
+  const behind = disk
+    .contents(`${DATA}/${String(firstPosition).padStart(20, '0')}`)
+    .subarray(Math.max(0, log.endPosition - firstPosition))
+  if (behind.some(byte => byte !== 0)) return 'something stands behind the end'
   const entries = await readAll(process)
   let crc = log.hardState.start.headerCrc
   for (const entry of entries) {
@@ -138,6 +148,7 @@ async function run(seed: number, flushMode: FlushMode, power: boolean): Promise<
     const process = await Process.start(disk, options)
     const found = await check(
       process,
+      disk,
       book,
       flushMode === 'async' && power ? book.synced : book.acknowledged
     )

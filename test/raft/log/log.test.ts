@@ -287,7 +287,7 @@ t.test(
     a.append(100)
     await a.written()
     disk.failNext('sync', 'EIO', { path: '/data/0' })
-    a.append(100)
+    a.append(1500)
     await a.until('failed', () => a.told.failures.length > 0)
     t.same(a.told.failures, ['sync'])
     await a.rest()
