@@ -1,5 +1,10 @@
 import type { Connection } from '../../remoting/index.ts'
 
+/** Producer groups, and consumer groups, that one connection may register. */
+export const groupsOfConnectionMax = 1_000
+/** Longest client id and group; the original's own limit for groups (remoting.md 2.14). */
+export const nameCharactersMax = 255
+
 /** One client process on one connection, as its last heartbeat showed it. */
 export interface ClientInfo {
   readonly clientId: string

@@ -1,7 +1,16 @@
 import type { Clock } from '../../platform/index.ts'
 import type { Connection } from '../../remoting/index.ts'
-import { type ClientInfo, clientsOf, type Registrant } from './clientInfo.ts'
+import {
+  type ClientInfo,
+  clientsOf,
+  groupsOfConnectionMax,
+  nameCharactersMax,
+  type Registrant
+} from './clientInfo.ts'
 import type { Subscription } from './subscription.ts'
+
+/** Topics, expressions and tags of all groups together; some hundred bytes a subscription are usual. */
+const charactersMax = 67_108_864
 
 /** One consumer group as the heartbeats of its members show it; the last one wins silently (broker.md 4.6). */
 export interface ConsumerGroup {
@@ -11,6 +20,8 @@ export interface ConsumerGroup {
   consumeFromWhere: string
   readonly subscriptions: Map<string, Subscription>
   readonly members: Map<number, ClientInfo>
+  /** What the texts of its subscriptions come to. */
+  characters: number
 }
 
 export interface ConsumerRegistration {
@@ -39,6 +50,7 @@ export class ConsumerTable {
   readonly #clock: Clock
   readonly #limits: ConsumerLimits
   readonly #listener: GroupListener
+  #characters = 0
 
   constructor(clock: Clock, limits: ConsumerLimits, listener: GroupListener) {
     this.#clock = clock
@@ -79,7 +91,7 @@ export class ConsumerTable {
     connection: Connection
   ): 'changed' | 'same' | 'refused' {
     let group = this.#groups.get(registration.group)
-    if (registration.subscriptions.length > this.#limits.subscriptionsMax()) return 'refused'
+    if (!this.#hasRoom(registration, group, connection)) return 'refused'
     if (group === undefined) {
       if (this.#groups.size >= this.#limits.groupsMax()) return 'refused'
       group = {
@@ -88,12 +100,13 @@ export class ConsumerTable {
         messageModel: registration.messageModel,
         consumeFromWhere: registration.consumeFromWhere,
         subscriptions: new Map(),
-        members: new Map()
+        members: new Map(),
+        characters: 0
       }
-      this.#groups.set(registration.group, group)
     }
     const joined = this.#join(group, client, connection)
     if (joined === 'refused') return 'refused'
+    this.#groups.set(registration.group, group)
     group.consumeType = registration.consumeType
     group.messageModel = registration.messageModel
     group.consumeFromWhere = registration.consumeFromWhere
@@ -101,6 +114,19 @@ export class ConsumerTable {
     if (joined === 'same' && !resubscribed) return 'same'
     this.#listener(group, 'register')
     return 'changed'
+  }
+
+  #hasRoom(
+    { group: name, subscriptions }: ConsumerRegistration,
+    group: ConsumerGroup | undefined,
+    connection: Connection
+  ): boolean {
+    if (name.length > nameCharactersMax) return false
+    const { consumerGroups } = clientsOf(connection)
+    if (consumerGroups.size >= groupsOfConnectionMax && !consumerGroups.has(name)) return false
+    if (subscriptions.length > this.#limits.subscriptionsMax()) return false
+    const others = this.#characters - (group?.characters ?? 0)
+    return others + charactersOf(subscriptions) <= charactersMax
   }
 
   #join(
@@ -129,6 +155,7 @@ export class ConsumerTable {
 
   #subscribe(group: ConsumerGroup, subscriptions: readonly Subscription[]): boolean {
     let changed = false
+    let newer = false
     const wanted = new Set<string>()
     for (const subscription of subscriptions) {
       wanted.add(subscription.topic)
@@ -136,13 +163,20 @@ export class ConsumerTable {
       if (present === undefined) changed = true
       else if (subscription.version <= present.version) continue
       group.subscriptions.set(subscription.topic, subscription)
+      newer = true
     }
     for (const topic of [...group.subscriptions.keys()]) {
       if (wanted.has(topic)) continue
       group.subscriptions.delete(topic)
       changed = true
     }
+    if (changed || newer) this.#count(group, charactersOf(group.subscriptions.values()))
     return changed
+  }
+
+  #count(group: ConsumerGroup, characters: number): void {
+    this.#characters += characters - group.characters
+    group.characters = characters
   }
 
   /** Only shows that the client lives: a heartbeat without subscriptions (heartbeat V2, remoting.md 2.6). False: it is not known. */
@@ -167,8 +201,11 @@ export class ConsumerTable {
     const group = this.#groups.get(groupName)
     if (group?.members.delete(connection.id) !== true) return
     clientsOf(connection).consumerGroups.delete(groupName)
-    if (group.members.size === 0) this.#groups.delete(groupName)
-    else this.#listener(group, reason)
+    if (group.members.size > 0) this.#listener(group, reason)
+    else {
+      this.#groups.delete(groupName)
+      this.#count(group, 0)
+    }
   }
 
   /** Those silent since before `beforeMs` (monotonic). */
@@ -179,4 +216,13 @@ export class ConsumerTable {
         if (member.lastHeartbeatMs < beforeMs) silent.push(member)
     return silent
   }
+}
+
+function charactersOf(subscriptions: Iterable<Subscription>): number {
+  let characters = 0
+  for (const { topic, expression, tags } of subscriptions) {
+    characters += topic.length + expression.length
+    for (const tag of tags) characters += tag.length
+  }
+  return characters
 }

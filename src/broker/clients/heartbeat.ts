@@ -9,7 +9,7 @@ import {
 } from '../../protocol/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
-import type { Registrant } from './clientInfo.ts'
+import { nameCharactersMax, type Registrant } from './clientInfo.ts'
 import {
   isTagType,
   type Subscription,
@@ -17,28 +17,48 @@ import {
   tagSubscription
 } from './subscription.ts'
 
+/** A client with a thousand subscriptions sends some 200 KiB; what it says is kept as long as it is connected. */
+const bodyBytesMax = 1_048_576
+
 /**
- * HEART_BEAT (34): always answered with 0. Facts: broker.md 4.6, remoting.md 2.6. Every member of the group hears heartbeats of its own;
+ * HEART_BEAT (34): answered with 0, or 1 where a limit is reached. Facts: broker.md 4.6, remoting.md 2.6. Every member of the group hears heartbeats of its own;
  * what they make (groups, retry topics) the leader makes, and a client sends them to the leader too.
  */
 export const heartbeat: Handler = {
   code: RequestCode.HEART_BEAT,
   needsLeader: false,
   async handle(request, caller, broker) {
+    if ((request.body?.length ?? 0) > bodyBytesMax)
+      return response(
+        ResponseCode.SYSTEM_ERROR,
+        `the heartbeat has ${request.body?.length} bytes, limit ${bodyBytesMax}`
+      )
     const data = HeartbeatData.decode(request.body)
+    if (data.clientID.length > nameCharactersMax)
+      return response(
+        ResponseCode.SYSTEM_ERROR,
+        `the client id has ${data.clientID.length} characters, the limit is ${nameCharactersMax}`
+      )
     const client = { clientId: data.clientID, language: request.language, version: request.version }
     let refused = 0
     for (const producer of data.producerDataSet)
       if (!broker.producers.register(producer.groupName, client, caller.connection)) refused++
+    const taken: ConsumerData[] = []
     for (const consumer of data.consumerDataSet)
-      if (!takeConsumer(consumer, data.withoutSub, client, caller, broker)) refused++
-    if (refused > 0)
+      if (takeConsumer(consumer, data.withoutSub, client, caller, broker)) taken.push(consumer)
+      else refused++
+    await Promise.all(taken.map(consumer => makeGroup(consumer, broker)))
+    if (refused > 0) {
       broker.logger.warn('Heartbeat refused: a limit is reached', {
         clientId: data.clientID,
         address: caller.address,
         groups: refused
       })
-    await Promise.all(data.consumerDataSet.map(consumer => makeGroup(consumer, broker)))
+      return response(
+        ResponseCode.SYSTEM_ERROR,
+        `${refused} groups of this heartbeat were refused: a limit of this broker is reached`
+      )
+    }
     return response(ResponseCode.SUCCESS)
   }
 }

@@ -1,6 +1,12 @@
 import type { Clock } from '../../platform/index.ts'
 import type { Connection } from '../../remoting/index.ts'
-import { type ClientInfo, clientsOf, type Registrant } from './clientInfo.ts'
+import {
+  type ClientInfo,
+  clientsOf,
+  groupsOfConnectionMax,
+  nameCharactersMax,
+  type Registrant
+} from './clientInfo.ts'
 
 /** Which producers are connected here, by group (broker.md 4.6). Local to this node: every member hears heartbeats of its own. */
 export class ProducerTable {
@@ -18,6 +24,9 @@ export class ProducerTable {
 
   /** False when a limit is reached and the client was not registered. */
   register(group: string, client: Registrant, connection: Connection): boolean {
+    if (group.length > nameCharactersMax) return false
+    const { producerGroups } = clientsOf(connection)
+    if (producerGroups.size >= groupsOfConnectionMax && !producerGroups.has(group)) return false
     let members = this.#groups.get(group)
     if (members === undefined) {
       if (this.#groups.size >= this.#groupsMax()) return false
@@ -39,7 +48,7 @@ export class ProducerTable {
       lastHeartbeatMs: this.#clock.monotonicMs(),
       lastHeartbeatWallMs: this.#clock.wallMs()
     })
-    clientsOf(connection).producerGroups.add(group)
+    producerGroups.add(group)
     return true
   }
 
