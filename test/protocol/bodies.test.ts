@@ -297,6 +297,20 @@ t.test('references to values written before are resolved', async t => {
   t.equal(parseLenientJson('{"$ref":"$"}'), null, 'a circle leads nowhere')
 })
 
+t.test('references that stand for millions of values are a bad body', t => {
+  const many = (item: string, times: number): string => `[${Array(times).fill(item).join(',')}]`
+  const bombs = {
+    wide: `{"a":${many('1', 2_000)},"b":${many('{"$ref":"$.a"}', 2_000)}}`,
+    // The last list is resolved before those that it refers to.
+    deep: `{"c":${many('{"$ref":"$.b"}', 200)},"b":${many('{"$ref":"$.a"}', 200)},"a":${many('1', 200)}}`,
+    lookups: `{"k":{{"x":1}:1${',{"x":1}:1'.repeat(3_000)}},"r":${many('{"$ref":"$.k.lost"}', 3_000)}}`,
+    circles: `{"a":${many('{"$ref":"$"}', 100)}}`
+  }
+  for (const [name, text] of Object.entries(bombs))
+    t.throws(() => parseLenientJson(text), { code: 'LMQ_BAD_BODY', message: /values/ }, name)
+  t.end()
+})
+
 t.test('what is not readable, or of another kind, is a bad body', async t => {
   for (const text of [
     '',

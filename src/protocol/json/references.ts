@@ -1,11 +1,39 @@
+import { ProtocolError } from '../errors.ts'
 import { type JsonObject, type JsonValue, ObjectKeyed } from './value.ts'
 
 /**
  * Resolves fastjson's back references (remoting.md 3.0): `{"$ref":"$"}` the root, `$.a.b` a path, `$[0]` a list index, `..` the parent,
  * `@` the object itself. Characters of a key that have a meaning in a path are escaped with a backslash. What leads nowhere becomes null.
+ *
+ * A value may be referred to often, and those that refer to it too: a small body could say millions of values. Throws ProtocolError
+ * LMQ_BAD_BODY when there are more than VALUES_MAX with each reference counted as what it stands for, or as many look-ups.
  */
 export function resolveReferences(root: JsonValue): JsonValue {
-  return new Resolver(root).resolve(root, [])
+  const resolved = new Resolver(root).resolve(root, [])
+  count(resolved, 0, { left: VALUES_MAX })
+  return resolved
+}
+
+const VALUES_MAX = 1_000_000
+/** Behind it values are not read; a circle ends here. */
+const DEPTH_MAX = 64
+
+function count(value: JsonValue, depth: number, budget: { left: number }): void {
+  spend(budget, 1)
+  if (typeof value !== 'object' || value === null || depth > DEPTH_MAX) return
+  if (Array.isArray(value)) for (const item of value) count(item, depth + 1, budget)
+  else if (value instanceof ObjectKeyed)
+    for (const [key, item] of value.entries) {
+      count(key, depth + 1, budget)
+      count(item, depth + 1, budget)
+    }
+  else for (const key in value) count(value[key]!, depth + 1, budget)
+}
+
+function spend(budget: { left: number }, steps: number): void {
+  budget.left -= steps
+  if (budget.left < 0)
+    throw new ProtocolError('LMQ_BAD_BODY', `references to more than ${VALUES_MAX} values`)
 }
 
 /** A chain of references longer than this leads in a circle. */
@@ -13,6 +41,7 @@ const HOPS_MAX = 16
 
 class Resolver {
   readonly #root: JsonValue
+  readonly #budget = { left: VALUES_MAX }
 
   constructor(root: JsonValue) {
     this.#root = root
@@ -48,6 +77,7 @@ class Resolver {
     if (path === '@') return parents.at(-1) ?? null
     let value: JsonValue = this.#root
     for (const segment of segmentsOf(path)) {
+      spend(this.#budget, value instanceof ObjectKeyed ? value.entries.length : 1)
       if (typeof value !== 'object' || value === null) return null
       if (Array.isArray(value)) value = value[Number(segment)] ?? null
       else if (value instanceof ObjectKeyed)
