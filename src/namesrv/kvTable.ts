@@ -5,8 +5,9 @@ import { parseLenientJson } from '../protocol/index.ts'
 /** Namespace whose entries tell brokers and clients which topics are ordered, and over which queues (broker.md 1.7). */
 export const ORDER_TOPIC_CONFIG = 'ORDER_TOPIC_CONFIG'
 
-/** Names and values together. */
+/** Names and values together, and something for each entry and each namespace. A namespace stays when its last entry is deleted. */
 const KV_CHARACTERS_MAX = 16_777_216
+const ENTRY_CHARACTERS = 64
 
 /**
  * The only table of a name server that outlives it: namespace → key → value, in `kvConfig.json` as `{"configTable":{…}}`. A change is
@@ -61,7 +62,7 @@ export class KvTable {
     const value = entries?.get(key)
     if (entries === undefined || value === undefined) return Promise.resolve()
     entries.delete(key)
-    this.#characters -= namespace.length + key.length + value.length
+    this.#characters -= ENTRY_CHARACTERS + key.length + value.length
     return this.#save()
   }
 
@@ -73,8 +74,10 @@ export class KvTable {
   #set(namespace: string, key: string, value: string): void {
     let entries = this.#namespaces.get(namespace)
     const old = entries?.get(key)
-    const size = namespace.length + key.length
-    const grows = size + value.length - (old === undefined ? 0 : size + old.length)
+    const grows =
+      (entries === undefined ? ENTRY_CHARACTERS + namespace.length : 0) +
+      (old === undefined ? ENTRY_CHARACTERS + key.length : -old.length) +
+      value.length
     if (this.#characters + grows > KV_CHARACTERS_MAX) {
       throw new RangeError(`the KV table is full: ${KV_CHARACTERS_MAX} characters`)
     }
@@ -90,7 +93,10 @@ export class KvTable {
     const namespaces = (content as { configTable?: Record<string, Record<string, unknown>> })
       .configTable
     for (const [namespace, entries] of Object.entries(namespaces ?? {})) {
-      this.#namespaces.set(namespace, new Map())
+      if (!this.#namespaces.has(namespace)) {
+        this.#namespaces.set(namespace, new Map())
+        this.#characters += ENTRY_CHARACTERS + namespace.length
+      }
       for (const [key, value] of Object.entries(entries)) this.#set(namespace, key, String(value))
     }
   }
@@ -112,10 +118,10 @@ export class KvTable {
   }
 
   async #writeFile(): Promise<void> {
-    const configTable: Record<string, Record<string, string>> = {}
-    for (const [namespace, entries] of this.#namespaces) {
-      configTable[namespace] = Object.fromEntries(entries)
-    }
+    // fromEntries makes an entry of every name, `__proto__` too.
+    const configTable = Object.fromEntries(
+      [...this.#namespaces].map(([namespace, entries]) => [namespace, Object.fromEntries(entries)])
+    )
     const text = JSON.stringify({ configTable }, null, '\t')
     await this.#disk.makeDirectory(dirname(this.#path))
     await this.#disk.writeFileAtomic(this.#path, Buffer.from(text))

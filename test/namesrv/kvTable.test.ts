@@ -69,3 +69,44 @@ t.test('a change that cannot be stored fails, and the next one may succeed', asy
     ]
   )
 })
+
+t.test('emptied namespaces count too, so that nobody can fill the memory with them', async t => {
+  const { disk } = createRealPlatform()
+  const silent: Disk = { ...disk, async writeFileAtomic() {} }
+  const table = await KvTable.open(silent, `${t.testdir()}/kvConfig.json`)
+  const name = 'n'.repeat(1_000_000)
+  await t.rejects(async () => {
+    for (let n = 0; n < 20; n++) {
+      await table.put(`${name}${n}`, 'k', 'v')
+      await table.delete(`${name}${n}`, 'k')
+    }
+  }, /the KV table is full/)
+})
+
+t.test('a value that is written again and again takes its room once', async t => {
+  const { disk } = createRealPlatform()
+  const silent: Disk = { ...disk, async writeFileAtomic() {} }
+  const table = await KvTable.open(silent, `${t.testdir()}/kvConfig.json`)
+  const value = 'v'.repeat(9_000_000)
+  for (let n = 0; n < 5; n++) await table.put('n', 'k', value)
+  for (let n = 0; n < 5; n++) {
+    await table.delete('n', 'k')
+    await table.put('n', 'k', value)
+  }
+  await t.rejects(async () => table.put('n', 'other', value), /the KV table is full/)
+})
+
+t.test('names that mean something to JavaScript survive a restart', async t => {
+  const { disk } = createRealPlatform()
+  const path = `${t.testdir()}/kvConfig.json`
+  const table = await KvTable.open(disk, path)
+  for (const name of ['__proto__', 'constructor']) {
+    await table.put(name, 'k', 'v')
+    await table.put('n', name, 'v')
+  }
+  const again = await KvTable.open(disk, path)
+  for (const name of ['__proto__', 'constructor']) {
+    t.equal(again.get(name, 'k'), 'v')
+    t.equal(again.get('n', name), 'v')
+  }
+})
