@@ -1,4 +1,5 @@
 import { hostText, parseOffsetMessageId, RequestCode, ResponseCode } from '../protocol/index.ts'
+import { NameServerAdmin } from './adminNameServer.ts'
 import { numberField } from './caller.ts'
 import { badArgument, ClientError } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
@@ -34,15 +35,41 @@ export class MessageAdmin {
     this.#instance = instance
   }
 
-  /** VIEW_MESSAGE_BY_ID (33), asked where the id says; the message of an offset message id. */
+  /**
+   * The message of an offset message id. The id names the broker that stored it first; when that one cannot be
+   * reached, the leaders are asked, since every member of a group has the same log.
+   */
   async byOffsetId(offsetMessageId: string): Promise<ReceivedMessage> {
     const id = parseOffsetMessageId(offsetMessageId)
     if (id === null) throw badArgument(`"${offsetMessageId}" is not an offset message id`)
-    const address = hostText(id.host)
+    try {
+      return await this.#view(hostText(id.host), id.physicalOffset)
+    } catch (error) {
+      if (!(error instanceof ClientError) || error.code === 'REFUSED') throw error
+      const message = await this.#viewElsewhere(offsetMessageId, id.physicalOffset)
+      if (message === null) throw error
+      return message
+    }
+  }
+
+  async #viewElsewhere(id: string, physicalOffset: number): Promise<ReceivedMessage | null> {
+    const { brokers } = await new NameServerAdmin(this.#instance).clusters()
+    for (const broker of brokers.values()) {
+      const address = anyAddress(broker)
+      const message =
+        address === null ? null : await this.#view(address, physicalOffset).catch(() => null)
+      // Another group's log has other messages at the same place.
+      if (message?.offsetMessageId === id.toUpperCase()) return message
+    }
+    return null
+  }
+
+  /** VIEW_MESSAGE_BY_ID (33). */
+  async #view(address: string, physicalOffset: number): Promise<ReceivedMessage> {
     const answer = await this.#instance.caller.ask(
       address,
       RequestCode.VIEW_MESSAGE_BY_ID,
-      { offset: id.physicalOffset },
+      { offset: physicalOffset },
       { timeoutMs: VIEW_TIMEOUT_MS }
     )
     const message = readMessages(answer.body, '')[0]

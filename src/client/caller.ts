@@ -62,14 +62,9 @@ export class Caller {
   }
 
   /** A request that nobody answers; rejects when it could not be handed to a connection. */
-  async oneway(
-    address: string,
-    code: number,
-    fields: Fields = {},
-    body: Buffer | null = null
-  ): Promise<void> {
+  async sendOneway(address: string, command: RemotingCommand): Promise<void> {
     try {
-      await this.remoting.oneway(address, this.command(code, fields, body))
+      await this.remoting.oneway(address, command)
     } catch (error) {
       throw toClientError(address, error)
     }

@@ -96,7 +96,7 @@ export class Sender {
     const queue = choose(await this.queues(parts.topic), null)
     const address = await this.#instance.leader(parts.topic, queue.brokerName)
     const command = sendCommand(parts, this.#options, queue)
-    await this.#instance.caller.remoting.oneway(address, command)
+    await this.#instance.caller.sendOneway(address, command)
   }
 
   /** Queues to send to. A topic that does not exist yet gets queues where its template lives (remoting.md 3.1). */

@@ -26,11 +26,13 @@ t.test('a failover passes unnoticed (3 brokers)', async t => {
   const failures: unknown[] = []
   let longestMs = 0
   let stop = false
+  let firstId: string | null = null
   const sending = (async () => {
     for (let i = 0; !stop; i++) {
       const startedMs = performance.now()
       try {
-        await producer.send({ topic: 'Moving', body: `m${i}` })
+        const result = await producer.send({ topic: 'Moving', body: `m${i}` })
+        firstId ??= result.offsetMessageId
         sent.push(`m${i}`)
       } catch (error) {
         failures.push(error)
@@ -50,6 +52,9 @@ t.test('a failover passes unnoticed (3 brokers)', async t => {
   t.strictSame(failures, [])
   t.ok(longestMs < 3_000, `the longest send took ${Math.round(longestMs)} ms`)
   await got.reach(sent.length)
+  const first = await cluster.admin.messages.byOffsetId(firstId!)
+  t.equal(first.body.toString(), 'm0', 'an id of the former leader still leads to its message')
+  t.equal(first.storeHost, before)
   const received = new Set(got.items.map(message => message.body.toString()))
   t.strictSame(
     sent.filter(text => !received.has(text)),
