@@ -23,6 +23,8 @@ import { ORDER_TOPIC_CONFIG } from './kvTable.ts'
 import { NO_VERSION, type Registration } from './routeTypes.ts'
 
 const NAME_CHARACTERS_MAX = 255
+/** Filter servers of one broker; nobody runs them any more. */
+const FILTER_SERVERS_MAX = 64
 
 /** What brokers say of themselves (broker.md 1.2, 1.3). */
 export function registrationHandlers(context: NameServerContext): [number, RequestHandler][] {
@@ -109,12 +111,12 @@ function readIdentity({ extFields }: RemotingCommand): { brokerName: string; bro
 
 function readRegistration(request: RemotingCommand): Registration {
   const { extFields } = request
-  const name = (field: string): string => {
+  const name = (field: string, least = 1): string => {
     const value = requiredText(extFields, field)
-    if (value.length === 0 || value.length > NAME_CHARACTERS_MAX) {
+    if (value.length < least || value.length > NAME_CHARACTERS_MAX) {
       throw new ProtocolError(
         'LMQ_BAD_HEADER',
-        `${field} has ${value.length} characters, allowed are 1 to ${NAME_CHARACTERS_MAX}`
+        `${field} has ${value.length} characters, allowed are ${least} to ${NAME_CHARACTERS_MAX}`
       )
     }
     return value
@@ -123,14 +125,16 @@ function readRegistration(request: RemotingCommand): Registration {
   if (brokerId < 0 || !Number.isSafeInteger(brokerId)) {
     throw new ProtocolError('LMQ_BAD_HEADER', `brokerId is ${brokerId}, allowed are 0 and above`)
   }
+  const optionalName = (field: string): string | null =>
+    optionalText(extFields, field) === null ? null : name(field, 0)
   const timeoutMs = optionalLong(extFields, 'heartbeatTimeoutMillis')
   return {
     clusterName: name('clusterName'),
     brokerName: name('brokerName'),
     brokerAddr: name('brokerAddr'),
     brokerId,
-    haServerAddr: optionalText(extFields, 'haServerAddr') ?? '',
-    zoneName: optionalText(extFields, '__ZONE_NAME'),
+    haServerAddr: optionalName('haServerAddr') ?? '',
+    zoneName: optionalName('__ZONE_NAME'),
     enableActingMaster: optionalBoolean(extFields, 'enableActingMaster'),
     heartbeatTimeoutMs: timeoutMs !== null && timeoutMs > 0 ? timeoutMs : null,
     ...readTables(request)
@@ -153,7 +157,20 @@ function readTables({
   const { dataVersion, topicConfigTable } = decoded.topicConfigSerializeWrapper
   const topics = new Map<string, QueueData>()
   for (const [topic, { perm, readQueueNums, topicSysFlag, writeQueueNums }] of topicConfigTable) {
+    checkName('a topic', topic)
     topics.set(topic, { brokerName, perm, readQueueNums, topicSysFlag, writeQueueNums })
   }
-  return { version: dataVersion, topics, filterServers: decoded.filterServerList }
+  const filterServers = decoded.filterServerList
+  if (filterServers.length > FILTER_SERVERS_MAX)
+    throw new ProtocolError('LMQ_BAD_BODY', `more than ${FILTER_SERVERS_MAX} filter servers`)
+  for (const server of filterServers) checkName('a filter server', server)
+  return { version: dataVersion, topics, filterServers }
+}
+
+function checkName(what: string, name: string): void {
+  if (name.length <= NAME_CHARACTERS_MAX) return
+  throw new ProtocolError(
+    'LMQ_BAD_BODY',
+    `the name of ${what} has ${name.length} characters, allowed are ${NAME_CHARACTERS_MAX}`
+  )
 }

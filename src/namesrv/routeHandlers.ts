@@ -28,6 +28,8 @@ import {
 const NO_ROUTE = 'No topic route info in name server for the topic: '
 const NO_ROUTE_HINT = '\nSee http://rocketmq.apache.org/docs/faq/ for further details.'
 
+/** A broker's limit is half of it. */
+const TOPIC_CHARACTERS_MAX = 255
 const ALL_PERMISSIONS = TopicPerm.read | TopicPerm.write
 
 /** Questions for routes and topics, and changes of them that tools ask for (broker.md 1.4, 1.5, 1.8). */
@@ -65,6 +67,10 @@ export function routeHandlers(context: NameServerContext): [number, RequestHandl
   const registerTopic: RequestHandler = request => {
     const topic = requiredText(request.extFields, 'topic')
     if (request.body === null) return response(ResponseCode.SUCCESS)
+    if (topic.length > TOPIC_CHARACTERS_MAX) {
+      const remark = `the topic's name has ${topic.length} characters, allowed are ${TOPIC_CHARACTERS_MAX}`
+      return response(ResponseCode.SYSTEM_ERROR, remark)
+    }
     const { queueDatas } = TopicRouteData.decode(request.body)
     if (queueDatas.length === 0) return response(ResponseCode.SUCCESS)
     const added = table.addTopic(topic, queueDatas)

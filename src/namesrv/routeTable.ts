@@ -16,6 +16,8 @@ export const BROKER_TIMEOUT_MS = 120_000
 export const GROUPS_MAX = 10_000
 export const MEMBERS_MAX = 1_000
 export const TOPICS_MAX = 500_000
+/** Pairs of a topic and a broker name that offers it. */
+export const OFFERS_MAX = 2_000_000
 
 export interface RouteTableOptions {
   /** Topics that a full table lacks are removed for its broker (5.3's deleteTopicWithBrokerRegistration). */
@@ -36,6 +38,7 @@ export class RouteTable {
   /** topic → broker name → what it offers */
   readonly topics = new Map<string, Map<string, TopicQueues>>()
   readonly #options: RouteTableOptions
+  #offers = 0
 
   constructor(options: RouteTableOptions) {
     this.#options = options
@@ -123,10 +126,12 @@ export class RouteTable {
 
   /** Sets the permission of all topics of a broker name; resolves to how many it has. */
   changePermissions(brokerName: string, change: (perm: number) => number): number {
+    const offered = this.groups.get(brokerName)?.topics ?? []
     let count = 0
-    for (const byBroker of this.topics.values()) {
-      const queues = byBroker.get(brokerName)
-      if (queues === undefined) continue
+    for (const topic of offered) {
+      const byBroker = this.topics.get(topic)
+      const queues = byBroker?.get(brokerName)
+      if (byBroker === undefined || queues === undefined) continue
       count += 1
       byBroker.set(brokerName, { ...queues, perm: change(queues.perm) })
     }
@@ -135,18 +140,17 @@ export class RouteTable {
 
   /** With a cluster only what its brokers have of the topic. */
   deleteTopic(topic: string, clusterName: string | null): void {
-    if (clusterName === null) {
-      this.topics.delete(topic)
-      return
-    }
-    for (const brokerName of this.clusters.get(clusterName) ?? []) {
-      this.#deleteQueues(topic, brokerName)
-    }
+    const brokerNames =
+      clusterName === null
+        ? [...(this.topics.get(topic)?.keys() ?? [])]
+        : (this.clusters.get(clusterName) ?? [])
+    for (const brokerName of brokerNames) this.#deleteQueues(topic, brokerName)
   }
 
   /** REGISTER_TOPIC_IN_NAMESRV: false when a broker is unknown or there is no room. */
   addTopic(topic: string, offers: readonly TopicQueues[]): boolean {
     if (!this.topics.has(topic) && this.topics.size >= TOPICS_MAX) return false
+    if (this.#offers + offers.length > OFFERS_MAX) return false
     for (const { brokerName } of offers) if (!this.groups.has(brokerName)) return false
     for (const queues of offers) this.#putQueues(topic, queues)
     return true
@@ -172,6 +176,8 @@ export class RouteTable {
     }
     const added = topics === null ? 0 : countMissing(topics.keys(), this.topics)
     if (this.topics.size + added > TOPICS_MAX) return `${TOPICS_MAX} topics are registered`
+    const offered = topics === null ? 0 : countMissing(topics.keys(), group?.topics ?? NO_TOPICS)
+    if (this.#offers + offered > OFFERS_MAX) return `${OFFERS_MAX} topics of brokers are registered`
     return null
   }
 
@@ -182,6 +188,7 @@ export class RouteTable {
       zoneName: null,
       enableActingMaster: null,
       members: new Map(),
+      topics: new Set(),
       leaderTerm: 0,
       appliedFrom: null,
       appliedVersion: NO_VERSION
@@ -264,8 +271,8 @@ export class RouteTable {
     }
     // A table of one topic is an increment: it says nothing about the others.
     if (differs && table.size > 1 && this.#options.deleteMissingTopics()) {
-      for (const [topic, byBroker] of this.topics) {
-        if (!byBroker.has(brokerName) || table.has(topic)) continue
+      for (const topic of [...group.topics]) {
+        if (table.has(topic)) continue
         this.#deleteQueues(topic, brokerName)
         changed += 1
       }
@@ -285,14 +292,17 @@ export class RouteTable {
     }
     const old = byBroker.get(brokerName)
     if (old !== undefined && sameQueues(old, queues)) return false
+    if (old === undefined) this.#offers += 1
+    this.groups.get(brokerName)?.topics.add(topic)
     byBroker.set(brokerName, queues)
     return true
   }
 
   #deleteQueues(topic: string, brokerName: string): void {
     const byBroker = this.topics.get(topic)
-    if (byBroker === undefined) return
-    byBroker.delete(brokerName)
+    if (byBroker?.delete(brokerName) !== true) return
+    this.#offers -= 1
+    this.groups.get(brokerName)?.topics.delete(topic)
     if (byBroker.size === 0) this.topics.delete(topic)
   }
 
@@ -312,11 +322,11 @@ export class RouteTable {
       if (member.brokerId === LEADER_ID) this.#leaderLeft(group)
       return
     }
+    for (const topic of [...group.topics]) this.#deleteQueues(topic, group.brokerName)
     this.groups.delete(group.brokerName)
     const names = this.clusters.get(group.clusterName)
     names?.delete(group.brokerName)
     if (names?.size === 0) this.clusters.delete(group.clusterName)
-    for (const topic of [...this.topics.keys()]) this.#deleteQueues(topic, group.brokerName)
   }
 
   /** The topics stay, so that consumers read on; 5.3 takes the write bit away from groups with acting masters. */
@@ -347,7 +357,9 @@ function sameQueues(a: TopicQueues, b: TopicQueues): boolean {
   )
 }
 
-function countMissing(keys: Iterable<string>, present: ReadonlyMap<string, unknown>): number {
+const NO_TOPICS: ReadonlySet<string> = new Set()
+
+function countMissing(keys: Iterable<string>, present: { has(key: string): boolean }): number {
   let count = 0
   for (const key of keys) if (!present.has(key)) count += 1
   return count

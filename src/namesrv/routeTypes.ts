@@ -50,6 +50,8 @@ export interface BrokerGroup {
   zoneName: string | null
   enableActingMaster: boolean | null
   readonly members: Map<number, Member>
+  /** Topics that it offers, so that its end costs only what it had. */
+  readonly topics: Set<string>
   /** Highest term with which id 0 was claimed; a claim of a lower term by another address is refused (raft.md 4.15). */
   leaderTerm: number
   /** Whose table the topics were last taken from, and at which version. */
