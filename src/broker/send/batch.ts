@@ -9,32 +9,24 @@ import {
 import type { MessageInput } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { SendPath, SendTarget } from './sendPath.ts'
-import { BatchSendWaiter, type ReplyTo } from './waiters.ts'
+import { BatchSendWaiter } from './waiters.ts'
 
 /** A request body of 4 MiB of empty messages would be 190 000 of them; clients' batches are some hundreds. */
 const batchMessagesMax = 32_768
 /** What the messages of a batch may come to with the header's properties on each: a small frame could ask for a gigabyte. */
 const batchBytesMax = 12 * 1_048_576
 
-export interface BatchSend {
-  header: SendHeader
-  /** Layout: remoting.md 4.5. */
-  body: Buffer
-  bornHost: Buffer
-  target: SendTarget
-  reply: ReplyTo
-}
-
 /**
- * A batch is one entry: all of it is stored, or nothing. Each message gets the header's fields and, behind its own properties, the
+ * A batch (body: remoting.md 4.5) is one entry: all of it is stored, or nothing. Each message gets the header's fields and, behind its own properties, the
  * header's (remoting.md 4.5). Answers as `SendPath.put`.
  */
 export function putBatch(
   path: SendPath,
   broker: BrokerContext,
-  send: BatchSend
+  header: SendHeader,
+  body: Buffer,
+  target: SendTarget
 ): RemotingCommand | 'notLeader' | null {
-  const { header, body, target, reply } = send
   if (body.length === 0 || body.length > broker.config.values.maxMessageSize)
     return path.answers.illegal()
   const { topic } = target
@@ -46,14 +38,20 @@ export function putBatch(
         : 0
   let messages: MessageInput[] | string
   try {
-    messages = readBatch(path, broker, send, queueId)
+    messages = readBatch(path, broker, header, body, { ...target, queueId })
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     return path.answers.error(ResponseCode.MESSAGE_ILLEGAL, error.message)
   }
   if (typeof messages === 'string')
     return path.answers.error(ResponseCode.MESSAGE_ILLEGAL, messages)
-  const waiter = new BatchSendWaiter(path, reply, topic.topicName, queueId, body.length)
+  const waiter = new BatchSendWaiter(
+    path,
+    target.connection,
+    header,
+    { topic: topic.topicName, queueId },
+    body.length
+  )
   const refused = broker.store.appendBatch(messages, waiter)
   if (refused === null) return null
   return refused === 'notLeader' ? refused : path.answers.refused(refused, header.version)
@@ -62,10 +60,11 @@ export function putBatch(
 function readBatch(
   path: SendPath,
   broker: BrokerContext,
-  send: BatchSend,
-  queueId: number
+  header: SendHeader,
+  body: Buffer,
+  target: SendTarget
 ): MessageInput[] | string {
-  const { header, body, bornHost, target } = send
+  const { bornHost, queueId } = target
   const common = commonProperties(path, header)
   if (common === null) return `the batch's properties are longer than ${PROPERTIES_BYTES_MAX} bytes`
   const scan = path.properties

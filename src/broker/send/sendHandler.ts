@@ -116,28 +116,22 @@ class GeneralSend {
     if (refusal !== null) return refusal
     const deadLetters = await this.#broker.topics.ensureDeadLetter(groupName)
     this.#broker.stats.deadLetter(header.topic, groupName)
-    return this.#finish({ topic: deadLetters, queueId: 0, ignoreDelay: true })
+    return this.#finish(deadLetters, 0, true)
   }
 
   #put(topic: TopicSettings): RemotingCommand | null {
     const refusal = this.#path.refusal(this.#header, topic, this.#caller.address)
-    if (refusal !== null) return refusal
-    return this.#finish({ topic, queueId: this.#header.queueId, ignoreDelay: false })
+    return refusal ?? this.#finish(topic, this.#header.queueId, false)
   }
 
-  #finish(target: SendTarget): RemotingCommand | null {
+  #finish(topic: TopicSettings, queueId: number, ignoreDelay: boolean): RemotingCommand | null {
     const header = this.#header
     const body = this.#request.body ?? empty
     const { connection, hostBytes } = this.#caller
-    const reply = {
-      connection,
-      opaque: this.#request.opaque,
-      flag: this.#request.flag,
-      serializeType: this.#request.serializeType
-    }
+    const target: SendTarget = { connection, bornHost: hostBytes, topic, queueId, ignoreDelay }
     const refused = header.batch
-      ? putBatch(this.#path, this.#broker, { header, body, bornHost: hostBytes, target, reply })
-      : this.#path.put(header, body, hostBytes, target, reply)
+      ? putBatch(this.#path, this.#broker, header, body, target)
+      : this.#path.put(header, body, target)
     if (refused === 'notLeader') throw this.#path.notLeader()
     return refused
   }

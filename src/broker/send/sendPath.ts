@@ -17,15 +17,19 @@ import type { AppendFailure, MessageInput, TopicSettings } from '../../store/ind
 import type { BrokerContext } from '../dispatch/context.ts'
 import { SendAnswers } from './answers.ts'
 import { encodePair, PropertyScan } from './propertyScan.ts'
-import { type ReplyTo, type SendOutcome, SendWaiter } from './waiters.ts'
+import { type SendOutcome, SendWaiter } from './waiters.ts'
 
 const percent = 0x25
 const hostBitsV6 = MessageSysFlag.bornHostV6 | MessageSysFlag.storeHostV6
 const ipv6HostBytes = 20
 const empty = Buffer.alloc(0)
 
-/** Where one message goes, decided by the checks before it. */
+/** Who sends, and where the message goes: decided by the checks before it. */
 export interface SendTarget {
+  /** Gets the answer. */
+  connection: Connection
+  /** The client as a stored message's born host. */
+  bornHost: Buffer
   topic: TopicSettings
   /** Below 0: the broker chooses. */
   queueId: number
@@ -48,7 +52,7 @@ export class SendPath implements SendOutcome {
   readonly #storeHostBit: number
   /** Reused: the store copies what it needs during the call. */
   readonly #message: MessageInput
-  readonly #reply: { connection: Connection; opaque: number; flag: number; serializeType: number }
+  readonly #place = { topic: '', queueId: 0 }
 
   constructor(broker: BrokerContext, acceptsWrites: () => boolean) {
     this.#broker = broker
@@ -69,12 +73,6 @@ export class SendPath implements SendOutcome {
       body: empty,
       properties: empty
     }
-    this.#reply = {
-      connection: null as unknown as Connection,
-      opaque: 0,
-      flag: 0,
-      serializeType: 0
-    }
   }
 
   /** What every stored message gets behind its own properties. */
@@ -92,24 +90,20 @@ export class SendPath implements SendOutcome {
     const topic = this.#broker.topics.find(header.topic)
     if (topic === undefined || this.refusal(header, topic, connection.remoteAddress) !== null)
       return false
-    const reply = this.#reply
-    reply.connection = connection
-    reply.opaque = header.opaque
-    reply.flag = header.commandFlag
-    reply.serializeType = header.serializeType
-    const target = this.#target
-    target.topic = topic
-    target.queueId = header.queueId
-    const refused = this.put(header, frame.body, connection.remoteHostBytes, target, reply)
+    const refused = this.put(header, frame.body, {
+      connection,
+      bornHost: connection.remoteHostBytes,
+      topic,
+      queueId: header.queueId,
+      ignoreDelay: false
+    })
     if (refused === 'notLeader') return false
-    if (refused !== null) connection.respond(reply, refused)
+    if (refused !== null)
+      connection.respond(
+        { opaque: header.opaque, flag: header.commandFlag, serializeType: header.serializeType },
+        refused
+      )
     return true
-  }
-
-  readonly #target: SendTarget = {
-    topic: null as unknown as TopicSettings,
-    queueId: 0,
-    ignoreDelay: false
   }
 
   /** What forbids a send whose topic is known; null: nothing (broker.md 3.10, steps 2 to 5). */
@@ -148,14 +142,8 @@ export class SendPath implements SendOutcome {
    * Puts one checked message. Null: accepted, the answer follows when it is stored; else the answer, or 'notLeader': nothing was done.
    * Bytes of `header` and `body` are copied during the call.
    */
-  put(
-    header: SendHeader,
-    body: Buffer,
-    bornHost: Buffer,
-    target: SendTarget,
-    reply: ReplyTo
-  ): RemotingCommand | 'notLeader' | null {
-    const { topic } = target
+  put(header: SendHeader, body: Buffer, target: SendTarget): RemotingCommand | 'notLeader' | null {
+    const { topic, bornHost } = target
     const { properties } = this
     if (body.length === 0 || body.length > this.#broker.config.values.maxMessageSize)
       return this.answers.illegal()
@@ -188,7 +176,10 @@ export class SendPath implements SendOutcome {
     message.reconsumeTimes = header.reconsumeTimes
     message.body = body
     message.properties = properties.stored
-    const waiter = new SendWaiter(this, reply, topic.topicName, queueId, body.length)
+    const place = this.#place
+    place.topic = topic.topicName
+    place.queueId = queueId
+    const waiter = new SendWaiter(this, target.connection, header, place, body.length)
     const refused = this.#broker.store.append(message, waiter)
     if (refused === null) return null
     return refused === 'notLeader' ? refused : this.answers.refused(refused, header.version)

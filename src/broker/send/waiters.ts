@@ -1,15 +1,6 @@
-import type { SendAnswer } from '../../protocol/index.ts'
-import type { Connection } from '../../remoting/index.ts'
+import type { SendAnswer, SendHeader } from '../../protocol/index.ts'
+import type { Connection, RequestHead } from '../../remoting/index.ts'
 import type { AppendFailure, AppendWaiter, BatchAppendWaiter } from '../../store/index.ts'
-
-/** Where the answer to a send goes: the few things of a request that are needed when its message is stored. */
-export interface ReplyTo {
-  readonly connection: Connection
-  readonly opaque: number
-  /** CommandFlag bits of the request. */
-  readonly flag: number
-  readonly serializeType: number
-}
 
 /** What the waiters of a broker tell. */
 export interface SendOutcome {
@@ -18,7 +9,7 @@ export interface SendOutcome {
 }
 
 /** One message on its way: the only object that a send costs. It is the answer's data at the same time. */
-export class SendWaiter implements AppendWaiter, SendAnswer, ReplyTo {
+export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
   queueOffset = 0
   physicalOffset = 0
   storeTimestamp = 0
@@ -35,20 +26,21 @@ export class SendWaiter implements AppendWaiter, SendAnswer, ReplyTo {
   readonly bodyBytes: number
   readonly #outcome: SendOutcome
 
+  /** What the header says is copied: it is reused. */
   constructor(
     outcome: SendOutcome,
-    reply: ReplyTo,
-    topic: string,
-    queueId: number,
+    connection: Connection,
+    header: SendHeader,
+    place: { topic: string; queueId: number },
     bodyBytes: number
   ) {
     this.#outcome = outcome
-    this.connection = reply.connection
-    this.opaque = reply.opaque
-    this.flag = reply.flag
-    this.serializeType = reply.serializeType
-    this.topic = topic
-    this.queueId = queueId
+    this.connection = connection
+    this.opaque = header.opaque
+    this.flag = header.commandFlag
+    this.serializeType = header.serializeType
+    this.topic = place.topic
+    this.queueId = place.queueId
     this.bodyBytes = bodyBytes
   }
 
