@@ -274,9 +274,9 @@ export class Broker implements BrokerContext {
         resolve()
       }
     })
-    const moved = await this.#handOver(() => hurried)
+    const handedOver = await this.#handOver(() => hurried)
     await this.registration.stop()
-    if (moved && !hurried) await this.#forwardForAWhile(hurry)
+    if (handedOver === 'moved' && !hurried) await this.#forwardForAWhile(hurry)
     this.#housekeeping.stop()
     this.#notices.stop()
     this.stats.stop()
@@ -286,7 +286,8 @@ export class Broker implements BrokerContext {
     this.#forwarder.stop()
     await this.#turn()
     await this.server.stop()
-    await this.store.stop({ transfer: !moved })
+    // In a hurry the leadership is still offered, without waiting for what was accepted.
+    await this.store.stop({ transfer: handedOver === 'hurried' })
     await this.client.close()
     this.logger.info('Broker stopped', { broker: this.config.settings.brokerName })
   }
@@ -304,15 +305,15 @@ export class Broker implements BrokerContext {
     })
   }
 
-  /** True: another member can be forwarded to. */
-  async #handOver(hurried: () => boolean): Promise<boolean> {
+  /** `moved`: another member leads and can be forwarded to. `alone`: none does, or can. */
+  async #handOver(hurried: () => boolean): Promise<'moved' | 'alone' | 'hurried'> {
     if (this.config.settings.peers.length === 1) {
       await this.#drain(hurried)
-      return false
+      return 'alone'
     }
-    if (!this.store.ready) return this.store.status().leaderId !== null
+    if (!this.store.ready) return this.store.status().leaderId === null ? 'alone' : 'moved'
     await this.#drain(hurried)
-    if (hurried()) return false
+    if (hurried()) return 'hurried'
     const done = await this.store.transferLeadership().catch(() => false)
     this.logger.info(
       done ? 'Leadership handed over' : 'No other member could take the leadership',
@@ -320,7 +321,7 @@ export class Broker implements BrokerContext {
         leader: this.store.status().leaderId
       }
     )
-    return done
+    return done ? 'moved' : 'alone'
   }
 
   /** From now on requests wait for the next leader; what was accepted before is answered. */

@@ -2,7 +2,9 @@ import {
   optionalBoolean,
   optionalText,
   RequestCode,
-  requiredText
+  ResponseCode,
+  requiredText,
+  response
 } from '../../../protocol/index.ts'
 import type { ConsumerOffset } from '../../../store/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
@@ -21,6 +23,8 @@ export const cloneOffset: Handler = {
     const group = requiredText(fields, 'destGroup')
     const topic = optionalText(fields, 'topic') ?? ''
     const offline = optionalBoolean(fields, 'offline') === true
+    if (broker.groups.findOrDefault(group) === undefined)
+      return response(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${group} does not exist`)
     const { store } = broker
     await store.flushOffsets()
     const live = offline ? undefined : broker.consumers.find(from)?.subscriptions

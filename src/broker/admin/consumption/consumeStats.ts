@@ -39,7 +39,8 @@ function topicsToShow(
   topicList: string[],
   broker: BrokerContext
 ): string[] {
-  if (topicList.length > 0) return topicList
+  // Each once, however often it is named.
+  if (topicList.length > 0) return [...new Set(topicList)]
   const topics = topic === '' ? broker.store.tables.topicsOf(group) : [topic]
   const live = broker.consumers.find(group)?.subscriptions
   // A group that consumes now is not behind in what it unsubscribed.
