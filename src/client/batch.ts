@@ -49,12 +49,13 @@ export function batchParts(messages: readonly PreparedMessage[], bornTimestamp: 
   }
 }
 
-/** What one message of a batch would have been told, had it been sent alone. */
-export function resultOfMember(batch: SendResult, position: number): SendResult {
-  return {
+/** What each message of a batch would have been told, had it been sent alone. */
+export function resultsOfMembers(batch: SendResult): SendResult[] {
+  const offsetIds = batch.offsetMessageId.split(',')
+  return batch.messageId.split(',').map((messageId, at) => ({
     ...batch,
-    messageId: batch.messageId.split(',')[position] ?? batch.messageId,
-    offsetMessageId: batch.offsetMessageId.split(',')[position] ?? batch.offsetMessageId,
-    queueOffset: batch.queueOffset + position
-  }
+    messageId,
+    offsetMessageId: offsetIds[at] ?? batch.offsetMessageId,
+    queueOffset: batch.queueOffset + at
+  }))
 }

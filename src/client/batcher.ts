@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../platform/index.ts'
-import { batchEntryBytes, resultOfMember } from './batch.ts'
+import { batchEntryBytes, resultsOfMembers } from './batch.ts'
 import { asError } from './errors.ts'
 import type { PreparedMessage } from './outgoing.ts'
 import type { SendResult } from './sendRequest.ts'
@@ -58,9 +58,8 @@ export class Batcher {
     this.#bytes = 0
     this.#flush(batch.map(waiting => waiting.message)).then(
       result => {
-        batch.forEach((waiting, position) => {
-          waiting.resolve(batch.length === 1 ? result : resultOfMember(result, position))
-        })
+        const results = batch.length === 1 ? [result] : resultsOfMembers(result)
+        for (const [at, waiting] of batch.entries()) waiting.resolve(results[at] ?? result)
       },
       (error: unknown) => {
         for (const waiting of batch) waiting.reject(asError(error))

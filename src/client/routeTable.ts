@@ -61,9 +61,13 @@ export class RouteTable {
     return this.#brokers.get(brokerName)
   }
 
-  /** Every broker that some known route names. */
+  /** Every broker group that some route names now; one that is in no route any more is not among them. */
   brokers(): readonly BrokerData[] {
-    return [...this.#brokers.values()]
+    const named = new Set<string>()
+    for (const { route } of this.#known.values()) {
+      for (const broker of route.brokers) named.add(broker.brokerName)
+    }
+    return [...this.#brokers.values()].filter(broker => named.has(broker.brokerName))
   }
 
   /** Asks the name server; calls at the same time share one question. Null when it knows no such topic and none was known. */

@@ -51,6 +51,7 @@ export class Sender {
   readonly #instance: ClientInstance
   readonly #options: SenderOptions
   readonly #flights = new Set<Flight>()
+  readonly #queuesByRoute = new WeakMap<TopicRoute, readonly MessageQueue[]>()
   readonly #watch: Timer
 
   constructor(instance: ClientInstance, options: SenderOptions) {
@@ -104,16 +105,26 @@ export class Sender {
     const { routes } = this.#instance
     routes.watch(topic)
     let route = await routes.get(topic)
-    if (route !== null && publishQueues(route).length === 0) route = await routes.refresh(topic)
+    if (route !== null && this.#queuesOf(route).length === 0) route = await routes.refresh(topic)
     if (route === null) route = await this.#templateRoute(topic)
     if (route === null) {
       throw new ClientError('NO_ROUTE', `no name server knows the topic ${topic}`, {
         responseCode: ResponseCode.TOPIC_NOT_EXIST
       })
     }
-    const queues = publishQueues(route)
+    const queues = this.#queuesOf(route)
     if (queues.length === 0) {
       throw new ClientError('NO_LEADER', `no queue of ${topic} can be written to at present`)
+    }
+    return queues
+  }
+
+  /** Worked out once for each route: every send needs them. */
+  #queuesOf(route: TopicRoute): readonly MessageQueue[] {
+    let queues = this.#queuesByRoute.get(route)
+    if (queues === undefined) {
+      queues = publishQueues(route)
+      this.#queuesByRoute.set(route, queues)
     }
     return queues
   }
