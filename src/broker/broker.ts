@@ -1,8 +1,8 @@
-import type { Logger, Platform, Timer } from '../platform/index.ts'
-import { encodeHost, hostText, RequestCode } from '../protocol/index.ts'
-import type { RaftStatus, RaftTimings } from '../raft/index.ts'
-import { RemotingClient, RemotingServer } from '../remoting/index.ts'
-import { openStore, type Store } from '../store/index.ts'
+import type { Logger, Platform } from '../platform/index.ts'
+import { RequestCode } from '../protocol/index.ts'
+import type { RaftStatus } from '../raft/index.ts'
+import type { RemotingClient, RemotingServer } from '../remoting/index.ts'
+import type { Store } from '../store/index.ts'
 import { adminHandlers } from './admin/index.ts'
 import {
   ChangeNotices,
@@ -16,6 +16,7 @@ import { DelayService } from './delay/index.ts'
 import { type BrokerContext, Dispatcher, type Handler } from './dispatch/index.ts'
 import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
 import { GroupService } from './groups/index.ts'
+import { Handover } from './handover.ts'
 import { lockHandlers } from './locks/index.ts'
 import { OffsetService, offsetHandlers } from './offsets/index.ts'
 import { PullHolds, PullPath } from './pull/index.ts'
@@ -26,18 +27,6 @@ import { BrokerStats, RuntimeRates } from './stats/index.ts'
 import { TopicService } from './topics/index.ts'
 
 const forwardKeyBytes = 24
-/** Wait for accepted sends to be answered before the leadership is handed over; the store gives each 2.5 s. Ms. */
-const drainMs = 3_000
-const drainLookMs = 5
-/** Between two looks whether the clients of a stopping broker have gone, ms. */
-const graceLookMs = 250
-
-export interface BrokerOptions {
-  /** Other timings of the Raft node than the usual, for tests. */
-  raftTimings?: Partial<RaftTimings>
-  /** The broker stopped by itself and does not come back; a sentence with the reason. */
-  onFatal?: (reason: string) => void
-}
 
 /**
  * One broker: everything hangs on this object, several live in one process.
@@ -70,12 +59,11 @@ export class Broker implements BrokerContext {
   readonly #housekeeping: ClientHousekeeping
   readonly #notices: ChangeNotices
   readonly #pulls: PullPath
-  #handingOver: boolean = false
   #leads: boolean = false
   /** Monotonic; when this node last led, for how long clients may still come here. */
   #lastLedMs = Number.NEGATIVE_INFINITY
   #stopping: Promise<void> | null = null
-  #hurry: (() => void) | null = null
+  #handover: Handover | null = null
 
   constructor(parts: {
     platform: Platform
@@ -158,7 +146,8 @@ export class Broker implements BrokerContext {
   }
 
   #acceptsWrites(): boolean {
-    return !this.#handingOver && this.store.ready
+    // Once it hands over, requests wait for the next leader.
+    return this.#handover === null && this.store.ready
   }
 
   /** Sets the handlers; before it the server answers nothing of a broker. */
@@ -258,7 +247,7 @@ export class Broker implements BrokerContext {
    */
   stop(): Promise<void> {
     if (this.#stopping !== null) {
-      this.#hurry?.()
+      this.#handover?.hurry()
       return this.#stopping
     }
     this.#stopping = this.#stop()
@@ -267,16 +256,11 @@ export class Broker implements BrokerContext {
 
   async #stop(): Promise<void> {
     this.logger.info('Broker stops', { broker: this.config.settings.brokerName })
-    let hurried = false
-    const hurry = new Promise<void>(resolve => {
-      this.#hurry = () => {
-        hurried = true
-        resolve()
-      }
-    })
-    const handedOver = await this.#handOver(() => hurried)
+    const handover = new Handover(this, this.#forwarder)
+    this.#handover = handover
+    const outcome = await handover.run()
     await this.registration.stop()
-    if (handedOver === 'moved' && !hurried) await this.#forwardForAWhile(hurry)
+    if (outcome === 'moved') await handover.forwardForAWhile(this.#lastLedMs)
     this.#housekeeping.stop()
     this.#notices.stop()
     this.stats.stop()
@@ -287,7 +271,7 @@ export class Broker implements BrokerContext {
     await this.#turn()
     await this.server.stop()
     // In a hurry the leadership is still offered, without waiting for what was accepted.
-    await this.store.stop({ transfer: handedOver === 'hurried' })
+    await this.store.stop({ transfer: outcome === 'hurried' })
     await this.client.close()
     this.logger.info('Broker stopped', { broker: this.config.settings.brokerName })
   }
@@ -298,158 +282,4 @@ export class Broker implements BrokerContext {
       this.platform.clock.turnEnd(resolve)
     })
   }
-
-  #after(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      this.platform.clock.after(ms, resolve)
-    })
-  }
-
-  /** `moved`: another member leads and can be forwarded to. `alone`: none does, or can. */
-  async #handOver(hurried: () => boolean): Promise<'moved' | 'alone' | 'hurried'> {
-    if (this.config.settings.peers.length === 1) {
-      await this.#drain(hurried)
-      return 'alone'
-    }
-    if (!this.store.ready) return this.store.status().leaderId === null ? 'alone' : 'moved'
-    await this.#drain(hurried)
-    if (hurried()) return 'hurried'
-    const done = await this.store.transferLeadership().catch(() => false)
-    this.logger.info(
-      done ? 'Leadership handed over' : 'No other member could take the leadership',
-      {
-        leader: this.store.status().leaderId
-      }
-    )
-    return done ? 'moved' : 'alone'
-  }
-
-  /** From now on requests wait for the next leader; what was accepted before is answered. */
-  async #drain(hurried: () => boolean): Promise<void> {
-    this.#handingOver = true
-    const untilMs = this.platform.clock.monotonicMs() + drainMs
-    while (
-      this.store.ready &&
-      this.store.runtime().pendingSends > 0 &&
-      !hurried() &&
-      this.platform.clock.monotonicMs() < untilMs
-    )
-      await this.#after(drainLookMs)
-    if (this.store.ready) await this.store.flushOffsets()
-  }
-
-  async #forwardForAWhile(hurry: Promise<void>): Promise<void> {
-    const { clock } = this.platform
-    const graceMs = this.config.settings.shutdownGraceMs
-    // Who has not led for so long has no client left that takes it for the leader.
-    const untilMs = Math.min(clock.monotonicMs() + graceMs, this.#lastLedMs + graceMs)
-    if (untilMs <= clock.monotonicMs()) return
-    this.logger.info('Forwarding until clients have moved', {
-      leader: this.store.status().leaderId,
-      graceMs: Math.round(untilMs - clock.monotonicMs())
-    })
-    let looking: Timer | null = null
-    const gone = new Promise<void>(resolve => {
-      looking = clock.every(graceLookMs, () => {
-        if (clock.monotonicMs() >= untilMs || !this.#hasClients()) resolve()
-      })
-    })
-    await Promise.race([hurry, gone])
-    ;(looking as Timer | null)?.cancel()
-  }
-
-  #hasClients(): boolean {
-    return (
-      this.#forwarder.inFlight > 0 ||
-      this.#forwarder.heldRequests > 0 ||
-      this.producers.groups().length > 0 ||
-      this.consumers.groups().length > 0
-    )
-  }
-}
-
-/** Opens the port, the store and the node; nothing is joined before `start()`. Rejects with the reason when one of them cannot be had. */
-export async function openBroker(
-  config: LiveConfig,
-  platform: Platform,
-  logger: Logger,
-  options: BrokerOptions = {}
-): Promise<Broker> {
-  for (const name of config.unknown)
-    logger.warn(`Unknown key in the configuration: ${name}`, { key: name })
-  const { settings } = config
-  const client = new RemotingClient({ clock: platform.clock, network: platform.network, logger })
-  const server = new RemotingServer({
-    clock: platform.clock,
-    network: platform.network,
-    logger,
-    host: settings.listenHost === '0.0.0.0' ? undefined : settings.listenHost,
-    port: settings.listenPort,
-    limits: { idleMs: settings.idleMs }
-  })
-  try {
-    // The peers are told the port that clients use, so it must be known before the node is opened.
-    await server.start()
-    const address = hostText({ address: settings.publicHost, port: server.port })
-    const store = await openStoreFor(config, platform, logger, address, options)
-    const broker = new Broker({
-      platform,
-      logger,
-      config,
-      store,
-      server,
-      client,
-      address,
-      storeHost: encodeHost(settings.storeAddress, server.port)
-    })
-    broker.install()
-    return broker
-  } catch (error) {
-    await server.stop()
-    await client.close()
-    throw error
-  }
-}
-
-function openStoreFor(
-  config: LiveConfig,
-  platform: Platform,
-  logger: Logger,
-  brokerAddress: string,
-  options: BrokerOptions
-): Promise<Store> {
-  const { settings, values } = config
-  return openStore({
-    platform,
-    logger,
-    directory: settings.rootDirectory,
-    raft: {
-      group: settings.raftGroup,
-      selfId: settings.selfId,
-      peers: settings.peers,
-      segmentBytes: settings.segmentBytes,
-      flushMode: settings.syncFlush ? 'sync' : 'async',
-      flushIntervalMs: settings.flushIntervalMs,
-      preferredLeaderId: settings.preferredLeaderId,
-      brokerAddress,
-      tailCacheBytes: values.tailCacheBytes,
-      ...(options.raftTimings === undefined ? {} : { timings: options.raftTimings }),
-      onFatal: reason => {
-        logger.error('The broker cannot go on', { reason })
-        options.onFatal?.(reason)
-      }
-    },
-    consumeQueueFileBytes: settings.consumeQueueFileBytes,
-    delayLevelsMs: settings.delayLevelsMs,
-    fileReservedMs: settings.fileReservedMs,
-    deleteWhenHours: settings.deleteHours,
-    diskMaxUsedPercent: Math.round(settings.diskMaxUsedRatio * 100),
-    cleanFileForcibly: values.cleanFileForciblyEnable,
-    pullLimits: {
-      memoryBytes: values.maxTransferBytesOnMessageInMemory,
-      memoryCount: values.maxTransferCountOnMessageInMemory,
-      diskBytes: values.maxTransferBytesOnMessageInDisk,
-      diskCount: values.maxTransferCountOnMessageInDisk
-    }
-  })
 }

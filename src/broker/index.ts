@@ -1,4 +1,4 @@
-export { Broker, type BrokerOptions, openBroker } from './broker.ts'
+export { Broker } from './broker.ts'
 export {
   allowedValues,
   ConfigError,
@@ -13,3 +13,4 @@ export {
   parseConfig,
   type Settings
 } from './config/index.ts'
+export { type BrokerOptions, openBroker } from './open.ts'

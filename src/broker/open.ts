@@ -1,0 +1,100 @@
+import type { Logger, Platform } from '../platform/index.ts'
+import { encodeHost, hostText } from '../protocol/index.ts'
+import type { RaftTimings } from '../raft/index.ts'
+import { RemotingClient, RemotingServer } from '../remoting/index.ts'
+import { openStore, type Store } from '../store/index.ts'
+import { Broker } from './broker.ts'
+import type { LiveConfig } from './config/index.ts'
+
+export interface BrokerOptions {
+  /** Other timings of the Raft node than the usual, for tests. */
+  raftTimings?: Partial<RaftTimings>
+  /** The broker stopped by itself and does not come back; a sentence with the reason. */
+  onFatal?: (reason: string) => void
+}
+
+/** Opens the port, the store and the node; nothing is joined before `start()`. Rejects with the reason when one of them cannot be had. */
+export async function openBroker(
+  config: LiveConfig,
+  platform: Platform,
+  logger: Logger,
+  options: BrokerOptions = {}
+): Promise<Broker> {
+  for (const name of config.unknown)
+    logger.warn(`Unknown key in the configuration: ${name}`, { key: name })
+  const { settings } = config
+  const client = new RemotingClient({ clock: platform.clock, network: platform.network, logger })
+  const server = new RemotingServer({
+    clock: platform.clock,
+    network: platform.network,
+    logger,
+    host: settings.listenHost === '0.0.0.0' ? undefined : settings.listenHost,
+    port: settings.listenPort,
+    limits: { idleMs: settings.idleMs }
+  })
+  try {
+    // The peers are told the port that clients use, so it must be known before the node is opened.
+    await server.start()
+    const address = hostText({ address: settings.publicHost, port: server.port })
+    const store = await openStoreFor(config, platform, logger, address, options)
+    const broker = new Broker({
+      platform,
+      logger,
+      config,
+      store,
+      server,
+      client,
+      address,
+      storeHost: encodeHost(settings.storeAddress, server.port)
+    })
+    broker.install()
+    return broker
+  } catch (error) {
+    await server.stop()
+    await client.close()
+    throw error
+  }
+}
+
+function openStoreFor(
+  config: LiveConfig,
+  platform: Platform,
+  logger: Logger,
+  brokerAddress: string,
+  options: BrokerOptions
+): Promise<Store> {
+  const { settings, values } = config
+  return openStore({
+    platform,
+    logger,
+    directory: settings.rootDirectory,
+    raft: {
+      group: settings.raftGroup,
+      selfId: settings.selfId,
+      peers: settings.peers,
+      segmentBytes: settings.segmentBytes,
+      flushMode: settings.syncFlush ? 'sync' : 'async',
+      flushIntervalMs: settings.flushIntervalMs,
+      preferredLeaderId: settings.preferredLeaderId,
+      brokerAddress,
+      tailCacheBytes: values.tailCacheBytes,
+      ...(options.raftTimings === undefined ? {} : { timings: options.raftTimings }),
+      onFatal: reason => {
+        logger.error('The broker cannot go on', { reason })
+        options.onFatal?.(reason)
+      }
+    },
+    consumeQueueFileBytes: settings.consumeQueueFileBytes,
+    delayLevelsMs: settings.delayLevelsMs,
+    fileReservedMs: settings.fileReservedMs,
+    deleteWhenHours: settings.deleteHours,
+    diskMaxUsedPercent: Math.round(settings.diskMaxUsedRatio * 100),
+    cleanFileForcibly: values.cleanFileForciblyEnable,
+    pullLimits: {
+      memoryBytes: values.maxTransferBytesOnMessageInMemory,
+      memoryCount: values.maxTransferCountOnMessageInMemory,
+      diskBytes: values.maxTransferBytesOnMessageInDisk,
+      diskCount: values.maxTransferCountOnMessageInDisk
+    }
+  })
+}
