@@ -161,7 +161,7 @@ export class DiskLog implements RaftLog {
 
   async saveHardState(patch: HardStatePatch): Promise<void> {
     this.mustWork()
-    await this.#hardState.update({ ...patch, commit: this.commitIndex })
+    await this.#hardState.update({ ...patch, commit: this.#commitOnDisk })
   }
 
   async markWhole(): Promise<void> {
@@ -242,6 +242,14 @@ export class DiskLog implements RaftLog {
     })
   }
 
+  /**
+   * What may be remembered as committed: the hard state overtakes the data (R-D1), and entries that a cut is about to
+   * replace still lie there. A higher index would make a restart take those for the committed ones.
+   */
+  get #commitOnDisk(): number {
+    return Math.min(this.commitIndex, this.writtenIndex)
+  }
+
   commitTo(index: number): void {
     if (index > this.lastIndex) {
       throw new Error(`commit index ${index} is beyond the last entry ${this.lastIndex}`)
@@ -249,7 +257,7 @@ export class DiskLog implements RaftLog {
     if (index <= this.commitIndex) return
     this.commitIndex = index
     this.committedPosition = endOf(this.tail.meta(index))
-    this.#watermark.moved(this.syncedIndex, this.commitIndex)
+    this.#watermark.moved(this.syncedIndex, this.#commitOnDisk)
   }
 
   release(index: number): void {
@@ -338,7 +346,7 @@ export class DiskLog implements RaftLog {
     const term = this.termAt(index - 1) ?? 0
     await this.#hardState.update({
       start: { index: index - 1, term, headerCrc, position },
-      commit: this.commitIndex
+      commit: this.#commitOnDisk
     })
     for (const fault of this.faults.keys()) if (fault < index) this.faults.delete(fault)
     this.tail.trim(index)
@@ -399,14 +407,17 @@ export class DiskLog implements RaftLog {
     const whole = this.faults.size === 0 && !this.hardState.recovering
     await this.#hardState.update({
       watermark: this.syncedIndex,
-      commit: this.commitIndex,
+      commit: this.#commitOnDisk,
       clean: everything && whole
     })
   }
 
   #written(done: WriteDone): void {
     // A cut may have made it shorter since it was issued.
-    if (done.lastIndex > this.writtenIndex) this.writtenIndex = done.lastIndex
+    if (done.lastIndex > this.writtenIndex) {
+      this.writtenIndex = done.lastIndex
+      this.#watermark.moved(this.syncedIndex, this.#commitOnDisk)
+    }
     for (let index = this.#indexed + 1; index <= done.lastIndex; index++) {
       const { position, term, sizeBytes, headerCrc } = this.tail.meta(index)
       this.index.add(index, {
@@ -423,7 +434,7 @@ export class DiskLog implements RaftLog {
 
   #synced(index: number): void {
     if (index > this.syncedIndex) this.syncedIndex = index
-    this.#watermark.moved(this.syncedIndex, this.commitIndex)
+    this.#watermark.moved(this.syncedIndex, this.#commitOnDisk)
     this.#listener?.synced(this.syncedIndex)
   }
 

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import t from 'tap'
 import type { Clock, Disk, Timer } from '../../../src/platform/index.ts'
 import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
@@ -243,71 +242,107 @@ t.test('entries that were read before a cut are not applied after it', async t =
   t.strictSame(applied, ['1 of term 2', '2 of term 3'])
 })
 
-t.test(
-  'a read does not see entries that are cut, also before the disk has forgotten them',
-  async t => {
-    const real = createRealPlatform()
-    let held = Promise.resolve()
+/** A log whose data writes can be held up, as a slow disk does; its hard state goes on. */
+class SlowLog {
+  readonly #platform = createRealPlatform()
+  readonly #directory: string
+  #held = Promise.resolve()
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** Until the returned function is called. */
+  hold(): () => void {
+    let letGo = (): void => {}
+    this.#held = new Promise(resolve => {
+      letGo = resolve
+    })
+    return letGo
+  }
+
+  open(): Promise<RaftLog> {
+    const { clock, random, disk: real } = this.#platform
     const disk: Disk = {
-      ...real.disk,
+      ...real,
       open: async (path, options) => {
-        const file = await real.disk.open(path, options)
+        const file = await real.open(path, options)
         const write = file.write.bind(file)
         file.write = async (buffers, position) => {
-          await held
+          if (path.includes('/data/')) await this.#held
           return write(buffers, position)
         }
         return file
       }
     }
-    const open = (): Promise<RaftLog> =>
-      openLog({
-        disk,
-        clock: real.clock,
-        random: real.random,
-        logger: silentLogger,
-        directory: join(t.testdirName, 'log'),
-        segmentBytes: 65_536,
-        flushMode: 'sync',
-        flushIntervalMs: 100,
-        tailCacheBytes: 65_536,
-        bootId: 'b',
-        prepare: { aheadBytes: 0, bytesPerSecond: 1, spare: false }
-      })
-    const listener = { synced() {}, failed: t.fail, diskFull() {}, damaged: t.fail }
-    t.testdir({ log: {} })
-    const first = await open()
-    const old = chain(5, 1, 0, 0)
-    await new Promise<void>(resolve => {
-      first.listen({ ...listener, written: () => resolve() })
-      first.append(old, 1)
+    return openLog({
+      disk,
+      clock,
+      random,
+      logger: silentLogger,
+      directory: this.#directory,
+      segmentBytes: 65_536,
+      flushMode: 'sync',
+      flushIntervalMs: 100,
+      tailCacheBytes: 65_536,
+      bootId: 'b',
+      prepare: { aheadBytes: 0, bytesPerSecond: 1, spare: false }
     })
-    await first.close({ orderly: true })
-    const log = await open()
-    log.listen({ ...listener, written() {} })
-    let letGo = (): void => {}
-    held = new Promise(resolve => {
-      letGo = resolve
-    })
-    log.cut(4, 2)
-    const { endPosition: position, lastHeaderCrc: prevCrc } = log
-    const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + 30, 9)
-    const kind = EntryKind.messages
-    const place = { index: 4, term: 3, position, kind, flags: 0, count: 1, timeMs: 9, prevCrc }
-    log.append([sealEntry(bytes, place)], 3)
-    const read = await log.readEntries(2, 60_000)
-    t.strictSame(
-      read.slice(0, 2).map(({ index, term }) => ({ index, term })),
-      [2, 3].map(index => ({ index, term: 2 }))
-    )
-    t.ok(
-      read.slice(2).every(({ term }) => term === 3),
-      'what comes behind them is the new entry or nothing'
-    )
-    letGo()
-    await log.close({ orderly: true })
   }
-)
+}
+
+const listener = { written() {}, synced() {}, failed: t.fail, diskFull() {}, damaged: t.fail }
+
+/** A log of five entries of term 2, of which those from `fromIndex` on are being replaced by one of term 3. */
+async function replacing(
+  directory: string,
+  fromIndex: number
+): Promise<[SlowLog, RaftLog, () => void]> {
+  const slow = new SlowLog(directory)
+  const first = await slow.open()
+  await new Promise<void>(resolve => {
+    first.listen({ ...listener, written: () => resolve() })
+    first.append(chain(5, 1, 0, 0), 1)
+  })
+  await first.close({ orderly: true })
+  const log = await slow.open()
+  log.listen(listener)
+  const letGo = slow.hold()
+  log.cut(fromIndex, 2)
+  const { endPosition: position, lastHeaderCrc: prevCrc } = log
+  const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + 30, 9)
+  const kind = EntryKind.messages
+  const place = { index: fromIndex, term: 3, position, kind, flags: 0, count: 1, timeMs: 9 }
+  log.append([sealEntry(bytes, { ...place, prevCrc })], 3)
+  return [slow, log, letGo]
+}
+
+t.test('a read does not see what is cut, also before the disk has forgotten it', async t => {
+  const [, log, letGo] = await replacing(t.testdir(), 4)
+  const read = await log.readEntries(2, 60_000)
+  t.strictSame(
+    read.slice(0, 2).map(({ index, term }) => ({ index, term })),
+    [2, 3].map(index => ({ index, term: 2 }))
+  )
+  t.ok(
+    read.slice(2).every(({ term }) => term === 3),
+    'what comes behind them is the new entry or nothing'
+  )
+  letGo()
+  await log.close({ orderly: true })
+})
+
+t.test('a commit is remembered only when the committed entry has replaced the cut one', async t => {
+  const [slow, log, letGo] = await replacing(t.testdir(), 3)
+  log.commitTo(3)
+  await log.saveHardState({ term: 3, vote: '' })
+  const afterKill = await slow.open()
+  t.equal(afterKill.lastIndex, 5, 'the disk still has the old entries')
+  t.ok(afterKill.recovery.commit < 3, `remembered: ${afterKill.recovery.commit}`)
+  await afterKill.close({ orderly: false })
+  letGo()
+  await log.close({ orderly: true })
+})
 
 t.test('entries of a frame', async t => {
   const entries = chain(4)
