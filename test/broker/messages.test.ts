@@ -102,7 +102,11 @@ t.test('sends', async t => {
     await client.send('Batched', 'makes the topic')
     const sent = await client.ask(
       RequestCode.SEND_BATCH_MESSAGE,
-      client.sendFields('Batched', { queueId: 3, batch: true, props: { TRACE: 'x' } }),
+      client.sendFields('Batched', {
+        queueId: 3,
+        batch: true,
+        props: { TRACE: 'x', UNIQ_KEY: 'BATCH' }
+      }),
       body
     )
     t.equal(sent.code, 0, sent.remark ?? '')

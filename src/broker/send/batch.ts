@@ -1,5 +1,8 @@
 import {
   BatchReader,
+  decodeProperties,
+  encodeProperties,
+  MessageProperty,
   PROPERTIES_BYTES_MAX,
   ProtocolError,
   type RemotingCommand,
@@ -102,9 +105,15 @@ function readBatch(
   return messages.length > 0 ? messages : 'the batch is empty'
 }
 
-/** What each message of a batch gets: the header's own properties, and CLUSTER. */
+/**
+ * What each message of a batch gets: the header's own properties, and CLUSTER. Not the UNIQ_KEY that 5.x clients give the batch as a whole:
+ * behind the message's own one it would be read as the message's id.
+ */
 function commonProperties(path: SendPath, header: SendHeader): Buffer | null {
+  const properties = decodeProperties(header.properties)
+  properties.delete(MessageProperty.UNIQ_KEY)
+  const own = encodeProperties(properties)
   const scan = path.properties
-  if (!scan.scan(header.propertiesSource, header.propertiesAt, header.propertiesBytes)) return null
+  if (!scan.scan(own, 0, own.length)) return null
   return scan.append(path.clusterPair) ? Buffer.from(scan.stored) : null
 }
