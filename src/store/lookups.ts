@@ -16,6 +16,8 @@ import type { KeyQuery, KeyQueryResult, QueueUnit } from './types.ts'
 const MESSAGE_HEAD_BYTES = 40
 /** Places that a key may have beyond those wanted: false hits of the hash, and messages outside of the topic. */
 const CANDIDATES_EXTRA = 64
+/** What one query gathers at most, but one message in any case: as much as an answer holds. The older ones stay away. */
+const QUERY_BYTES_MAX = 16 * 1024 * 1024
 
 export interface LookupsHost {
   readonly files: QueueFiles
@@ -121,10 +123,14 @@ export class Lookups {
     )
     const messages: Buffer[] = []
     const view = new StoredMessageView()
+    let bytes = 0
     for (const position of positions) {
       if (messages.length === query.maxMessages) break
       const message = await this.messageAt(position)
-      if (message !== null && hasKey(view, message, topic, key)) messages.push(message)
+      if (message === null || !hasKey(view, message, topic, key)) continue
+      bytes += message.length
+      if (bytes > QUERY_BYTES_MAX && messages.length > 0) break
+      messages.push(message)
     }
     return {
       messages: messages.reverse(),
