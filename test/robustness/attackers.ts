@@ -4,7 +4,7 @@ import type { Dice } from './dice.ts'
 import type { FrameMaker } from './frames.ts'
 
 /** Requests that wait for an answer on one connection. */
-const WAITING_MAX = 24
+const WAITING_MAX = 8
 /** An answer that takes longer counts as none; no request of the fuzzer is held for longer than 200 ms. */
 const ANSWER_MS_MAX = 15_000
 /** A half frame that lies this long is given up. */
