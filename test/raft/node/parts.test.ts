@@ -294,10 +294,7 @@ class SlowLog {
 const listener = { written() {}, synced() {}, failed: t.fail, diskFull() {}, damaged: t.fail }
 
 /** A log of five entries of term 2, of which those from `fromIndex` on are being replaced by one of term 3. */
-async function replacing(
-  directory: string,
-  fromIndex: number
-): Promise<[SlowLog, RaftLog, () => void]> {
+async function replacing(directory: string, fromIndex: number): Promise<[RaftLog, () => void]> {
   const slow = new SlowLog(directory)
   const first = await slow.open()
   await new Promise<void>(resolve => {
@@ -314,11 +311,11 @@ async function replacing(
   const kind = EntryKind.messages
   const place = { index: fromIndex, term: 3, position, kind, flags: 0, count: 1, timeMs: 9 }
   log.append([sealEntry(bytes, { ...place, prevCrc })], 3)
-  return [slow, log, letGo]
+  return [log, letGo]
 }
 
 t.test('a read does not see what is cut, also before the disk has forgotten it', async t => {
-  const [, log, letGo] = await replacing(t.testdir(), 4)
+  const [log, letGo] = await replacing(t.testdir(), 4)
   const read = await log.readEntries(2, 60_000)
   t.strictSame(
     read.slice(0, 2).map(({ index, term }) => ({ index, term })),
@@ -333,10 +330,11 @@ t.test('a read does not see what is cut, also before the disk has forgotten it',
 })
 
 t.test('a commit is remembered only when the committed entry has replaced the cut one', async t => {
-  const [slow, log, letGo] = await replacing(t.testdir(), 3)
+  const directory = t.testdir()
+  const [log, letGo] = await replacing(directory, 3)
   log.commitTo(3)
   await log.saveHardState({ term: 3, vote: '' })
-  const afterKill = await slow.open()
+  const afterKill = await new SlowLog(directory).open()
   t.equal(afterKill.lastIndex, 5, 'the disk still has the old entries')
   t.ok(afterKill.recovery.commit < 3, `remembered: ${afterKill.recovery.commit}`)
   await afterKill.close({ orderly: false })
