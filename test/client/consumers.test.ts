@@ -72,7 +72,7 @@ t.test('with one broker', async t => {
     t.equal(new Set(sent.map(result => result.messageId)).size, 20)
     const { got, consumer } = await consume(t, cluster, 'Basic', { group: 'G_basic' })
     const messages = await got.reach(20)
-    t.strictSame(texts(messages).sort(), sent.map((_, i) => `m${i}`).sort())
+    t.strictSame(new Set(texts(messages)), new Set(sent.map((_, i) => `m${i}`)))
     const seventh = messages.find(message => message.body.toString() === 'm7')!
     t.match(seventh, { topic: 'Basic', tag: 'A', keys: ['k', 'k7'], reconsumeTimes: 0 })
     t.equal(seventh.properties.get('n'), '7')
@@ -96,7 +96,9 @@ t.test('with one broker', async t => {
     await cluster.topic('Tags', 1)
     const { got, consumer } = await consume(t, cluster, 'Tags', {
       group: 'G_tags',
-      expression: 'A || B'
+      expression: 'A || B',
+      // A held pull is not woken by what it does not want: how far it is shows when its time is over.
+      pullSuspendMs: 200
     })
     for (const tag of ['A', 'X', 'B', 'X']) {
       await producer.send({ topic: 'Tags', body: tag, tag })
