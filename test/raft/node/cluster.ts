@@ -1,6 +1,7 @@
 /** A raft group of several nodes in this process, over real sockets and the real disk. */
 import net from 'node:net'
 import { join } from 'node:path'
+import type { Test } from 'tap'
 import { createRealPlatform, type Disk, type Platform } from '../../../src/platform/index.ts'
 import {
   ENTRY_HEADER_BYTES,
@@ -236,6 +237,14 @@ export class Cluster {
   constructor(nodes: TestNode[], peers: readonly RaftPeer[]) {
     this.nodes = nodes
     this.peers = peers
+  }
+
+  /** In the test's own directory, stopped before that is removed (tap removes it first if it was asked for first). */
+  static async of(t: Test, size: number, options: ClusterOptions = {}): Promise<Cluster> {
+    let cluster: Cluster | null = null
+    t.teardown(() => cluster?.stop())
+    cluster = await Cluster.create(t.testdir(), size, options)
+    return cluster
   }
 
   static async create(root: string, size: number, options: ClusterOptions = {}): Promise<Cluster> {

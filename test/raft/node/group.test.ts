@@ -3,8 +3,7 @@ import { EntryKind, NotLeaderError } from '../../../src/raft/index.ts'
 import { Cluster, type ClusterOptions, type TestNode, until } from './cluster.ts'
 
 async function running(t: Test, size: number, options: ClusterOptions = {}): Promise<Cluster> {
-  const cluster = await Cluster.create(t.testdir(), size, options)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, size, options)
   await cluster.start()
   return cluster
 }
@@ -66,8 +65,7 @@ t.test('three nodes found the group, elect one leader and apply the same sequenc
 })
 
 t.test('the first start waits for all members and says for whom', async t => {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   const [n0, n1, n2] = cluster.nodes as [TestNode, TestNode, TestNode]
   await Promise.all([n0.start(), n1.start()])
   await until(() => n0.logged('n2') && n1.logged('n2'), 'a line about n2')

@@ -2,8 +2,7 @@ import t, { type Test } from 'tap'
 import { Cluster, type TestNode, until } from './cluster.ts'
 
 async function three(t: Test): Promise<{ cluster: Cluster; leader: TestNode }> {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   await cluster.start()
   const leader = await cluster.leader()
   leader.propose('a')
@@ -51,26 +50,30 @@ t.test('a leader whose disk hangs hands over', async t => {
   await cluster.agreeOn(['a', 'b', 'c'])
 })
 
-t.test('a node whose sync fails ends, and is repaired when it starts on a good disk', async t => {
-  for (const which of ['leader', 'follower']) {
-    const { cluster, leader } = await three(t)
-    const broken = which === 'leader' ? leader : cluster.followersOf(leader)[0]!
-    broken.platform.trouble = async operation => (operation === 'sync' ? systemError('EIO') : null)
-    leader.propose('b')
-    await until(() => broken.fatals.length > 0, `the ${which} to end`)
-    t.match(broken.fatals[0], /EIO/)
-    t.match(broken.raft.status(), { role: 'stopped', ready: false, stopReason: /EIO/ })
-    const next = await cluster.leader(broken.id)
-    await cluster.agreeOn(
-      ['a', 'b'],
-      cluster.nodes.filter(node => node !== broken)
-    )
-    next.propose('c')
-    await broken.start({ appliedIndex: 0 })
-    await cluster.agreeOn(['a', 'b', 'c'])
-    await until(() => broken.raft.status().trouble === null, 'the node to be whole')
-  }
-})
+for (const which of ['leader', 'follower']) {
+  t.test(
+    `a ${which} whose sync fails ends, and is repaired when it starts on a good disk`,
+    async t => {
+      const { cluster, leader } = await three(t)
+      const broken = which === 'leader' ? leader : cluster.followersOf(leader)[0]!
+      broken.platform.trouble = async operation =>
+        operation === 'sync' ? systemError('EIO') : null
+      leader.propose('b')
+      await until(() => broken.fatals.length > 0, `the ${which} to end`)
+      t.match(broken.fatals[0], /EIO/)
+      t.match(broken.raft.status(), { role: 'stopped', ready: false, stopReason: /EIO/ })
+      const next = await cluster.leader(broken.id)
+      await cluster.agreeOn(
+        ['a', 'b'],
+        cluster.nodes.filter(node => node !== broken)
+      )
+      next.propose('c')
+      await broken.start({ appliedIndex: 0 })
+      await cluster.agreeOn(['a', 'b', 'c'])
+      await until(() => broken.raft.status().trouble === null, 'the node to be whole')
+    }
+  )
+}
 
 t.test('a state machine that throws ends its node, not the group', async t => {
   const { cluster, leader } = await three(t)

@@ -96,8 +96,7 @@ async function send(node: TestNode, texts: readonly string[], padBytes = 0): Pro
 }
 
 t.test('who may talk to a node', async t => {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   await cluster.start()
   const leader = await cluster.leader()
   await send(leader, ['a'])
@@ -156,8 +155,7 @@ t.test('who may talk to a node', async t => {
 })
 
 t.test('a member that sends nonsense loses its connection and nothing else', async t => {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   await cluster.start()
   const leader = await cluster.leader()
   await send(leader, ['a'])
@@ -213,8 +211,7 @@ t.test('a member that sends nonsense loses its connection and nothing else', asy
 })
 
 t.test('a node whose disk was wiped is refused, and ends with a sentence', async t => {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   await cluster.start()
   const leader = await cluster.leader()
   await send(leader, ['a'])
@@ -232,14 +229,16 @@ t.test('a node whose disk was wiped is refused, and ends with a sentence', async
 })
 
 t.test('a node with the data of another cluster is refused', async t => {
+  const clusters: Cluster[] = []
+  t.teardown(() => Promise.all(clusters.map(cluster => cluster.stop())))
   const dir = t.testdir({ one: {}, two: {} })
   const one = await Cluster.create(join(dir, 'one'), 1)
-  t.teardown(() => one.stop())
+  clusters.push(one)
   await one.start()
   await one.leader()
   await one.nodes[0]!.raft.stop()
   const two = await Cluster.create(join(dir, 'two'), 3)
-  t.teardown(() => two.stop())
+  clusters.push(two)
   const [n0, n1, n2] = two.nodes as [TestNode, TestNode, TestNode]
   await n0.start({ directory: join(dir, 'one', 'n0'), appliedIndex: 0 })
   await Promise.all([n1.start(), n2.start()])
@@ -248,8 +247,7 @@ t.test('a node with the data of another cluster is refused', async t => {
 })
 
 t.test('an entry that rots on a follower comes back from a peer', async t => {
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   await cluster.start()
   const leader = await cluster.leader()
   const texts = Array.from({ length: 12 }, (_, at) => `m${at}`)
@@ -275,21 +273,20 @@ t.test('a port that is taken is told to the caller', async t => {
   const server = net.createServer()
   await new Promise<void>(resolve => server.listen(port, resolve))
   t.teardown(() => void server.close())
-  const cluster = await Cluster.create(t.testdir(), 3)
-  t.teardown(() => cluster.stop())
+  const cluster = await Cluster.of(t, 3)
   const [node] = cluster.nodes as [TestNode]
   const [own, ...others] = cluster.peers
   await node.open({ peers: [{ ...own!, port }, ...others] })
   await t.rejects(node.raft.start(), { code: 'EADDRINUSE' })
   await node.raft.stop()
-  const alone = await Cluster.create(t.testdir(), 1)
+  const alone = await Cluster.create(join(t.testdirName, 'alone'), 1)
   t.teardown(() => alone.stop())
   await alone.nodes[0]!.start({ peers: [{ ...own!, port }] })
   await until(() => alone.nodes[0]!.raft.ready, 'a group of one needs no port')
 })
 
 t.test('options that contradict each other are refused', async t => {
-  const cluster = await Cluster.create(t.testdir(), 1)
+  const cluster = await Cluster.of(t, 1)
   const node = cluster.nodes[0]!
   const peer = { id: 'n0', host: '127.0.0.1', port: 1 }
   await t.rejects(node.open({ peers: [{ ...peer, id: 'n5' }] }), { message: /n0 is not among/ })
