@@ -37,7 +37,9 @@ export async function runQuickstart(
   const program = className.startsWith(PREFIX) ? className.slice(PREFIX.length) : className
   try {
     if (argv.length > 0) throw new Error(`${program} takes no arguments, not "${argv.join(' ')}"`)
-    const nameServers = [...parseNameServers(io.env['NAMESRV_ADDR'] ?? '')]
+    const given = io.env['NAMESRV_ADDR'] ?? ''
+    if (given.trim() === '') throw new Error('set NAMESRV_ADDR to the host:port of a name server')
+    const nameServers = [...parseNameServers(given)]
     if (program === 'Producer') return await produce(io, nameServers)
     if (program === 'Consumer') return await consume(io, nameServers, options)
     throw new Error(`there is no program ${className}: use ${PREFIX}Producer or ${PREFIX}Consumer`)
@@ -90,12 +92,15 @@ async function consume(
     consumeFrom: 'first',
     listener
   })
-  consumer.subscribe(TOPIC)
-  await consumer.start()
-  io.stdout('Consumer Started.\n')
-  await (options.stop ?? new Promise<void>(() => {}))
-  await consumer.close()
-  return 0
+  try {
+    consumer.subscribe(TOPIC)
+    await consumer.start()
+    io.stdout('Consumer Started.\n')
+    await (options.stop ?? new Promise<void>(() => {}))
+    return 0
+  } finally {
+    await consumer.close()
+  }
 }
 
 function listText(messages: readonly ReceivedMessage[]): string {

@@ -71,7 +71,7 @@ export class Producer {
     return this.#inFlight
   }
 
-  /** Resolves when a name server has answered. Sending before is refused. */
+  /** Resolves when a name server has answered. Sending before is refused. May be tried again after it failed; `close()` either way. */
   async start(): Promise<void> {
     if (this.#state === 'closed') throw new ClientError('CLOSED', 'the producer was closed')
     // Any answer will do: it proves that the addresses are right, before the first send has to find out.

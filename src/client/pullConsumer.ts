@@ -75,7 +75,7 @@ export class PullConsumer {
     return this.#instance.clientId
   }
 
-  /** Resolves when a name server has answered. */
+  /** Resolves when a name server has answered. May be tried again after it failed; `close()` either way. */
   async start(): Promise<void> {
     if (this.#state === 'closed') throw new ClientError('CLOSED', 'the consumer was closed')
     await this.#instance.routes.get('TBW102')

@@ -120,7 +120,7 @@ export class PushConsumer {
     if (this.#state === 'started') this.#group.instance.heartbeatAll()
   }
 
-  /** Resolves when the group was joined and the queues were divided for the first time; topics that do not exist yet join later. */
+  /** Resolves when the group was joined and the queues were divided for the first time; topics that do not exist yet join later. `close()` it also when this failed. */
   async start(): Promise<void> {
     const { instance, options, subscriptions } = this.#group
     if (this.#state === 'closed') throw new ClientError('CLOSED', 'the consumer was closed')

@@ -201,6 +201,11 @@ t.test('mqadmin and the quick start against a real cluster (1 broker)', async t 
     t.equal(await consuming, 0)
     const errors: string[] = []
     const wrong = { ...io, stderr: (text: string) => void errors.push(text) }
+    const nowhere = { ...wrong, env: { NAMESRV_ADDR: '127.0.0.1:1' } }
+    for (const program of ['Producer', 'Consumer']) {
+      t.equal(await runQuickstart(`${prefix}${program}`, [], nowhere), 1)
+      t.match(errors.pop(), new RegExp(`^${program}: no name server answers`))
+    }
     t.equal(await runQuickstart('org.example.Nothing', [], wrong), 1)
     t.match(errors.join(''), /there is no program org\.example\.Nothing/)
   })
