@@ -18,8 +18,8 @@ import type { Refusal } from './peerStream.ts'
 const HANDSHAKE_MS = 5000
 /** Pings come every second: a silent connection is a dead one. */
 const SILENCE_MS = 6000
-/** Peers reconnect one connection at a time; more are strangers. */
-const CONNECTIONS_MAX = 64
+/** Connections that have not said Hello yet; beyond, the oldest goes, so that strangers keep no peer out. */
+const UNGREETED_MAX = 64
 /** Replies handed to the socket and not yet taken; a few repaired entries of the largest size. */
 const BUFFERED_BYTES_MAX = 64 * 1024 * 1024
 const REFUSAL_LOG_PERIOD_MS = 30_000
@@ -43,6 +43,7 @@ export class Inbound {
   readonly #events: InboundEvents
   readonly #sessions = new Map<string, Session>()
   readonly #sockets = new Set<Socket>()
+  readonly #ungreeted = new Set<Socket>()
   #listener: Listener | null = null
   #lastRefusal = ''
   #lastRefusalMs = 0
@@ -91,11 +92,17 @@ export class Inbound {
   }
 
   #accept(socket: Socket): void {
-    if (this.#listener === null || this.#sockets.size >= CONNECTIONS_MAX) {
+    if (this.#listener === null) {
       socket.destroy()
       return
     }
+    if (this.#ungreeted.size >= UNGREETED_MAX) {
+      const [oldest] = this.#ungreeted
+      this.#ungreeted.delete(oldest!)
+      oldest!.destroy()
+    }
     this.#sockets.add(socket)
+    this.#ungreeted.add(socket)
     const { clock } = this.#platform
     const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
     let session: Session | null = null
@@ -116,6 +123,7 @@ export class Inbound {
               deaf = true
               return
             }
+            this.#ungreeted.delete(socket)
             reader.frameBytesMax = FRAME_BYTES_MAX
             watch.cancel()
             watch = clock.every(SILENCE_MS, () => {
@@ -142,6 +150,7 @@ export class Inbound {
     socket.onClose(() => {
       watch.cancel()
       this.#sockets.delete(socket)
+      this.#ungreeted.delete(socket)
       if (session === null || this.#sessions.get(session.peerId) !== session) return
       this.#sessions.delete(session.peerId)
       this.#events.inboundDown(session.peerId)

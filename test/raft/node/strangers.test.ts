@@ -145,6 +145,19 @@ t.test('who may talk to a node', async t => {
     t.ok(node.lines.some(line => line.message.includes('dropped a connection of a stranger')))
   })
 
+  t.test('nor as many as can connect: they keep no member out', async t => {
+    const crowd = Array.from({ length: 80 }, () => knock(t, cluster, node))
+    await until(() => crowd.filter(one => one.closed).length >= 16, 'the oldest to be dropped')
+    const late = cluster.followersOf(leader).find(other => other !== node)!
+    await late.kill()
+    await late.start()
+    await until(
+      () => late.raft.status().peers.every(peer => peer.connected),
+      'the restarted member to be let in'
+    )
+    for (const one of crowd) one.destroy()
+  })
+
   t.test('and all that leaves the group at work', async t => {
     t.equal(leader.raft.ready, true)
     const { term } = leader.raft
