@@ -50,6 +50,7 @@ export function decodeConfiguration(body: Buffer): Configuration {
   if (members.length === 0 || members.length > MEMBERS_MAX || ids.size !== members.length) {
     throw new WireError(`a configuration of ${members.length} members, ${ids.size} different ids`)
   }
+  if (parsed.clusterId === '') throw new WireError('a configuration without a cluster id')
   return { version: parsed.version, clusterId: parsed.clusterId, members }
 }
 

@@ -1,6 +1,11 @@
 import t from 'tap'
+import type { Configuration, Message } from '../../../src/raft/core/index.ts'
 import {
+  decodeConfiguration,
+  decodeMessage,
+  encodeConfiguration,
   encodeFrameHead,
+  encodeMessage,
   FRAME_PREFIX_BYTES,
   type Frame,
   FrameReader,
@@ -52,6 +57,112 @@ function seeded(seed: number): () => number {
 
 t.test('a header comes back field by field, also beyond 32 bits', async t => {
   t.strictSame(helloReplyCodec.decode(Buffer.from(helloReplyCodec.encode(reply))), reply)
+})
+
+const messages: Message[] = [
+  {
+    type: 'append',
+    term: 7,
+    leaderId: 'n0',
+    prevIndex: 2 ** 33,
+    prevTerm: 6,
+    commit: 2 ** 33 - 1,
+    count: 2,
+    payloadBytes: 5,
+    readSeq: 9,
+    logStart: 1,
+    streamSeq: 11
+  },
+  {
+    type: 'appendReply',
+    term: 7,
+    nodeId: 'n1',
+    result: 5,
+    match: 1,
+    received: 2,
+    hintIndex: 3,
+    hintTerm: 4,
+    readSeq: 5,
+    lastIndex: 6,
+    logStart: 7,
+    applied: 8,
+    freePermille: 999,
+    diskOk: true,
+    streamSeq: 10,
+    incarnation: 11,
+    nodeUid: 'ab'
+  },
+  {
+    type: 'vote',
+    term: 8,
+    candidateId: 'n2',
+    candidateUid: 'cd',
+    lastIndex: 1,
+    lastTerm: 2,
+    pre: true,
+    force: true
+  },
+  {
+    type: 'voteReply',
+    term: 8,
+    voterId: 'n1',
+    granted: true,
+    pre: true,
+    reason: 8,
+    leaderId: '',
+    voterUid: 'ab',
+    recovering: true,
+    damaged: true,
+    intactIndex: 3,
+    intactTerm: 4
+  },
+  { type: 'timeoutNow', term: 8, leaderId: 'n0', lastIndex: 12 },
+  { type: 'repair', index: 4, term: 0, headerCrc: -1 },
+  { type: 'repair', index: 4, term: 3, headerCrc: 0 },
+  { type: 'repair', index: 4, term: 3, headerCrc: 0xffff_ffff },
+  { type: 'repairReply', index: 4, answer: 2, term: 3, prevTerm: 2 }
+]
+
+function asFrame(message: Message, payload = Buffer.alloc(0)): Frame {
+  const { type, header } = encodeMessage(message)
+  return { type, flags: 0, header: Buffer.from(header), payload }
+}
+
+for (const message of messages) {
+  t.test(`a message of type ${message.type} comes back field by field`, async t => {
+    const payload = message.type === 'append' ? Buffer.alloc(5) : Buffer.alloc(0)
+    t.strictSame(decodeMessage(asFrame(message, payload)), message)
+  })
+}
+
+t.test('messages that lie about their payload or say what nobody knows are refused', async t => {
+  t.throws(() => decodeMessage(asFrame(messages[0]!, Buffer.alloc(4))), { message: /of 5 bytes/ })
+  const [, reply, , voteReply, , , , , repairReply] = messages
+  t.throws(() => decodeMessage(asFrame({ ...reply, result: 6 } as never)), WireError)
+  t.throws(() => decodeMessage(asFrame({ ...voteReply, reason: 9 } as never)), WireError)
+  t.throws(() => decodeMessage(asFrame({ ...repairReply, answer: 3 } as never)), WireError)
+  const crc = asFrame({ type: 'repair', index: 1, term: 1, headerCrc: 2 ** 32 })
+  t.throws(() => decodeMessage(crc), WireError)
+  t.equal(decodeMessage({ ...crc, type: 99 }), null, 'a type of a later version is passed over')
+})
+
+t.test('a configuration comes back, and one without sense is refused', async t => {
+  const member = { raftAddress: 'h:1', brokerAddress: 'h:2', priority: 1 }
+  const configuration: Configuration = {
+    version: 3,
+    clusterId: 'c1',
+    members: [
+      { ...member, id: 'n0', uid: 'aa', role: 'voter' },
+      { ...member, id: 'n1', uid: 'bb', role: 'learner' }
+    ]
+  }
+  const encoded = (changes: Partial<Configuration>): Buffer =>
+    Buffer.from(encodeConfiguration({ ...configuration, ...changes }))
+  t.strictSame(decodeConfiguration(encoded({})), configuration)
+  const [first] = configuration.members
+  t.throws(() => decodeConfiguration(encoded({ members: [] })), WireError)
+  t.throws(() => decodeConfiguration(encoded({ members: [first!, first!] })), WireError)
+  t.throws(() => decodeConfiguration(encoded({ clusterId: '' })), WireError)
 })
 
 t.test('a field that is not there has its zero, one that is not known is ignored', async t => {
