@@ -57,6 +57,8 @@ export interface AppenderHost {
   readonly clock: Clock
   readonly queues: QueueTable
   readonly counters: StoreCounters
+  /** A waiter threw. */
+  waiterFailed(error: unknown): void
   /** Proposals wait. */
   wake(): void
   /** Why no send is taken at the moment besides leadership and limits; null = taken. */
@@ -222,8 +224,8 @@ export class Appender implements ProposalSource {
     }
     this.#release(batch)
     this.#releaseBytes(batch)
-    batch.stored()
-    batch.commandsApplied(results)
+    this.#telling(() => batch.stored())
+    this.#telling(() => batch.commandsApplied(results))
     this.#tellIdle()
   }
 
@@ -396,7 +398,19 @@ export class Appender implements ProposalSource {
   #fail(batch: MessageBatch | CommandBatch, reason: AppendFailure): void {
     this.#host.counters.putFailed += batch.waiting
     this.#release(batch)
-    batch.failed(reason)
+    this.#telling(() => batch.failed(reason))
+  }
+
+  /** Who is told is not our code: what it throws is reported, and the others are told all the same. */
+  #telling(tell: () => void): void {
+    for (;;) {
+      try {
+        tell()
+        return
+      } catch (error) {
+        this.#host.waiterFailed(error)
+      }
+    }
   }
 
   #isIdle(): boolean {

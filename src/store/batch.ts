@@ -72,6 +72,7 @@ abstract class PendingEntry {
     for (const waiter of waiters) waiter?.failed(reason)
   }
 
+  /** Tells who waits. When a waiter throws: call it again, it goes on behind it. */
   abstract stored(): void
   abstract failed(reason: AppendFailure): void
 }
@@ -85,6 +86,9 @@ export class MessageBatch extends PendingEntry implements Proposal {
   #end: number
   readonly #waiters: AppendWaiter[] = []
   readonly #batchWaiters: BatchAppendWaiter[] = []
+  /** How far telling has come: a waiter that throws costs nobody else his answer. */
+  #told = 0
+  #batchesTold = 0
   #trailer: Buffer[] = []
   #trailerBytes = 0
   #closed: Buffer | null = null
@@ -186,14 +190,19 @@ export class MessageBatch extends PendingEntry implements Proposal {
   }
 
   override stored(): void {
-    for (const waiter of this.#waiters) waiter.stored()
-    for (const waiter of this.#batchWaiters) waiter.stored()
+    const waiters = this.#waiters
+    while (this.#told < waiters.length) waiters[this.#told++]!.stored()
+    const batchWaiters = this.#batchWaiters
+    while (this.#batchesTold < batchWaiters.length) batchWaiters[this.#batchesTold++]!.stored()
     this.#forget()
   }
 
   override failed(reason: AppendFailure): void {
-    for (const waiter of this.#waiters) waiter.failed(reason)
-    for (const waiter of this.#batchWaiters) waiter.failed(reason)
+    const waiters = this.#waiters
+    while (this.#told < waiters.length) waiters[this.#told++]!.failed(reason)
+    const batchWaiters = this.#batchWaiters
+    while (this.#batchesTold < batchWaiters.length)
+      batchWaiters[this.#batchesTold++]!.failed(reason)
     this.#forget()
     this.failCommands(reason)
   }
@@ -213,6 +222,8 @@ export class MessageBatch extends PendingEntry implements Proposal {
   #forget(): void {
     this.#waiters.length = 0
     this.#batchWaiters.length = 0
+    this.#told = 0
+    this.#batchesTold = 0
     this.waiting = 0
   }
 }

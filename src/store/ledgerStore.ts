@@ -90,6 +90,7 @@ export class LedgerStore implements Store, StateMachine {
         clock,
         queues,
         counters,
+        waiterFailed: error => logger.error('An answer to a sender failed', { error }),
         wake: () => this.node.wake(),
         intakeRefusal: () => this.#intakeRefusal()
       },
@@ -103,12 +104,8 @@ export class LedgerStore implements Store, StateMachine {
         counters,
         appender: this.appender,
         delayLevelsMs: parts.delayLevelsMs,
-        arrived: arrivals => {
-          for (const listener of this.#arrivalListeners) listener(arrivals)
-        },
-        tablesChanged: change => {
-          for (const listener of this.#tablesListeners) listener(change)
-        },
+        arrived: arrivals => this.#tell(this.#arrivalListeners, arrivals),
+        tablesChanged: change => this.#tell(this.#tablesListeners, change),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -203,7 +200,7 @@ export class LedgerStore implements Store, StateMachine {
     this.appender.roleChanged(status.ready, status.term)
     if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
     if (status.ready) this.#trimmer.look()
-    for (const listener of this.#roleListeners) listener(status)
+    this.#tell(this.#roleListeners, status)
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
@@ -432,6 +429,17 @@ export class LedgerStore implements Store, StateMachine {
     await index?.close()
     await files.close()
     await state.close()
+  }
+
+  /** A listener that throws must not stop the log, which takes any error of apply for a broken invariant. */
+  #tell<T>(listeners: readonly ((value: T) => void)[], value: T): void {
+    for (const listener of listeners) {
+      try {
+        listener(value)
+      } catch (error) {
+        this.#parts.logger.error('A listener of the store failed', { error })
+      }
+    }
   }
 
   #queue(topic: string, queueId: number): ConsumeQueue | undefined {

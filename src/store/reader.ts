@@ -225,7 +225,7 @@ export class Reader {
 
 function edgeStatus(queue: ConsumeQueue | undefined, offset: number): PullStatus | null {
   if (queue === undefined || queue.maxOffset === 0) return PullStatus.NO_MESSAGE_IN_QUEUE
-  if (offset < queue.minOffset) return PullStatus.OFFSET_TOO_SMALL
+  if (!Number.isSafeInteger(offset) || offset < queue.minOffset) return PullStatus.OFFSET_TOO_SMALL
   if (offset === queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_ONE
   if (offset > queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_BADLY
   return null

@@ -77,6 +77,8 @@ export async function restore(
 
 /** All derived state goes; it is built anew from the log (raft.md 4.9, applied index beyond the last entry). */
 export async function discard(state: KeyValueStore, disk: Disk, directory: string): Promise<void> {
+  // First what makes the rest count: an interrupted removal must not leave half of it valid.
+  await state.write([{ key: Buffer.from(RecordKind.meta), value: null }], { sync: true })
   for await (const block of state.entries(FIRST_KEY, LAST_KEY)) {
     const changes: KeyValueChange[] = block.map(([key]) => ({ key, value: null }))
     await state.write(changes, { sync: true })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createRealPlatform } from '../../src/platform/index.ts'
+import { createRealPlatform, silentLogger } from '../../src/platform/index.ts'
 import { decodeStoredMessage } from '../../src/protocol/index.ts'
 import { NotLeaderError } from '../../src/raft/index.ts'
 import { PENDING_SENDS_MAX, StoreError } from '../../src/store/index.ts'
@@ -477,5 +477,39 @@ t.test('a command larger than an entry is refused with a sentence', async t => {
   const { store } = await openLeader(t.testdir())
   const value = 'v'.repeat(13 * 1024 * 1024)
   await t.rejects(store.execute({ type: 'putValue', room: 'r', key: 'k', value }), StoreError)
+  await store.stop()
+})
+
+t.test('a waiter or a listener that throws costs nobody else anything', async t => {
+  const errors: string[] = []
+  const logger = { ...silentLogger, error: (text: string) => errors.push(text) }
+  const { store, node } = await openFake(t.testdir(), { logger })
+  let arrivals = 0
+  store.onArrival(() => {
+    throw new Error('listener')
+  })
+  store.onArrival(() => {
+    arrivals += 1
+  })
+  store.onRole(() => {
+    throw new Error('role')
+  })
+  node.lead()
+  const waiters = Array.from({ length: 5 }, () => new Waiter())
+  waiters[1]!.stored = () => {
+    throw new Error('waiter')
+  }
+  waiters[3]!.stored = waiters[1]!.stored
+  for (const waiter of waiters) store.append(message('T', 0, 'x'), waiter)
+  node.commit()
+  t.strictSame(
+    waiters.map(waiter => waiter.result),
+    ['stored', null, 'stored', null, 'stored']
+  )
+  t.equal(errors.length, 4)
+  store.append(message('T', 0, 'x'), new Waiter())
+  node.commit()
+  t.equal(arrivals, 2)
+  t.equal(store.maxOffset('T', 0), 6)
   await store.stop()
 })

@@ -103,7 +103,7 @@ export function raftOptions(
     selfId: 'n0',
     peers: [{ id: 'n0', host: '127.0.0.1', port }],
     segmentBytes: 1024 * 1024,
-    flushMode: 'async',
+    flushMode: 'sync',
     flushIntervalMs: 20,
     preferredLeaderId: null,
     brokerAddress: '127.0.0.1:10911',

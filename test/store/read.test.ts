@@ -26,6 +26,8 @@ t.test('a pull answers with the status and next offset of the original', async t
   while (node.trims.length === 0) await new Promise(resolve => setImmediate(resolve))
   const range = { minOffset: 10, maxOffset: 20 }
   const cases = [
+    [Number.NaN, 'OFFSET_TOO_SMALL', 10],
+    [-1, 'OFFSET_TOO_SMALL', 10],
     [9, 'OFFSET_TOO_SMALL', 10],
     [10, 'FOUND', 20],
     [20, 'OFFSET_OVERFLOW_ONE', 20],
