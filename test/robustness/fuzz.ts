@@ -7,21 +7,27 @@ import { FuzzRun } from './fuzzRun.ts'
 import { judge } from './judge.ts'
 
 /**
- * `node build/test/robustness/fuzz.js [--seconds N] [--seed S]`: fuzzes a name server and a broker until it is interrupted, or for N seconds.
+ * `node build/test/robustness/fuzz.js [--seconds N] [--seed S] [--members 1|3]`: fuzzes a name server and a group of three
+ * brokers, or one alone, until it is interrupted, or for N seconds.
  * Prints its seed, how it goes, and at the end what it found; the exit status is 1 when there is something to complain about.
  */
 const { values } = parseArgs({
-  options: { seconds: { type: 'string' }, seed: { type: 'string' } }
+  options: {
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    members: { type: 'string', default: '3' }
+  }
 })
 const seed = Number(values.seed ?? Date.now() % 1_000_000)
 const seconds = values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds)
-if (!Number.isSafeInteger(seed) || !(seconds > 0)) {
-  console.error('Usage: fuzz.js [--seconds N] [--seed S]')
+const members = Number(values.members)
+if (!Number.isSafeInteger(seed) || !(seconds > 0) || (members !== 1 && members !== 3)) {
+  console.error('Usage: fuzz.js [--seconds N] [--seed S] [--members 1|3]')
   process.exit(2)
 }
 console.log(`seed ${seed}`)
 const directory = await mkdtemp(join(tmpdir(), 'ledgermq-fuzz-'))
-const run = new FuzzRun({ seconds, seed, directory, progress: text => console.log(text) })
+const run = new FuzzRun({ seconds, seed, members, directory, progress: text => console.log(text) })
 process.on('SIGINT', () => run.stop())
 process.on('SIGTERM', () => run.stop())
 try {

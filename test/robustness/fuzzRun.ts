@@ -1,9 +1,8 @@
-import { createServer } from 'node:net'
 import { type Findings, NoiseAttacker, RequestAttacker } from './attackers.ts'
 import { Dice } from './dice.ts'
 import { FrameMaker } from './frames.ts'
 import { type HealthReport, HealthyClient, pause } from './healthyClient.ts'
-import { VictimProcess, type VictimReport } from './victimProcess.ts'
+import { freePorts, VictimProcess, type VictimReport } from './victimProcess.ts'
 
 /** What the fuzzer makes stays: topics, groups and their offsets. With these limits it soon makes no more. */
 const LIMITS = { maxTopics: '1500', maxGroups: '1500', maxSubscriptionsPerGroup: '200' }
@@ -14,6 +13,8 @@ export interface FuzzOptions {
   /** Infinity: until `stop` is called. */
   seconds: number
   seed: number
+  /** Brokers of the group, 1 or 3. One has no port for other members to attack. */
+  members: number
   directory: string
   /** Told now and then how it goes. */
   progress?: (text: string) => void
@@ -42,20 +43,15 @@ export class FuzzRun {
 
   /** Rejects when the victim dies, with what it said last. */
   async run(): Promise<FuzzReport> {
-    const { seconds, seed, directory } = this.#options
-    const raftPort = await freePort()
+    const { seconds, seed, members, directory } = this.#options
+    const raftPorts = await freePorts(members)
     const victim = await VictimProcess.start({
       directory,
-      broker: {
-        ...LIMITS,
-        enableDLegerCommitLog: 'true',
-        dLegerGroup: 'victim',
-        dLegerPeers: `n0-127.0.0.1:${raftPort}`,
-        dLegerSelfId: 'n0'
-      }
+      raftPorts,
+      broker: LIMITS
     })
     try {
-      return await this.#attack(victim, raftPort, seconds * 1_000, seed)
+      return await this.#attack(victim, members > 1 ? raftPorts : [], seconds * 1_000, seed)
     } finally {
       await victim.stop()
     }
@@ -63,11 +59,11 @@ export class FuzzRun {
 
   async #attack(
     victim: VictimProcess,
-    raftPort: number,
+    raftPorts: readonly number[],
     runMs: number,
     seed: number
   ): Promise<FuzzReport> {
-    const { brokerPort, nameServerPort } = victim
+    const { brokerPorts, nameServerPort } = victim
     const healthy = new HealthyClient(`127.0.0.1:${nameServerPort}`, `healthy-${seed}`)
     await healthy.start()
     const findings: Findings = {
@@ -81,11 +77,18 @@ export class FuzzRun {
     const dice = (): Dice => new Dice(seed * 1_000 + streams++)
     const maker = (): FrameMaker => new FrameMaker(dice(), NAMES)
     const attackers = [
-      ...[brokerPort, brokerPort, brokerPort, nameServerPort].map(
-        port => new RequestAttacker(port, maker(), findings)
+      ...[0, 1, 2].map(
+        n => new RequestAttacker(brokerPorts[n % brokerPorts.length]!, maker(), findings)
       ),
+      new RequestAttacker(nameServerPort, maker(), findings),
       ...[1, 2, 3].map(
-        () => new NoiseAttacker([brokerPort, nameServerPort, raftPort], dice(), maker(), findings)
+        () =>
+          new NoiseAttacker(
+            [...brokerPorts, nameServerPort, ...raftPorts],
+            dice(),
+            maker(),
+            findings
+          )
       )
     ]
     const working = Promise.all(attackers.map(attacker => attacker.run()))
@@ -114,10 +117,10 @@ export class FuzzRun {
       if (passedMs >= runMs || stopped) return warm ?? (await victim.report())
       if (passedMs >= nextProgressMs) {
         nextProgressMs += 10_000
-        const { rssBytes, heapBytes, lines } = await victim.report()
+        const { rssBytes, heapBytes, lines, longestStallMs } = await victim.report()
         this.#options.progress?.(
           `${Math.round(passedMs / 1_000)} s: ${findings.requests} requests, ${findings.answers} answers, ${findings.noises} noises, ` +
-            `${findings.complaints.length} complaints, rss ${mib(rssBytes)}, heap ${mib(heapBytes)}, ` +
+            `${findings.complaints.length} complaints, rss ${mib(rssBytes)}, heap ${mib(heapBytes)}, stall ${Math.round(longestStallMs)} ms, ` +
             `lines info ${lines.info} warn ${lines.warn} error ${lines.error}`
         )
       }
@@ -128,13 +131,4 @@ export class FuzzRun {
 
 export function mib(bytes: number): string {
   return `${Math.round(bytes / 1_048_576)} MiB`
-}
-
-export function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }

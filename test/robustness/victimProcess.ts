@@ -1,8 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer, type Server } from 'node:net'
 
 export interface VictimSettings {
   directory: string
+  /** Of the members for each other, one for each member. */
+  raftPorts: readonly number[]
   /** Broker settings beside the usual ones. */
   broker: Record<string, string>
 }
@@ -10,12 +13,14 @@ export interface VictimSettings {
 /** What a victim says of itself; memory is looked at after a garbage collection. */
 export interface VictimReport {
   nameServerPort: number
-  brokerPort: number
-  /** The broker takes writes and has its topics. */
+  brokerPorts: number[]
+  /** A broker leads: it takes writes and has its topics. */
   ready: boolean
   rssBytes: number
   /** Heap in use, and what hangs on it outside: buffers. */
   heapBytes: number
+  /** Longest time since the last report that the event loop stood still. */
+  longestStallMs: number
   lines: { debug: number; info: number; warn: number; error: number }
   /** Of all lines but the debug ones. */
   logBytes: number
@@ -62,8 +67,8 @@ export class VictimProcess {
     return victim
   }
 
-  get brokerPort(): number {
-    return this.#first.brokerPort
+  get brokerPorts(): readonly number[] {
+    return this.#first.brokerPorts
   }
 
   get nameServerPort(): number {
@@ -106,4 +111,16 @@ export class VictimProcess {
     this.#child.kill('SIGKILL')
     await ended
   }
+}
+
+/** Ports that were free a moment ago; members must know each other's before they start. */
+export async function freePorts(count: number): Promise<number[]> {
+  const listening = Array.from({ length: count }, () => {
+    const server: Server = createServer().listen(0, '127.0.0.1')
+    return once(server, 'listening').then(() => server)
+  })
+  const servers = await Promise.all(listening)
+  const ports = servers.map(server => (server.address() as { port: number }).port)
+  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
+  return ports
 }
