@@ -4,11 +4,11 @@ import type { LogFields, Logger } from './logger.ts'
 const WINDOW_MS = 10_000
 /** Lines of one sentence, and of all together, in a window. */
 const LINES_OF_ONE_MAX = 200
-const LINES_MAX = 1_000
+const LINES_MAX = 5_000
 
 /**
- * Keeps what strangers can provoke from filling disks: of one sentence 20 lines a second are passed on, of all sentences 100, counted over
- * ten seconds; of the rest the next window's first line says how many there were. Debug lines pass uncounted: who asks for them wants all.
+ * Keeps what strangers can provoke from filling disks: of one sentence 20 lines a second are passed on, of all sentences 500, counted over
+ * ten seconds, so that none drowns another; of the rest the next window's first line says how many there were. Debug lines pass uncounted: who asks for them wants all.
  */
 export class BoundedLogger implements Logger {
   readonly #target: Logger

@@ -36,6 +36,8 @@ export interface ListenOptions {
   /** Numeric address or host name; undefined: all. */
   host?: string
   port: number
+  /** Connections are reset, not ended in order, when this process dies; where the system can do it. Also by `destroy`. */
+  resetOnDeath?: boolean
 }
 
 export interface ConnectOptions {

@@ -1,5 +1,6 @@
 import net from 'node:net'
 import os from 'node:os'
+import { prepareLingerReset } from './lingerReset.ts'
 import type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
 
 const IPV4_MAPPED_PREFIX = '::ffff:'
@@ -96,7 +97,8 @@ function connectTimeout({ host, port, timeoutMs }: ConnectOptions): NodeJS.Errno
 
 /** The machine's TCP. */
 export const realNetwork: Network = {
-  listen(options: ListenOptions, onConnection): Promise<Listener> {
+  async listen(options: ListenOptions, onConnection): Promise<Listener> {
+    const listening = options.resetOnDeath === true ? await prepareLingerReset() : () => {}
     return new Promise((resolve, reject) => {
       const server = net.createServer({ noDelay: true }, socket =>
         onConnection(new RealSocket(socket))
@@ -104,6 +106,7 @@ export const realNetwork: Network = {
       server.once('error', reject)
       server.listen({ port: options.port, host: options.host, backlog: 4096 }, () => {
         server.off('error', reject)
+        listening(server)
         server.on('error', () => {}) // a failed accept (EMFILE) costs that connection only
         const address = server.address() as net.AddressInfo
         resolve({

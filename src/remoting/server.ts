@@ -82,7 +82,7 @@ export class RemotingServer {
   /** Rejects with the system error when it cannot listen (EADDRINUSE, EACCES, …). */
   async start(): Promise<void> {
     const { network, host, port } = this.#options
-    const listenOptions = host === undefined ? { port } : { host, port }
+    const listenOptions = { port, resetOnDeath: true, ...(host === undefined ? {} : { host }) }
     this.#listener = await network.listen(listenOptions, socket => this.#accept(socket))
     this.#endpoint.start()
   }

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import process from 'node:process'
 import t, { type Test } from 'tap'
 import { createRealPlatform, Logging, type Socket } from '../../src/platform/index.ts'
 import { diskSuite } from '../helpers/diskSuite.ts'
@@ -127,9 +129,11 @@ t.test('logs', async t => {
       filesMax: 2
     })
     const logger = logging.logger('store')
-    for (let i = 0; i < 50; i += 1) {
-      logger.info(`event ${i} ${'x'.repeat(100)}`)
-      await new Promise<void>(resolve => platform.clock.turnEnd(resolve))
+    const event = 'x'.repeat(100)
+    const written = 200 * event.length
+    for (let i = 0; i < 200; i += 1) {
+      logger.info(event)
+      await new Promise<void>(resolve => platform.clock.after(1, resolve))
     }
     await logging.close()
     const files = await platform.disk.list(directory)
@@ -138,6 +142,27 @@ t.test('logs', async t => {
       files.some(file => file.name === 'store1.log'),
       'one was set aside'
     )
-    for (const file of files) t.ok(file.bytes < 4000, `${file.name}: ${file.bytes} bytes`)
+    const kept = files.reduce((sum, file) => sum + file.bytes, 0)
+    t.ok(kept < written, `${kept} of more than ${written} bytes are kept`)
   })
+})
+
+t.test('connections are reset when the process that listens is killed', async t => {
+  const server = `
+    const { createRealPlatform } = await import(${JSON.stringify(new URL('../../src/platform/index.js', import.meta.url).href)})
+    const listener = await createRealPlatform().network.listen(
+      { host: '127.0.0.1', port: 0, resetOnDeath: true },
+      socket => { socket.onClose(() => {}); socket.onData(() => {}) }
+    )
+    process.stdout.write(String(listener.port))
+  `
+  const child = spawn(process.execPath, ['--input-type=module', '-e', server])
+  t.after(() => child.kill('SIGKILL'))
+  const port = Number(await new Promise(resolve => child.stdout.once('data', resolve)))
+  const socket = platform.network.connect({ host: '127.0.0.1', port, timeoutMs: 1000 })
+  const closed = new Promise<Error | null>(resolve => socket.onClose(resolve))
+  await new Promise<void>(resolve => socket.onConnect(resolve))
+  socket.onData(() => {})
+  child.kill('SIGKILL')
+  t.match(await closed, { code: 'ECONNRESET' })
 })
