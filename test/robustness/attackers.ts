@@ -135,7 +135,7 @@ export class RequestAttacker {
       if (answer.code !== 0 && (answer.remark === null || answer.remark === ''))
         this.#complain(`code ${answer.code} without a remark to ${asked?.code}: ${asked?.text}`)
       const bug =
-        /undefined|is not a function|Cannot read|Cannot destructure|call stack|out of range/
+        /undefined|is not defined|is not a function|Cannot read|Cannot destructure|call stack|out of range/
       if (answer.code === 1 && bug.test(answer.remark ?? ''))
         this.#complain(`${asked?.code} is answered "${answer.remark}": ${asked?.text}`)
     }

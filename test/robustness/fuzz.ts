@@ -36,7 +36,7 @@ try {
   const codes = [...findings.codes].sort((a, b) => a[0] - b[0])
   console.log(`answers by code: ${codes.map(([code, count]) => `${code}: ${count}`).join(', ')}`)
   console.log(
-    `well-behaved client: ${health.sent} sent, ${health.received} received, send ms p50 ${health.sendP50Ms.toFixed(1)} p99 ${health.sendP99Ms.toFixed(1)} max ${health.sendMaxMs.toFixed(1)}`
+    `well-behaved client: ${health.sent} sent, ${health.received} received, send ms p50 ${health.send.p50.toFixed(1)} p99 ${health.send.p99.toFixed(1)} max ${health.send.max.toFixed(1)}`
   )
   console.log(`warnings:\n${end.warnings.join('\n')}`)
   const complaints = judge(report)

@@ -26,6 +26,8 @@ export interface FuzzReport {
   /** When a third of the time was over: by then the victim is warm. */
   warm: VictimReport
   end: VictimReport
+  /** How long it took. */
+  seconds: number
 }
 
 /** Attacks a name server and a broker in another process for a while, with a well-behaved client in between. */
@@ -94,11 +96,13 @@ export class FuzzRun {
     const working = Promise.all(attackers.map(attacker => attacker.run()))
     // It is awaited below; until then a failure must not count as unhandled.
     working.catch(() => {})
+    const startMs = performance.now()
     const warm = await this.#wait(runMs, victim, findings)
     for (const attacker of attackers) attacker.stop()
     await working
     const health = await healthy.stop()
-    return { findings, health, warm, end: await victim.report() }
+    const tookSeconds = (performance.now() - startMs) / 1_000
+    return { findings, health, warm, end: await victim.report(), seconds: tookSeconds }
   }
 
   /** Resolves at the end of the time to what the victim said after a third of it. */

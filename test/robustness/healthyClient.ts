@@ -8,9 +8,15 @@ export interface HealthReport {
   received: number
   /** What went wrong, in words; empty when nothing did. */
   complaints: string[]
-  sendP50Ms: number
-  sendP99Ms: number
-  sendMaxMs: number
+  send: Latencies
+}
+
+/** Milliseconds. */
+export interface Latencies {
+  count: number
+  p50: number
+  p99: number
+  max: number
 }
 
 /**
@@ -30,6 +36,7 @@ export class HealthyClient {
   readonly #uncertain = new Set<string>()
   #sentCount = 0
   #receivedCount = 0
+  #asked = 0
   #running = true
   #sending: Promise<void> = Promise.resolve()
   #reading: Promise<void> = Promise.resolve()
@@ -119,22 +126,31 @@ export class HealthyClient {
           `queue ${queueId}: ${sent.length} sent, ${received.length} received, the first difference is at ${differs}: ${sent[differs]} / ${received[differs]}`
         )
     }
-    const sorted = this.#sendMs.sort((a, b) => a - b)
-    const at = (share: number): number =>
-      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
     return {
       sent: this.#sentCount,
       received: this.#receivedCount,
       complaints: this.#complaints,
-      sendP50Ms: at(0.5),
-      sendP99Ms: at(0.99),
-      sendMaxMs: at(1)
+      send: latencies(this.#sendMs)
     }
+  }
+
+  /** How long its sends took since this was last asked for. */
+  sinceLastAsked(): Latencies {
+    const recent = this.#sendMs.slice(this.#asked)
+    this.#asked = this.#sendMs.length
+    return latencies(recent)
   }
 
   #complain(text: string): void {
     if (this.#complaints.length < 50) this.#complaints.push(text)
   }
+}
+
+function latencies(ms: readonly number[]): Latencies {
+  const sorted = [...ms].sort((a, b) => a - b)
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+  return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
 function put(map: Map<number, string[]>, queueId: number, text: string): void {

@@ -140,7 +140,8 @@ export class Inbound {
         if (!(error instanceof WireError)) throw error
         deaf = true
         const peer = session?.peerId ?? 'a stranger'
-        this.#logger.warn(`dropped a connection of ${peer}: ${error.message}`, {
+        this.#logger.warn(`dropped a connection of ${peer}`, {
+          reason: error.message,
           address: socket.remoteAddress
         })
         socket.destroy(error)
