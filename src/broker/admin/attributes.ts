@@ -31,17 +31,19 @@ export function alterAttributes(
 ): Record<string, string> {
   const altered: Record<string, string> = { ...present }
   for (const [signed, value] of changes) {
+    if (!signed.startsWith('+') && !signed.startsWith('-'))
+      throw new AttributeError(`only + to set and - to remove are possible: ${signed}`)
     const key = signed.slice(1)
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined
-    if (rule === undefined) throw new AttributeError(`unsupported key: ${key || signed}`)
+    if (rule === undefined) throw new AttributeError(`unsupported key: ${key}`)
     if (signed.startsWith('+')) {
       if (!rule(value)) throw new AttributeError(`value ${value} is not possible for ${key}`)
       altered[key] = value
-    } else if (signed.startsWith('-')) {
+    } else {
       if (!Object.hasOwn(altered, key))
         throw new AttributeError(`attempt to delete a nonexistent key: ${key}`)
       delete altered[key]
-    } else throw new AttributeError(`only add/update/delete with + or - is possible: ${signed}`)
+    }
   }
   return altered
 }

@@ -4,15 +4,16 @@ import {
   RequestCode,
   ResponseCode,
   requiredText,
-  response
+  response,
+  retryTopic
 } from '../../../protocol/index.ts'
 import type { ConsumerOffset } from '../../../store/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { success } from '../refusals.ts'
 
 /**
- * CLONE_GROUP_OFFSET (314): another group's offsets of a topic, or of all its topics. Without `offline` a group that consumes now hands
- * on only what it subscribes.
+ * CLONE_GROUP_OFFSET (314): another group's offsets of a topic, or of all its topics but its retries. Without `offline` a group that
+ * consumes now hands on only what it subscribes.
  */
 export const cloneOffset: Handler = {
   code: RequestCode.CLONE_GROUP_OFFSET,
@@ -28,7 +29,9 @@ export const cloneOffset: Handler = {
     const { store } = broker
     await store.flushOffsets()
     const live = offline ? undefined : broker.consumers.find(from)?.subscriptions
-    for (const name of topic === '' ? store.tables.topicsOf(from) : [topic]) {
+    const all = (): string[] =>
+      store.tables.topicsOf(from).filter(name => name !== retryTopic(from))
+    for (const name of topic === '' ? all() : [topic]) {
       if (broker.topics.find(name) === undefined) continue
       if (live !== undefined && live.size > 0 && !live.has(name)) continue
       const queues = store.tables.offsets.get(`${name}@${from}`) ?? new Map<number, number>()
