@@ -3,6 +3,7 @@ export const OUTPUT_CHUNK_BYTES = 65_536
 const POOL_CHUNKS_MAX = 256
 /** Views up to this size are copied: one more buffer in a socket write costs more than the copy. */
 const COPY_BYTES_MAX = 1_024
+const EMPTY = Buffer.alloc(0)
 
 /** Chunks for all connections of a server or client. A chunk comes back only when the operating system has taken all of it. */
 export class ChunkPool {
@@ -41,7 +42,7 @@ export class OutputBuffer {
 
   constructor(pool: ChunkPool) {
     this.#pool = pool
-    this.#reservation = { buffer: Buffer.alloc(0), offset: 0 }
+    this.#reservation = { buffer: EMPTY, offset: 0 }
   }
 
   /** Memory of chunks held, whether used or not. */
@@ -104,19 +105,23 @@ export class OutputBuffer {
     for (const chunk of this.#full) this.#pool.give(chunk)
     this.#full.length = 0
     if (this.#chunk !== null) this.#pool.give(this.#chunk)
-    this.#chunk = null
-    this.#pieceStart = 0
-    this.#fill = 0
+    this.#forgetChunk()
   }
 
   /** The connection is gone. Chunks that a dying socket may still read from are left to the garbage collector. */
   discard(): void {
     this.#parts = []
     this.#full = []
+    this.#forgetChunk()
+    this.pendingBytes = 0
+  }
+
+  /** The last reservation must not hold it either: ten thousand idle connections would hold a chunk each. */
+  #forgetChunk(): void {
     this.#chunk = null
+    this.#reservation.buffer = EMPTY
     this.#pieceStart = 0
     this.#fill = 0
-    this.pendingBytes = 0
   }
 
   #nextChunk(): void {

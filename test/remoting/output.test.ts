@@ -57,3 +57,18 @@ t.test('pieces, views and large reservations leave in the order in which they ca
   t.equal(output.pendingBytes, 0)
   t.strictSame(output.take(), [])
 })
+
+t.test('a connection that has nothing to say holds no chunk', async t => {
+  const output = new OutputBuffer(new ChunkPool())
+  for (const bytesMax of [100, OUTPUT_CHUNK_BYTES * 4]) {
+    const reservation = output.reserve(bytesMax)
+    output.commit(50)
+    output.take()
+    output.released()
+    t.equal(reservation.buffer.length, 0, 'not through the last reservation either')
+  }
+  const reservation = output.reserve(100)
+  output.commit(50)
+  output.discard()
+  t.equal(reservation.buffer.length, 0)
+})
