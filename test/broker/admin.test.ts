@@ -1,5 +1,8 @@
 import t from 'tap'
+import { distributionText, latencyAt } from '../../src/broker/admin/stats/latency.ts'
+import { bytesText, runtimeText } from '../../src/broker/admin/stats/texts.ts'
 import type { Broker } from '../../src/broker/index.ts'
+import { RuntimeRates } from '../../src/broker/stats/index.ts'
 import {
   BrokerStatsData,
   CreateTopicListRequestBody,
@@ -19,6 +22,7 @@ import {
   TopicList,
   TopicStatsTable
 } from '../../src/protocol/index.ts'
+import { FakeClock } from '../helpers/fakeClock.ts'
 import { serving, startBroker, TestClient } from './helpers.ts'
 
 const topicFields = (
@@ -432,4 +436,49 @@ t.test('figures', async t => {
     t.equal((await client.read('T', 0)).length, 10)
     t.ok(broker.store.topicsWithQueues().includes('SCHEDULE_TOPIC_XXXX'))
   })
+})
+
+t.test('rates, latencies and texts of the runtime table', async t => {
+  const clock = new FakeClock()
+  const counters = { putMessages: 0, getFound: 0, getMissed: 0, getMessages: 0 }
+  const rates = new RuntimeRates(clock, counters)
+  t.strictSame(rates.perSecond('putMessages'), [0, 0, 0], 'three numbers before the first sample')
+  rates.start()
+  const seconds = (count: number, perSecond: number): void => {
+    for (let i = 0; i < count; i++) {
+      counters.putMessages += perSecond
+      counters.getFound += 2
+      counters.getMissed += 1
+      clock.advance(1_000)
+    }
+  }
+  seconds(5, 4)
+  t.strictSame(rates.perSecond('putMessages'), [4, 4, 4], 'over what there is')
+  seconds(895, 10)
+  t.strictSame(rates.perSecond('putMessages'), [10, 10, 10], 'the ring has gone round')
+  seconds(30, 20)
+  t.strictSame(rates.perSecond('putMessages'), [20, 15, 10.5])
+  t.strictSame(rates.perSecond('getFound', 'getMissed'), [3, 3, 3])
+  rates.stop()
+  seconds(10, 0)
+  t.strictSame(rates.perSecond('putMessages'), [20, 15, 10.5], 'no samples after the stop')
+
+  const buckets = new Float64Array(13)
+  t.equal(latencyAt(0.99, buckets, 0), 0)
+  buckets[0] = 98
+  buckets[2] = 2
+  t.equal(latencyAt(0.49, buckets, 30), 0.5)
+  t.equal(latencyAt(0.99, buckets, 30), 20, 'half way through 10 to 30 ms')
+  t.equal(latencyAt(1, buckets, 30), 30)
+  buckets[12] = 900
+  t.equal(latencyAt(0.999, buckets, 20_000) > 10_000, true, 'the last bucket ends with the longest')
+  t.match(distributionText(buckets), /^\[<=0ms\]:98 \[0~10ms\]:0 .*\[10s~\]:900 $/)
+
+  t.equal(bytesText(0), '0 B')
+  t.equal(bytesText(1_536), '1.5 KiB')
+  t.equal(bytesText(252 * 2 ** 30), '252.0 GiB')
+  t.equal(
+    runtimeText(((26 * 60 + 3) * 60 + 4) * 1_000 + 999),
+    '[ 1 days, 2 hours, 3 minutes, 4 seconds ]'
+  )
 })
