@@ -187,6 +187,7 @@ export class Broker implements BrokerContext {
     this.stats.start()
     this.rates.start()
     await this.store.start()
+    await this.server.start()
     this.registration.start()
     this.logger.info('Broker serves', {
       broker: this.config.settings.brokerName,

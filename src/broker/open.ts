@@ -13,7 +13,7 @@ export interface BrokerOptions {
   onFatal?: (reason: string) => void
 }
 
-/** Opens the port, the store and the node; nothing is joined before `start()`. Rejects with the reason when one of them cannot be had. */
+/** Opens the store and the node; nothing is joined before `start()`. Rejects with the reason when one of them cannot be had. */
 export async function openBroker(
   config: LiveConfig,
   platform: Platform,
@@ -33,9 +33,11 @@ export async function openBroker(
     limits: { idleMs: settings.idleMs }
   })
   try {
-    // The peers are told the port that clients use, so it must be known before the node is opened.
-    await server.start()
-    const address = hostText({ address: settings.publicHost, port: server.port })
+    // The peers are told the port that clients use, so one that the system is to choose must be known before the node is opened.
+    // Any other is opened when there is something to answer with.
+    if (settings.listenPort === 0) await server.start()
+    const port = settings.listenPort === 0 ? server.port : settings.listenPort
+    const address = hostText({ address: settings.publicHost, port })
     const store = await openStoreFor(config, platform, logger, address, options)
     const broker = new Broker({
       platform,
@@ -45,7 +47,7 @@ export async function openBroker(
       server,
       client,
       address,
-      storeHost: encodeHost(settings.storeAddress, server.port)
+      storeHost: encodeHost(settings.storeAddress, port)
     })
     broker.install()
     return broker

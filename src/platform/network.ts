@@ -36,6 +36,11 @@ export interface ListenOptions {
   /** Numeric address or host name; undefined: all. */
   host?: string
   port: number
+  /**
+   * A port that is taken is asked for again for so long, ms; default 0. An outgoing connection of any program can have a
+   * broker's usual port as its own for a moment, because they lie among those that the system gives out.
+   */
+  patienceMs?: number
   /** Connections are reset, not ended in order, when this process dies; where the system can do it. Also by `destroy`. */
   resetOnDeath?: boolean
 }

@@ -3,6 +3,7 @@ import os from 'node:os'
 import { prepareLingerReset } from './lingerReset.ts'
 import type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
 
+const LISTEN_RETRY_MS = 100
 const IPV4_MAPPED_PREFIX = '::ffff:'
 
 function numeric(address: string | undefined): string {
@@ -95,26 +96,42 @@ function connectTimeout({ host, port, timeoutMs }: ConnectOptions): NodeJS.Errno
   return error
 }
 
+async function listenOnce(
+  options: ListenOptions,
+  onConnection: (socket: Socket) => void
+): Promise<Listener> {
+  const listening = options.resetOnDeath === true ? await prepareLingerReset() : () => {}
+  return new Promise((resolve, reject) => {
+    const server = net.createServer({ noDelay: true }, socket =>
+      onConnection(new RealSocket(socket))
+    )
+    server.once('error', reject)
+    server.listen({ port: options.port, host: options.host, backlog: 4096 }, () => {
+      server.off('error', reject)
+      listening(server)
+      server.on('error', () => {}) // a failed accept (EMFILE) costs that connection only
+      const address = server.address() as net.AddressInfo
+      resolve({
+        port: address.port,
+        close: () => new Promise(closed => server.close(() => closed()))
+      })
+    })
+  })
+}
+
 /** The machine's TCP. */
 export const realNetwork: Network = {
   async listen(options: ListenOptions, onConnection): Promise<Listener> {
-    const listening = options.resetOnDeath === true ? await prepareLingerReset() : () => {}
-    return new Promise((resolve, reject) => {
-      const server = net.createServer({ noDelay: true }, socket =>
-        onConnection(new RealSocket(socket))
-      )
-      server.once('error', reject)
-      server.listen({ port: options.port, host: options.host, backlog: 4096 }, () => {
-        server.off('error', reject)
-        listening(server)
-        server.on('error', () => {}) // a failed accept (EMFILE) costs that connection only
-        const address = server.address() as net.AddressInfo
-        resolve({
-          port: address.port,
-          close: () => new Promise(closed => server.close(() => closed()))
-        })
-      })
-    })
+    const deadlineMs = performance.now() + (options.patienceMs ?? 0)
+    for (;;) {
+      try {
+        return await listenOnce(options, onConnection)
+      } catch (error) {
+        const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+        if (!taken || performance.now() >= deadlineMs) throw error
+        await new Promise(resolve => setTimeout(resolve, LISTEN_RETRY_MS))
+      }
+    }
   },
 
   connect(options: ConnectOptions): Socket {
@@ -123,6 +140,13 @@ export const realNetwork: Network = {
     const deadline = setTimeout(() => socket.destroy(connectTimeout(options)), options.timeoutMs)
     const settled = (): void => clearTimeout(deadline)
     raw.once('connect', settled)
+    raw.once('connect', () => {
+      // With nobody listening the system may connect a socket to itself, when it gives out the very port that is asked for;
+      // that would even keep the listener from coming back.
+      if (raw.localPort === raw.remotePort && raw.localAddress === raw.remoteAddress) {
+        raw.resetAndDestroy()
+      }
+    })
     raw.once('close', settled)
     return socket
   },

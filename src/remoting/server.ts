@@ -10,6 +10,9 @@ import type {
   RequestHandler
 } from './types.ts'
 
+/** A port that is taken is asked for again for so long. */
+const LISTEN_PATIENCE_MS = 3_000
+
 /** Output of a stopping server has so long to leave. */
 const STOP_GRACE_MS = 1_000
 
@@ -79,10 +82,16 @@ export class RemotingServer {
     this.#endpoint.closeListeners.push(listener)
   }
 
-  /** Rejects with the system error when it cannot listen (EADDRINUSE, EACCES, …). */
+  /** Nothing happens when it listens already. Rejects with the system error when it cannot listen (EADDRINUSE, EACCES, …). */
   async start(): Promise<void> {
+    if (this.#listener !== null) return
     const { network, host, port } = this.#options
-    const listenOptions = { port, resetOnDeath: true, ...(host === undefined ? {} : { host }) }
+    const listenOptions = {
+      port,
+      patienceMs: LISTEN_PATIENCE_MS,
+      resetOnDeath: true,
+      ...(host === undefined ? {} : { host })
+    }
     this.#listener = await network.listen(listenOptions, socket => this.#accept(socket))
     this.#endpoint.start()
   }

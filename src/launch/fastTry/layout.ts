@@ -103,6 +103,7 @@ function shifted(text: string, offset: number, stateDirectory: string): string {
     .map(line => {
       if (line.startsWith('#')) return line
       const at = line.indexOf('=')
+      if (at < 0) return line
       const key = line.slice(0, at)
       const value = line.slice(at + 1)
       if (key === 'listenPort') return `${key}=${Number(value) + offset}`

@@ -14,6 +14,8 @@ import {
 } from '../wire/index.ts'
 import type { Refusal } from './peerStream.ts'
 
+/** A port that is taken is asked for again for so long. */
+const LISTEN_PATIENCE_MS = 3000
 /** The first frame must be there by then. */
 const HANDSHAKE_MS = 5000
 /** Pings come every second: a silent connection is a dead one. */
@@ -57,7 +59,10 @@ export class Inbound {
   }
 
   async listen(port: number): Promise<void> {
-    this.#listener = await this.#platform.network.listen({ port }, socket => this.#accept(socket))
+    this.#listener = await this.#platform.network.listen(
+      { port, patienceMs: LISTEN_PATIENCE_MS },
+      socket => this.#accept(socket)
+    )
   }
 
   /** Stops listening and drops every connection. */
