@@ -13,7 +13,7 @@ import {
 } from './clients/index.ts'
 import type { LiveConfig } from './config/index.ts'
 import { DelayService } from './delay/index.ts'
-import { type BrokerContext, Dispatcher, type Handler } from './dispatch/index.ts'
+import { type BrokerContext, Dispatcher, type Handler, LargeAnswers } from './dispatch/index.ts'
 import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
 import { GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
@@ -50,6 +50,7 @@ export class Broker implements BrokerContext {
   readonly stats: BrokerStats
   readonly rates: RuntimeRates
   readonly registration: Registration
+  readonly largeAnswers: LargeAnswers
   readonly address: string
   readonly storeHost: Buffer
   readonly startedMs: number
@@ -116,6 +117,7 @@ export class Broker implements BrokerContext {
       address: this.address,
       brokerId: () => this.brokerId()
     })
+    this.largeAnswers = new LargeAnswers(platform.clock)
     const acceptsWrites = (): boolean => this.#acceptsWrites()
     this.#dispatcher = new Dispatcher(this, acceptsWrites)
     this.#forwarder = new Forwarder({

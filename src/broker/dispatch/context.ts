@@ -9,6 +9,7 @@ import type { PullHolds } from '../pull/index.ts'
 import type { Registration } from '../registration/index.ts'
 import type { BrokerStats, RuntimeRates } from '../stats/index.ts'
 import type { TopicService } from '../topics/index.ts'
+import type { LargeAnswers } from './largeAnswers.ts'
 
 /** What a broker is made of, as its handlers see it. One for each running broker; nothing in it is shared between brokers. */
 export interface BrokerContext {
@@ -29,6 +30,7 @@ export interface BrokerContext {
   /** Puts and pulls per second, of the store's counters. */
   readonly rates: RuntimeRates
   readonly registration: Registration
+  readonly largeAnswers: LargeAnswers
   /** `brokerIP1:port` as told to clients and name servers. */
   readonly address: string
   /** The same as 8 or 20 bytes: the store host of messages. */

@@ -4,6 +4,7 @@ import {
   optionalBoolean,
   RequestCode
 } from '../../../protocol/index.ts'
+import type { TopicSettings } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { success } from '../refusals.ts'
@@ -13,37 +14,40 @@ import { addTopic } from './consumeStats.ts'
 export const brokerConsumeStats: Handler = {
   code: RequestCode.GET_BROKER_CONSUME_STATS,
   needsLeader: false,
-  async handle(request, _caller, broker) {
+  async handle(request, caller, broker) {
     const orderedOnly = optionalBoolean(request.extFields, 'isOrder') === true
     if (broker.isLeader()) await broker.store.flushOffsets()
-    const list = ConsumeStatsList.of({ brokerAddr: broker.address })
-    const topicsOf = topicsByGroup(broker)
-    for (const group of [...broker.store.tables.groups.keys()]) {
-      const ofTopics: ConsumeStats[] = []
-      for (const topic of topicsOf.get(group) ?? []) {
-        const settings = broker.topics.find(topic)
-        if (settings === undefined || (orderedOnly && !settings.order)) continue
-        const stats = ConsumeStats.of()
-        await addTopic(stats, group, settings, settings.writeQueueNums, broker)
-        for (const [, { brokerOffset, consumerOffset }] of stats.offsetTable)
-          list.totalDiff += brokerOffset - consumerOffset
-        ofTopics.push(stats)
+    const topicsOf = topicsByGroup(broker, orderedOnly)
+    let queues = 0
+    for (const topics of topicsOf.values())
+      for (const { writeQueueNums } of topics) queues += writeQueueNums
+    return await broker.largeAnswers.run(queues, caller.connection, async pace => {
+      const list = ConsumeStatsList.of({ brokerAddr: broker.address })
+      for (const [group, topics] of topicsOf) {
+        const ofTopics: ConsumeStats[] = []
+        for (const settings of topics) {
+          const stats = ConsumeStats.of()
+          await addTopic(stats, group, settings, settings.writeQueueNums, broker, pace)
+          for (const [, { brokerOffset, consumerOffset }] of stats.offsetTable)
+            list.totalDiff += brokerOffset - consumerOffset
+          ofTopics.push(stats)
+        }
+        list.consumeStatsList.push(new Map([[group, ofTopics]]))
       }
-      list.consumeStatsList.push(new Map([[group, ofTopics]]))
-    }
-    return success(ConsumeStatsList.encode(list))
+      return success(ConsumeStatsList.encode(list))
+    })
   }
 }
 
-/** One pass over the offsets, where asking for each group would be one pass each. */
-function topicsByGroup(broker: BrokerContext): Map<string, string[]> {
-  const topics = new Map<string, string[]>()
+/** Of every group, in one pass over the offsets, where asking for each group would be one pass each. */
+function topicsByGroup(broker: BrokerContext, orderedOnly: boolean): Map<string, TopicSettings[]> {
+  const topics = new Map<string, TopicSettings[]>()
+  for (const group of broker.store.tables.groups.keys()) topics.set(group, [])
   for (const key of broker.store.tables.offsets.keys()) {
     const at = key.indexOf('@')
-    const group = key.slice(at + 1)
-    const known = topics.get(group)
-    if (known === undefined) topics.set(group, [key.slice(0, at)])
-    else known.push(key.slice(0, at))
+    const settings = broker.topics.find(key.slice(0, at))
+    if (settings === undefined || (orderedOnly && !settings.order)) continue
+    topics.get(key.slice(at + 1))?.push(settings)
   }
   return topics
 }

@@ -8,6 +8,7 @@ import {
 import type { TopicSettings } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
+import type { Pace } from '../../dispatch/largeAnswers.ts'
 import { StatName } from '../../stats/index.ts'
 import { success } from '../refusals.ts'
 
@@ -15,7 +16,7 @@ import { success } from '../refusals.ts'
 export const consumeStats: Handler = {
   code: RequestCode.GET_CONSUME_STATS,
   needsLeader: false,
-  async handle(request, _caller, broker) {
+  async handle(request, caller, broker) {
     const group = requiredText(request.extFields, 'consumerGroup')
     const topic = optionalText(request.extFields, 'topic') ?? ''
     const topicList = (optionalText(request.extFields, 'topicList') ?? '')
@@ -23,13 +24,18 @@ export const consumeStats: Handler = {
       .filter(name => name !== '')
     // What this node was told a moment ago counts too.
     if (broker.isLeader()) await broker.store.flushOffsets()
-    const stats = ConsumeStats.of()
+    const topics: TopicSettings[] = []
     for (const name of topicsToShow(group, topic, topicList, broker)) {
       const settings = broker.topics.find(name)
-      if (settings === undefined) continue
-      await addTopic(stats, group, settings, settings.readQueueNums, broker)
+      if (settings !== undefined) topics.push(settings)
     }
-    return success(ConsumeStats.encode(stats))
+    const queues = topics.reduce((sum, { readQueueNums }) => sum + readQueueNums, 0)
+    return await broker.largeAnswers.run(queues, caller.connection, async pace => {
+      const stats = ConsumeStats.of()
+      for (const settings of topics)
+        await addTopic(stats, group, settings, settings.readQueueNums, broker, pace)
+      return success(ConsumeStats.encode(stats))
+    })
   }
 }
 
@@ -53,15 +59,18 @@ export async function addTopic(
   group: string,
   settings: TopicSettings,
   queues: number,
-  broker: BrokerContext
+  broker: BrokerContext,
+  pace: Pace
 ): Promise<void> {
   const topic = settings.topicName
   const { brokerName } = broker.config.settings
-  for (let queueId = 0; queueId < queues; queueId++)
+  for (let queueId = 0; queueId < queues; queueId++) {
+    await pace.step()
     stats.offsetTable.push([
       { brokerName, queueId, topic },
       await queueProgress(group, topic, queueId, broker)
     ])
+  }
   const rate = broker.stats.find(StatName.GROUP_GET_NUMS, `${topic}@${group}`)
   stats.consumeTps += rate?.spans().minute.tps ?? 0
 }

@@ -13,21 +13,25 @@ import { success, topicUnknown } from '../refusals.ts'
 export const topicStats: Handler = {
   code: RequestCode.GET_TOPIC_STATS_INFO,
   needsLeader: false,
-  async handle(request, _caller, broker) {
+  async handle(request, caller, broker) {
     const topic = requiredText(request.extFields, 'topic')
     const settings = broker.topics.find(topic)
     if (settings === undefined) return topicUnknown(topic)
     const { brokerName } = broker.config.settings
     const queues = Math.max(settings.readQueueNums, settings.writeQueueNums)
-    const stats = TopicStatsTable.of({
-      topicPutTps: broker.stats.find(StatName.TOPIC_PUT_NUMS, topic)?.spans().minute.tps ?? 0
+    return await broker.largeAnswers.run(queues, caller.connection, async pace => {
+      const stats = TopicStatsTable.of({
+        topicPutTps: broker.stats.find(StatName.TOPIC_PUT_NUMS, topic)?.spans().minute.tps ?? 0
+      })
+      for (let queueId = 0; queueId < queues; queueId++) {
+        await pace.step()
+        stats.offsetTable.push([
+          { brokerName, queueId, topic },
+          await queueRange(topic, queueId, broker)
+        ])
+      }
+      return success(TopicStatsTable.encode(stats))
     })
-    for (let queueId = 0; queueId < queues; queueId++)
-      stats.offsetTable.push([
-        { brokerName, queueId, topic },
-        await queueRange(topic, queueId, broker)
-      ])
-    return success(TopicStatsTable.encode(stats))
   }
 }
 
