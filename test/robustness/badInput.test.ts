@@ -656,3 +656,51 @@ t.test('the same opaque twice is answered twice, an answer to nothing is dropped
   )
   peer.destroy()
 })
+
+t.test('questions about all queues of a very wide topic keep nobody else waiting', async t => {
+  const broker = await startServing(t)
+  const [curious, other] = [
+    new TestClient(t, broker.address, 'curious'),
+    new TestClient(t, broker.address, 'other')
+  ]
+  for (const [topic, queues] of [
+    ['Wide', 20_000],
+    ['Wider', 65_536]
+  ] as const) {
+    const made = await curious.ask(RequestCode.UPDATE_AND_CREATE_TOPIC, {
+      topic,
+      readQueueNums: queues,
+      writeQueueNums: queues,
+      perm: 6
+    })
+    t.equal(made.code, 0)
+    const commit = { consumerGroup: 'G', topic, queueId: 0, commitOffset: 0 }
+    t.equal((await curious.ask(RequestCode.UPDATE_CONSUMER_OFFSET, commit)).code, 0)
+  }
+  let answered = 0
+  const questions = Array.from({ length: 6 }, async (_, n) => {
+    const answer =
+      n % 2 === 0
+        ? await curious.ask(RequestCode.GET_TOPIC_STATS_INFO, { topic: 'Wide' }, null, 60_000)
+        : await curious.ask(
+            RequestCode.GET_CONSUME_STATS,
+            { consumerGroup: 'G', topicList: 'Wide;'.repeat(1_000) },
+            null,
+            60_000
+          )
+    answered += 1
+    t.equal(answer.code, 0, answer.remark ?? '')
+    t.ok(answer.body!.length > 20_000 * 50)
+  })
+  t.equal((await other.send('T', 'x')).code, 0)
+  t.ok(answered < 3, `${answered} large answers before a send was answered`)
+  await Promise.all(questions)
+  for (const [code, fields] of [
+    [RequestCode.GET_CONSUME_STATS, { consumerGroup: 'G' }],
+    [RequestCode.GET_BROKER_CONSUME_STATS, { isOrder: 'false' }]
+  ] as const) {
+    const refused = await curious.ask(code, fields)
+    t.equal(refused.code, ResponseCode.SYSTEM_ERROR)
+    t.match(refused.remark, /^85536 queues do not fit an answer, the limit is 80000$/)
+  }
+})
