@@ -21,6 +21,7 @@ import { lockHandlers } from './locks/index.ts'
 import { OffsetService, offsetHandlers } from './offsets/index.ts'
 import { PullHolds, PullPath } from './pull/index.ts'
 import { Registration } from './registration/index.ts'
+import { requestReplyHandlers } from './reply/index.ts'
 import { consumerSendBack } from './retry/index.ts'
 import { SendPath, sendHandlers } from './send/index.ts'
 import { BrokerStats, RuntimeRates } from './stats/index.ts'
@@ -161,6 +162,7 @@ export class Broker implements BrokerContext {
     this.server.handleFrame(RequestCode.LITE_PULL_MESSAGE, this.#pulls.takeFrame)
     const handlers: Handler[] = [
       ...sendHandlers(sends),
+      ...requestReplyHandlers(sends),
       ...this.#pulls.handlers(),
       ...clientHandlers,
       ...offsetHandlers,

@@ -11,6 +11,8 @@ import {
 /** Which producers are connected here, by group (broker.md 4.6). Local to this node: every member hears heartbeats of its own. */
 export class ProducerTable {
   readonly #groups = new Map<string, Map<number, ClientInfo>>()
+  /** The same registrations by client id. */
+  readonly #clients = new Map<string, Set<ClientInfo>>()
   readonly #clock: Clock
   readonly #groupsMax: () => number
   readonly #membersMax: () => number
@@ -42,19 +44,33 @@ export class ProducerTable {
       return true
     }
     if (known === undefined && members.size >= this.#membersMax()) return false
-    members.set(connection.id, {
+    if (known !== undefined) this.#forget(known)
+    const info: ClientInfo = {
       ...client,
       connection,
       lastHeartbeatMs: this.#clock.monotonicMs(),
       lastHeartbeatWallMs: this.#clock.wallMs()
-    })
+    }
+    members.set(connection.id, info)
+    const registrations = this.#clients.get(client.clientId)
+    if (registrations === undefined) this.#clients.set(client.clientId, new Set([info]))
+    else registrations.add(info)
     producerGroups.add(group)
     return true
   }
 
+  #forget(info: ClientInfo): void {
+    const registrations = this.#clients.get(info.clientId)
+    registrations?.delete(info)
+    if (registrations?.size === 0) this.#clients.delete(info.clientId)
+  }
+
   unregister(group: string, connection: Connection): void {
     const members = this.#groups.get(group)
-    if (members?.delete(connection.id) !== true) return
+    const info = members?.get(connection.id)
+    if (members === undefined || info === undefined) return
+    members.delete(connection.id)
+    this.#forget(info)
     clientsOf(connection).producerGroups.delete(group)
     if (members.size === 0) this.#groups.delete(group)
   }
@@ -73,12 +89,16 @@ export class ProducerTable {
     return [...this.#groups.keys()]
   }
 
-  /** For replies, which name a client and no group (broker.md 5.5). */
+  /** The connection of its newest heartbeat; for replies, which name a client and no group (broker.md 5.5). */
   findClient(clientId: string): ClientInfo | undefined {
-    for (const members of this.#groups.values())
-      for (const member of members.values())
-        if (member.clientId === clientId && !member.connection.closed) return member
-    return undefined
+    let newest: ClientInfo | undefined
+    for (const client of this.#clients.get(clientId) ?? [])
+      if (
+        !client.connection.closed &&
+        client.lastHeartbeatMs >= (newest?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY)
+      )
+        newest = client
+    return newest
   }
 
   /** Those silent since before `beforeMs` (monotonic). */

@@ -161,7 +161,7 @@ export const brokerKeys = {
   aclEnable: booleanKey(false, 'none', acl),
   authenticationEnabled: booleanKey(false, 'none', acl),
   authorizationEnabled: booleanKey(false, 'none', acl),
-  storeReplyMessageEnable: booleanKey(true, 'none', 'Replies (324, 325) are not built yet.'),
+  storeReplyMessageEnable: booleanKey(true, 'now', 'Store replies (324, 325) too.'),
   enableDetailStat: booleanKey(true, 'none', 'Statistics are kept for queues too.'),
   enableScheduleMessageStats: booleanKey(true, 'none', 'Delay statistics are always kept.'),
   autoDeleteUnusedStats: booleanKey(

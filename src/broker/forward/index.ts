@@ -5,5 +5,6 @@ export {
   forwardKeyName,
   forwardKeyRoom,
   markNotLeader,
-  unwrapForwarded
+  unwrapForwarded,
+  wrapForwarded
 } from './mark.ts'

@@ -54,7 +54,16 @@ export class SendAnswers {
   }
 
   error(code: number, remark: string): RemotingCommand {
-    return response(code, remark, { ...this.#fields })
+    return this.answer(code, remark, {})
+  }
+
+  /** With fields beyond the two that all answers have. */
+  answer(
+    code: number,
+    remark: string | null,
+    fields: Readonly<Record<string, string>>
+  ): RemotingCommand {
+    return response(code, remark, { ...fields, ...this.#fields })
   }
 
   illegal(): RemotingCommand {
