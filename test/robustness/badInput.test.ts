@@ -2,6 +2,8 @@ import { deflateSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { tagSubscription } from '../../src/broker/clients/index.ts'
 import type { Broker } from '../../src/broker/index.ts'
+import { RouteTable } from '../../src/namesrv/routeTable.ts'
+import type { Registration, TopicQueues } from '../../src/namesrv/routeTypes.ts'
 import {
   encodeBatch,
   encodeCommand,
@@ -12,6 +14,7 @@ import {
   ResponseCode,
   request
 } from '../../src/protocol/index.ts'
+import type { Connection } from '../../src/remoting/index.ts'
 import { freePorts, serving, startBroker, TestClient, until } from '../broker/helpers.ts'
 import { RawPeer } from '../helpers/rawPeer.ts'
 import { RecordingLogger } from '../helpers/recordingLogger.ts'
@@ -703,4 +706,52 @@ t.test('questions about all queues of a very wide topic keep nobody else waiting
     t.equal(refused.code, ResponseCode.SYSTEM_ERROR)
     t.match(refused.remark, /^85536 queues do not fit an answer, the limit is 80000$/)
   }
+})
+
+t.test('the end of a connection that registered many brokers costs what they had', t => {
+  const table = new RouteTable({ deleteMissingTopics: () => true })
+  const register = (brokerName: string, topics: string[], connection: Connection | null): void => {
+    const queues: TopicQueues = {
+      brokerName,
+      readQueueNums: 4,
+      writeQueueNums: 4,
+      perm: 6,
+      topicSysFlag: 0
+    }
+    const registration: Registration = {
+      clusterName: 'C',
+      brokerName,
+      brokerAddr: `${brokerName}:1`,
+      brokerId: 0,
+      haServerAddr: '',
+      zoneName: null,
+      enableActingMaster: null,
+      heartbeatTimeoutMs: null,
+      version: { stateVersion: 0, timestamp: 1, counter: 1 },
+      topics: new Map(topics.map(topic => [topic, queues])),
+      filterServers: []
+    }
+    t.equal(table.register(registration, connection, 0).outcome, 'new')
+  }
+  const many = Array.from({ length: 200_000 }, (_, n) => `topic-${n}`)
+  register('wide', many, null)
+  const connection = { attachment: null } as Connection
+  for (let n = 0; n < 2_000; n++) register(`b${n}`, ['shared', `own-${n}`], connection)
+  const startMs = performance.now()
+  t.equal(table.connectionLost(connection).length, 2_000)
+  const tookMs = performance.now() - startMs
+  t.ok(tookMs < 2_000, `${Math.round(tookMs)} ms`)
+  t.equal(table.topics.size, 200_000)
+  t.equal(table.topics.has('shared'), false)
+  t.strictSame([...table.groups.keys()], ['wide'])
+  t.equal(
+    table.changePermissions('wide', () => 4),
+    200_000
+  )
+  table.deleteTopic('topic-7', null)
+  t.equal(
+    table.changePermissions('wide', () => 6),
+    199_999
+  )
+  t.end()
 })

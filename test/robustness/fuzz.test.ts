@@ -8,6 +8,7 @@ const SECONDS = 20
 
 t.test(
   `${SECONDS} s of hostile requests and noise: all answered or dropped, and a well-behaved client does not notice`,
+  { timeout: (SECONDS + 70) * 1_000 },
   async t => {
     const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1_000_000)
     t.comment(`seed ${seed}: FUZZ_SEED=${seed} or npm run fuzz -- --members 1 --seed ${seed}`)
