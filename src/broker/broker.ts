@@ -14,6 +14,7 @@ import {
 import type { LiveConfig } from './config/index.ts'
 import { DelayService } from './delay/index.ts'
 import { type BrokerContext, Dispatcher, type Handler, LargeAnswers } from './dispatch/index.ts'
+import { FilterCache } from './filter/index.ts'
 import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
 import { GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
@@ -26,6 +27,7 @@ import { consumerSendBack } from './retry/index.ts'
 import { SendPath, sendHandlers } from './send/index.ts'
 import { BrokerStats, RuntimeRates } from './stats/index.ts'
 import { TopicService } from './topics/index.ts'
+import { TransactionService } from './transaction/index.ts'
 
 const forwardKeyBytes = 24
 
@@ -48,6 +50,7 @@ export class Broker implements BrokerContext {
   readonly groups: GroupService
   readonly offsets: OffsetService
   readonly holds: PullHolds
+  readonly filters: FilterCache
   readonly stats: BrokerStats
   readonly rates: RuntimeRates
   readonly registration: Registration
@@ -58,6 +61,7 @@ export class Broker implements BrokerContext {
   readonly #dispatcher: Dispatcher
   readonly #forwarder: Forwarder
   readonly #delay: DelayService
+  readonly #transactions: TransactionService
   readonly #housekeeping: ClientHousekeeping
   readonly #notices: ChangeNotices
   readonly #pulls: PullPath
@@ -92,6 +96,7 @@ export class Broker implements BrokerContext {
     this.offsets = new OffsetService(store)
     this.stats = new BrokerStats(platform.clock, config.settings.clusterName)
     this.rates = new RuntimeRates(platform.clock, store.counters)
+    this.filters = new FilterCache(logger)
     this.holds = new PullHolds(platform.clock, config, store)
     this.#notices = new ChangeNotices(platform.clock, config, this.groups)
     const groupsMax = (): number => config.values.maxGroups
@@ -131,6 +136,7 @@ export class Broker implements BrokerContext {
       runHere: (handler, request, caller) => this.#dispatcher.run(handler, request, caller)
     })
     this.#delay = new DelayService(this)
+    this.#transactions = new TransactionService(this)
     this.#pulls = new PullPath(this)
   }
 
@@ -168,6 +174,7 @@ export class Broker implements BrokerContext {
       ...offsetHandlers,
       ...lockHandlers,
       consumerSendBack,
+      ...this.#transactions.handlers(),
       ...adminHandlers
     ]
     this.#dispatcher.install(handlers, this.#forwarder)
@@ -218,6 +225,7 @@ export class Broker implements BrokerContext {
   #follow(): void {
     this.#leads = false
     this.#delay.stop()
+    this.#transactions.stop()
     this.registration.registerNow()
   }
 
@@ -225,6 +233,7 @@ export class Broker implements BrokerContext {
   #lead(term: number): void {
     this.#leads = true
     this.#delay.start()
+    this.#transactions.start()
     this.#ensureFirstState()
       .catch((error: unknown) =>
         this.logger.warn('System topics not made, they follow with the next leader', {
@@ -266,11 +275,14 @@ export class Broker implements BrokerContext {
     const outcome = await handover.run()
     await this.registration.stop()
     if (outcome === 'moved') await handover.forwardForAWhile(this.#lastLedMs)
+    this.server.quiesce()
+    await handover.settle()
     this.#housekeeping.stop()
     this.#notices.stop()
     this.stats.stop()
     this.rates.stop()
     this.#delay.stop()
+    this.#transactions.stop()
     this.holds.stop()
     this.#forwarder.stop()
     await this.#turn()

@@ -89,10 +89,23 @@ export class Handover {
     ;(looking as Timer | null)?.cancel()
   }
 
+  /** What was taken for others is answered before the connections end; bounded by the patience with the leader. */
+  async settle(): Promise<void> {
+    const { clock } = this.#broker.platform
+    const untilMs = clock.monotonicMs() + this.#broker.config.values.forwardTimeoutMillis
+    while (this.#hasForwarded() && !this.#hurried && clock.monotonicMs() < untilMs)
+      await new Promise<void>(resolve => {
+        clock.after(drainLookMs, resolve)
+      })
+  }
+
+  #hasForwarded(): boolean {
+    return this.#forwarder.inFlight > 0 || this.#forwarder.heldRequests > 0
+  }
+
   #hasClients(): boolean {
     return (
-      this.#forwarder.inFlight > 0 ||
-      this.#forwarder.heldRequests > 0 ||
+      this.#hasForwarded() ||
       this.#broker.producers.groups().length > 0 ||
       this.#broker.consumers.groups().length > 0
     )

@@ -29,7 +29,7 @@ const REMARK_CHARACTERS_MAX = 2_048
  *
  * Reading is *held* while the other side does not take its answers or while too many requests are being handled:
  *
- *   reading --(output over outputPauseBytes, or handlingMax)--> held: socket paused, frames already here wait
+ *   reading --(output over outputPauseBytes, handlingMax, or the server is quiet)--> held: socket paused, frames already here wait
  *   held --(output left, handlers answered)--> reading
  */
 export class SocketConnection implements Connection {
@@ -327,8 +327,9 @@ export class SocketConnection implements Connection {
   }
 
   #mustHold(): boolean {
-    const { outputPauseBytes, handlingMax } = this.#endpoint.limits
-    return this.bufferedBytes > outputPauseBytes || this.#handling >= handlingMax
+    const { quiet, limits } = this.#endpoint
+    const { outputPauseBytes, handlingMax } = limits
+    return quiet || this.bufferedBytes > outputPauseBytes || this.#handling >= handlingMax
   }
 
   #resumeIfPossible(): void {
@@ -362,6 +363,11 @@ export class SocketConnection implements Connection {
       this.#pumping = false
     }
     if (!this.closed) this.#accountInput(this.#input.pendingBytes)
+  }
+
+  /** Looks again whether to read on; for what changed outside of this connection. */
+  holdIfNeeded(): void {
+    if (this.#mustHold()) this.#hold()
   }
 
   #hold(): void {

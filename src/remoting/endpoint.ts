@@ -16,6 +16,8 @@ const SWEEP_TICKS = 10
 export class Endpoint {
   readonly clock: Clock
   readonly logger: Logger
+  /** Nothing more is read from any connection: the server is about to stop. */
+  quiet = false
   readonly limits: RemotingLimits
   /** For events that the other side can cause at will. */
   readonly noise: BoundedLog

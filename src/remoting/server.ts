@@ -96,6 +96,15 @@ export class RemotingServer {
     this.#endpoint.start()
   }
 
+  /**
+   * Reads nothing more from anybody; what was asked can still be answered. Before `stop()`, so that no request is taken whose answer
+   * would be lost: a client sends again elsewhere what it got no answer to, and what was done already would be done twice.
+   */
+  quiesce(): void {
+    this.#endpoint.quiet = true
+    for (const connection of [...this.#endpoint.connections]) connection.holdIfNeeded()
+  }
+
   /** Takes no more connections and closes the present ones when their output has left, at the latest after a second. */
   async stop(): Promise<void> {
     if (this.#stopping || this.#listener === null) return

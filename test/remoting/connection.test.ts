@@ -722,3 +722,25 @@ t.test('a stopping server does not wait for a client that never reads', async t 
   await stopped
   t.equal(server.connections.size, 0)
 })
+
+t.test('a quiet server answers what it took and takes nothing more', async t => {
+  const server = await startServer(t)
+  let taken = 0
+  let answer: () => void = () => {}
+  server.handle(HELD, command => {
+    taken += 1
+    return new Promise(resolve => {
+      answer = () => resolve(response(0, null, { opaque: String(command.opaque) }))
+    })
+  })
+  const peer = await connect(t, server)
+  peer.send(numbered(request(HELD), 1))
+  await until(() => taken === 1)
+  server.quiesce()
+  peer.send(numbered(request(HELD), 2))
+  answer()
+  const [first] = await peer.frames(1)
+  t.equal(first?.opaque, 1)
+  await server.stop()
+  t.equal(taken, 1, 'the second was not begun, so its sender may repeat it elsewhere')
+})
