@@ -8,10 +8,12 @@
  * progress, which come all the time, are binary:
  *   offsets         u32 count, then for each: u16 length, group · u16 length, topic · u32 queueId · i64 offset
  *   delay progress  u32 level · i64 offset
+ *   transactions    checks: (i64 physical offset · u32 times) …; close: i64 physical offset
  * A type number is never given to something else: old logs hold it.
  */
 import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { Command, ConsumerOffset } from './commands.ts'
+import { decodeChecks, encodeChecks } from './transactions.ts'
 
 /** Bit of a messages entry's flags. */
 export const FLAG_COMMANDS_TRAILER = 1
@@ -31,7 +33,9 @@ const TYPE_NUMBERS = {
   unlockQueues: 10,
   putBrokerConfig: 11,
   putValue: 12,
-  trimPrefix: 13
+  trimPrefix: 13,
+  checkTransactions: 20,
+  closeTransaction: 21
 } as const satisfies Record<Command['type'], number>
 
 const TYPES = new Map<number, Command['type']>(
@@ -95,6 +99,13 @@ function encodeBody(command: Command): Buffer {
       putInt64(bytes, 4, command.offset)
       return bytes
     }
+    case 'checkTransactions':
+      return encodeChecks(command.checks)
+    case 'closeTransaction': {
+      const bytes = Buffer.alloc(8)
+      putInt64(bytes, 0, command.physicalOffset)
+      return bytes
+    }
     default: {
       const { type: _, ...rest } = command
       return Buffer.from(JSON.stringify(rest))
@@ -109,6 +120,10 @@ function decodeBody(type: Command['type'], bytes: Buffer): Command {
       return { type, offsets: decodeOffsets(bytes) }
     case 'delayProgress':
       return { type, level: getUint32(bytes, 0), offset: getInt64(bytes, 4) }
+    case 'checkTransactions':
+      return { type, checks: decodeChecks(bytes) }
+    case 'closeTransaction':
+      return { type, physicalOffset: getInt64(bytes, 0) }
     default:
       return { type, ...JSON.parse(bytes.toString('utf8')) } as Command
   }

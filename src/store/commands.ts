@@ -4,6 +4,8 @@
  * All times that a command's effect depends on are the entry's (R-A4), never a node's own clock.
  */
 
+import type { TransactionCheck } from './transactions.ts'
+
 /** As RocketMQ's TopicConfig (broker.md 2.8). `attributes` are those of 5.3. */
 export interface TopicSettings {
   topicName: string
@@ -67,6 +69,10 @@ export type Command =
   | { type: 'putBrokerConfig'; entries: Readonly<Record<string, string | null>> }
   /** Free key-value space for what the broker keeps besides; `room` separates its users; null removes. */
   | { type: 'putValue'; room: string; key: string; value: string | null }
+  /** The producers of these transactions are about to be asked: each check of a transaction counts once. */
+  | { type: 'checkTransactions'; checks: readonly TransactionCheck[] }
+  /** This transaction is in doubt no more: committed, rolled back or given up. */
+  | { type: 'closeTransaction'; physicalOffset: number }
   /** The log begins with entry `index` at byte `position` from now on (4.10). Proposed by the store itself. */
   | { type: 'trimPrefix'; index: number; position: number }
 

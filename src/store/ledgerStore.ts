@@ -32,6 +32,7 @@ import {
   type StoreRuntime,
   type TablesChange
 } from './types.ts'
+import type { TransactionInDoubt } from './transactions.ts'
 
 const STOP_GRACE_MS = 3_000
 
@@ -76,6 +77,7 @@ export class LedgerStore implements Store, StateMachine {
   readonly #arrivalListeners: ((arrivals: readonly Arrival[]) => void)[] = []
   readonly #roleListeners: ((status: RaftStatus) => void)[] = []
   readonly #tablesListeners: ((change: TablesChange) => void)[] = []
+  readonly #transactionListeners: ((opened: readonly TransactionInDoubt[]) => void)[] = []
 
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
@@ -106,6 +108,7 @@ export class LedgerStore implements Store, StateMachine {
         delayLevelsMs: parts.delayLevelsMs,
         arrived: arrivals => this.#tell(this.#arrivalListeners, arrivals),
         tablesChanged: change => this.#tell(this.#tablesListeners, change),
+        transactionsOpened: opened => this.#tell(this.#transactionListeners, opened),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -358,6 +361,10 @@ export class LedgerStore implements Store, StateMachine {
 
   onTables(listener: (change: TablesChange) => void): void {
     this.#tablesListeners.push(listener)
+  }
+
+  onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void {
+    this.#transactionListeners.push(listener)
   }
 
   status(): RaftStatus {

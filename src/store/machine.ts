@@ -16,6 +16,7 @@ import type { KeyIndex } from './keyIndex.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue, StoredMessageView } from './storedMessageView.ts'
 import type { Tables } from './tables.ts'
+import { HALF_TOPIC, type TransactionInDoubt } from './transactions.ts'
 import type { Arrival, TablesChange } from './types.ts'
 
 export const SCHEDULE_TOPIC = 'SCHEDULE_TOPIC_XXXX'
@@ -40,6 +41,7 @@ export interface MachineHost {
   readonly delayLevelsMs: readonly number[]
   arrived(arrivals: readonly Arrival[]): void
   tablesChanged(change: TablesChange): void
+  transactionsOpened(opened: readonly TransactionInDoubt[]): void
   /** Their files are to go with the next checkpoint. */
   queuesRemoved(queues: readonly ConsumeQueue[]): void
   trimDecided(): void
@@ -55,6 +57,7 @@ export class Machine {
   /** End of the last applied entry in the log. */
   appliedPosition: number
   #arrivals: ConsumeQueue[] = []
+  #opened: TransactionInDoubt[] = []
   #own: (MessageBatch | CommandBatch)[] = []
   #ownResults: (readonly CommandResult[])[] = []
   #topics = false
@@ -78,6 +81,7 @@ export class Machine {
   apply(entries: readonly Entry[]): void {
     for (let i = 0; i < entries.length; i++) this.#applyEntry(entries[i]!)
     this.#tellChanges()
+    this.#tellOpened()
     this.#tellOwn()
     this.#tellArrivals()
   }
@@ -111,6 +115,9 @@ export class Machine {
     const { queues, index, counters } = this.#host
     const message = this.#message
     const bytes = entry.bytes
+    const { tables } = this.#host
+    // Tables are never behind the queues, so whatever is new to them goes into the queues too.
+    const fresh = entry.index > this.#restored.tables
     const intoQueues = entry.index > this.#restored.queues
     const intoIndex = index !== null && entry.index > this.#restored.keys
     let at = ENTRY_HEADER_BYTES
@@ -131,6 +138,7 @@ export class Machine {
           message.queueId
         )
         if (belongsToQueue(message.sysFlag)) this.#appendUnit(entry, queue)
+        if (fresh && queue.topic === HALF_TOPIC) this.#opened.push(tables.openTransaction(message))
         if (intoIndex) this.#addKeys(index, queue.keySeed, entry.index)
       } else if (intoIndex) {
         const topic = bytes.subarray(message.topicStart, message.topicEnd)
@@ -227,6 +235,13 @@ export class Machine {
     }
     this.#topics = this.#groups = this.#brokerConfig = false
     this.#host.tablesChanged(change)
+  }
+
+  #tellOpened(): void {
+    if (this.#opened.length === 0) return
+    const opened = this.#opened
+    this.#opened = []
+    this.#host.transactionsOpened(opened)
   }
 
   #tellOwn(): void {

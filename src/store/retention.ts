@@ -146,12 +146,15 @@ export class Retention {
       settings.deleteWhenHours.includes(new Date(wallMs).getHours())
     if (!byTime && !forced) return 0
     const needed = forced ? null : await this.#firstNeeded()
+    // Not even a full disk may take a half message away: nobody could commit it any more. It ends with its last check, or of age.
+    const inDoubt = this.#host.tables.inDoubt.oldestPosition
     let count = 0
     while (count < SEGMENTS_A_PASS && count + 1 < segments.length) {
       const segment = segments[count]!
       const next = segments[count + 1]!
       const expired = segment.lastTimeMs + settings.fileReservedMs < wallMs
       if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
+      if (next.firstPosition > inDoubt) break
       // Without a snapshot to give, a member that lacks these entries could never follow again.
       if (needed !== null && next.firstIndex > needed.index) break
       if (needed !== null && next.firstPosition > needed.position) break

@@ -10,6 +10,8 @@ import type {
   QueueRef,
   TopicSettings
 } from './commands.ts'
+import type { StoredMessageView } from './storedMessageView.ts'
+import { type TransactionCheck, type TransactionInDoubt, TransactionTable } from './transactions.ts'
 
 /** RocketMQ's DataVersion: counter + 1 and the entry's time at each change. */
 export interface DataVersion {
@@ -45,6 +47,8 @@ export interface StoreTables {
   lockOwner(group: string, queue: QueueRef, atMs: number): string | null
   /** Of putValue. */
   values(room: string): ReadonlyMap<string, string>
+  /** Half messages that were neither committed nor rolled back, by their place in the log, the oldest first. */
+  readonly transactions: ReadonlyMap<number, TransactionInDoubt>
   /** The log's decided start: entry index and position. */
   readonly trim: { readonly index: number; readonly position: number }
   /** Time of the last applied entry. */
@@ -64,6 +68,8 @@ export class DirtyKeys {
   readonly brokerConfig = new Set<string>()
   /** `room\0key` */
   readonly values = new Set<string>()
+  /** Physical offsets. */
+  readonly transactions = new Set<number>()
 }
 
 const NOTHING: CommandResult = Object.freeze({ changed: false, granted: Object.freeze([]) })
@@ -82,6 +88,7 @@ export class Tables implements StoreTables {
   /** group → queue (`topic@queueId`) → lock. */
   readonly locks = new Map<string, Map<string, QueueLock>>()
   readonly rooms = new Map<string, Map<string, string>>()
+  readonly inDoubt = new TransactionTable()
   trim = { index: 0, position: 0 }
   timeMs = 0
   dirty = new DirtyKeys()
@@ -121,6 +128,16 @@ export class Tables implements StoreTables {
     return this.rooms.get(room) ?? NO_VALUES
   }
 
+  get transactions(): ReadonlyMap<number, TransactionInDoubt> {
+    return this.inDoubt.byOffset
+  }
+
+  /** A half message was applied. */
+  openTransaction(message: StoredMessageView): TransactionInDoubt {
+    this.dirty.transactions.add(message.physicalOffset)
+    return this.inDoubt.open(message)
+  }
+
   /** `timeMs` is the entry's. The queues of a deleted topic and the files below a trim are the caller's. */
   apply(command: Command, timeMs: number): CommandResult {
     switch (command.type) {
@@ -151,8 +168,16 @@ export class Tables implements StoreTables {
         return this.#putBrokerConfig(command.entries, timeMs)
       case 'putValue':
         return this.#putValue(command.room, command.key, command.value)
+      case 'checkTransactions':
+        return this.#checkTransactions(command.checks, timeMs)
+      case 'closeTransaction':
+        if (!this.inDoubt.byOffset.delete(command.physicalOffset)) return NOTHING
+        this.dirty.transactions.add(command.physicalOffset)
+        return CHANGED
       case 'trimPrefix':
         if (command.position <= this.trim.position) return NOTHING
+        // Looked at here too: what was decided may be older than the half message that it would take along (raft.md 4.10).
+        if (command.position > this.inDoubt.oldestPosition) return NOTHING
         this.trim = { index: command.index, position: command.position }
         return CHANGED
     }
@@ -275,6 +300,16 @@ export class Tables implements StoreTables {
       any = true
     }
     return any ? changed(this.brokerConfigVersion, timeMs) : NOTHING
+  }
+
+  #checkTransactions(checks: readonly TransactionCheck[], timeMs: number): CommandResult {
+    let any = false
+    for (const check of checks) {
+      if (!this.inDoubt.check(check, timeMs)) continue
+      this.dirty.transactions.add(check.physicalOffset)
+      any = true
+    }
+    return any ? CHANGED : NOTHING
   }
 
   #putValue(room: string, key: string, value: string | null): CommandResult {

@@ -5,12 +5,14 @@
  *   G group      settings                                O topic@group     (u32 queueId · i64 offset) …
  *   D u32 level  i64 offset                              L group           {queue: [clientId, timeMs]}
  *   B key        text                                    V room 00 key     text
+ *   H i64 physical offset   a transaction in doubt (transactions.ts)
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
  */
 import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
 import type { KeyValueChange } from './keyValueStore.ts'
 import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'
+import { decodeTransaction, encodeTransaction } from './transactions.ts'
 
 export const RecordKind = {
   meta: 'M',
@@ -21,6 +23,7 @@ export const RecordKind = {
   locks: 'L',
   brokerConfig: 'B',
   value: 'V',
+  transaction: 'H',
   queue: 'Q',
   run: 'R'
 } as const
@@ -97,6 +100,19 @@ export function takeDirtyRecords(tables: Tables, into: KeyValueChange[]): void {
       value: value === undefined ? null : Buffer.from(value)
     })
   }
+  for (const physicalOffset of dirty.transactions) {
+    const transaction = tables.transactions.get(physicalOffset)
+    into.push({
+      key: transactionKey(physicalOffset),
+      value: transaction === undefined ? null : encodeTransaction(transaction)
+    })
+  }
+}
+
+function transactionKey(physicalOffset: number): Buffer {
+  const key = Buffer.from(`${RecordKind.transaction}........`)
+  putInt64(key, 1, physicalOffset)
+  return key
 }
 
 /** Puts one record back into the tables; false when it is of another kind (queues, runs, meta). */
@@ -131,6 +147,11 @@ export function loadRecord(tables: Tables, key: Buffer, value: Buffer): boolean 
         tables.rooms.set(room, values)
       }
       values.set(name.slice(cut + 1), value.toString('utf8'))
+      return true
+    }
+    case RecordKind.transaction: {
+      const physicalOffset = getInt64(key, 1)
+      tables.inDoubt.byOffset.set(physicalOffset, decodeTransaction(physicalOffset, value))
       return true
     }
     default:

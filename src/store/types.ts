@@ -12,6 +12,7 @@ import type { StoreCounters } from './counters.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import type { PullRequest, PullResult } from './pull.ts'
 import type { StoreTables } from './tables.ts'
+import type { TransactionInDoubt } from './transactions.ts'
 
 /** Times in ms, sizes in bytes. Names of RocketMQ's keys stand in brackets (broker.md 2.5). */
 export interface StoreOptions {
@@ -198,6 +199,8 @@ export interface Store {
   onRole(listener: (status: RaftStatus) => void): void
   /** After commands were applied: what changed (for registration and notices). One call for each apply. */
   onTables(listener: (change: TablesChange) => void): void
+  /** Half messages were applied: one call for each apply that brought some. */
+  onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void
   status(): RaftStatus
   /** Leads and takes writes. */
   readonly ready: boolean

@@ -163,7 +163,12 @@ t.test('sends', async t => {
     t.match(await code('Known', Buffer.alloc(4_194_305)), [13, /4194304B/])
     t.match(await code('Known', Buffer.alloc(0)), [13, /illegal/])
     t.match(await code('Known', 'x', { props: { K: 'v'.repeat(32_767) } }), [13, /32KB/])
-    t.match(await code('Known', 'x', { props: { TRAN_MSG: 'true' } }), [16, /transaction/])
+    broker.config.update([['rejectTransactionMessage', 'true']])
+    t.match(await code('Known', 'x', { props: { TRAN_MSG: 'true' } }), [
+      16,
+      /^the broker\[127\.0\.0\.1\] sending transaction message is forbidden$/
+    ])
+    broker.config.update([['rejectTransactionMessage', 'false']])
     t.match(await code('Known', 'x', { props: { TIMER_DELAY_MS: '500' } }), [13, /timer/])
     t.match(await code('%RETRY%no group!', 'x'), [1, /illegal characters/])
     const newer = new TestClient(t, broker.address)
@@ -172,8 +177,8 @@ t.test('sends', async t => {
     t.equal(broker.store.maxOffset('Known', 0), 1, 'none of them is stored')
   })
 
-  t.test('a request that nobody handles is answered with 3, transactions among them', async t => {
-    for (const code of [RequestCode.END_TRANSACTION, 31_999]) {
+  t.test('a request that nobody handles is answered with 3', async t => {
+    for (const code of [RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, 31_999]) {
       const answer = await client.ask(code, {})
       t.equal(answer.code, ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
       t.equal(answer.remark, ` request type ${code} not supported`)

@@ -4,7 +4,6 @@ const pool = 'Size of a thread pool of the original; there are no such pools her
 const queue =
   'Length of a thread pool queue of the original; the store takes 10 000 sends or 64 MiB at a time.'
 const acl = 'Access control is not built yet.'
-const transaction = 'Transactions are not built yet.'
 
 /** BrokerConfig of 4.9.8 and what of 5.3 concerns us (broker.md 2.4). */
 export const brokerKeys = {
@@ -76,7 +75,11 @@ export const brokerKeys = {
   ),
   litePullThreadPoolQueueCapacity: intKey(100_000, 'none', queue),
   ackThreadPoolQueueCapacity: intKey(100_000, 'none', queue),
-  endTransactionPoolQueueCapacity: intKey(100_000, 'none', queue),
+  endTransactionPoolQueueCapacity: intKey(
+    100_000,
+    'now',
+    'Ends of transactions that may be under way; further ones are refused.'
+  ),
   queryThreadPoolQueueCapacity: intKey(20_000, 'none', queue),
   clientManagerThreadPoolQueueCapacity: intKey(1_000_000, 'none', queue),
   consumerManagerThreadPoolQueueCapacity: intKey(1_000_000, 'none', queue),
@@ -85,7 +88,7 @@ export const brokerKeys = {
   filterServerNums: intKey(0, 'none', 'Class filter servers are obsolete.'),
   flushConsumerOffsetInterval: intKey(5_000, 'none', 'Offsets are commands in the log here.'),
   flushConsumerOffsetHistoryInterval: intKey(60_000, 'none', 'Not used by the original either.'),
-  rejectTransactionMessage: booleanKey(false, 'none', transaction),
+  rejectTransactionMessage: booleanKey(false, 'now', 'Refuse half messages with NO_PERMISSION.'),
   fetchNamesrvAddrByAddressServer: booleanKey(
     false,
     'none',
@@ -137,7 +140,11 @@ export const brokerKeys = {
   waitTimeMillsInPullQueue: longKey(5_000, 'none', 'Of brokerFastFailureEnable.'),
   waitTimeMillsInLitePullQueue: longKey(5_000, 'none', 'Of brokerFastFailureEnable.'),
   waitTimeMillsInHeartbeatQueue: longKey(31_000, 'none', 'Of brokerFastFailureEnable.'),
-  waitTimeMillsInTransactionQueue: longKey(3_000, 'none', 'Of brokerFastFailureEnable.'),
+  waitTimeMillsInTransactionQueue: longKey(
+    3_000,
+    'now',
+    'An end of a transaction waits so long while the store is busy, ms.'
+  ),
   waitTimeMillsInAckQueue: longKey(3_000, 'none', 'Of brokerFastFailureEnable.'),
   waitTimeMillsInAdminBrokerQueue: longKey(5_000, 'none', 'Of brokerFastFailureEnable.'),
   startAcceptSendRequestTimeStamp: longKey(
@@ -155,9 +162,6 @@ export const brokerKeys = {
     'none',
     'SQL92 is not built yet; it is refused with SYSTEM_ERROR.'
   ),
-  transactionTimeOut: longKey(6_000, 'none', transaction),
-  transactionCheckMax: intKey(15, 'none', transaction),
-  transactionCheckInterval: longKey(30_000, 'none', transaction),
   aclEnable: booleanKey(false, 'none', acl),
   authenticationEnabled: booleanKey(false, 'none', acl),
   authorizationEnabled: booleanKey(false, 'none', acl),

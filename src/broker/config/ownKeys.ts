@@ -49,6 +49,13 @@ export const ownKeys = {
     16,
     10_000_000
   ),
+  maxTransactionsInDoubt: intKey(
+    1_000_000,
+    'now',
+    'Half messages without an end; further ones are refused as busy.',
+    1,
+    100_000_000
+  ),
   maxGroups: intKey(
     50_000,
     'now',

@@ -32,5 +32,7 @@ export interface Handler {
    * for requests whose every error a client takes for "no offset" (remoting.md 2.7).
    */
   readonly withoutLeader?: 'refuse' | 'silence'
+  /** Doing it twice is as good as once: when a leader goes away with it, the next one is asked again. */
+  readonly repeatable?: true
   handle(request: RemotingCommand, caller: Caller, broker: BrokerContext): Answer
 }

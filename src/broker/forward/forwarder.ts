@@ -212,7 +212,8 @@ export class Forwarder {
     this.#inFlight--
     const mayHaveRun = !(error instanceof RemotingError) || error.mayHaveRun
     // Asking again is harmless for what is only a question; a send that may be stored is for its client to repeat.
-    if (!mayHaveRun || item.handler.withoutLeader === 'silence') {
+    const { repeatable, withoutLeader } = item.handler
+    if (!mayHaveRun || repeatable === true || withoutLeader === 'silence') {
       this.#hold(item)
       return
     }

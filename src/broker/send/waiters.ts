@@ -14,7 +14,8 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
   physicalOffset = 0
   storeTimestamp = 0
   readonly code = 0
-  readonly transactionId = null
+  /** UNIQ_KEY of a half message, as 5.3 answers it. */
+  transactionId: string | null = null
   batchPhysicalOffsets: readonly number[] | null = null
   readonly connection: Connection
   readonly opaque: number

@@ -1,0 +1,1 @@
+export { TransactionService } from './transactionService.ts'
