@@ -2,7 +2,7 @@ import type { Logger, Platform } from '../platform/index.ts'
 import { encodeHost, hostText } from '../protocol/index.ts'
 import type { RaftTimings } from '../raft/index.ts'
 import { RemotingClient, RemotingServer } from '../remoting/index.ts'
-import { openStore, type Store } from '../store/index.ts'
+import { openStore, type Store, type StoreOptions } from '../store/index.ts'
 import { Broker } from './broker.ts'
 import type { LiveConfig } from './config/index.ts'
 
@@ -11,6 +11,8 @@ export interface BrokerOptions {
   raftTimings?: Partial<RaftTimings>
   /** The broker stopped by itself and does not come back; a sentence with the reason. */
   onFatal?: (reason: string) => void
+  /** Another state database than LevelDB, another way to the log's node: for simulations. */
+  doors?: Pick<StoreOptions, 'openState' | 'openNode'>
 }
 
 /** Opens the store and the node; nothing is joined before `start()`. Rejects with the reason when one of them cannot be had. */
@@ -69,6 +71,7 @@ function openStoreFor(
   return openStore({
     platform,
     logger,
+    ...options.doors,
     directory: settings.rootDirectory,
     raft: {
       group: settings.raftGroup,
