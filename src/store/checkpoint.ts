@@ -80,11 +80,23 @@ export class Checkpoints {
   /** Up to here the state database and the queues' files are. */
   checkpointIndex: number
 
-  constructor(host: CheckpointHost, intervalMs: number, checkpointIndex: number) {
+  /** `restored`: what the state database says; `queues`: as they were restored from it. */
+  constructor(
+    host: CheckpointHost,
+    intervalMs: number,
+    restored: { readonly checkpointIndex: number; readonly syncedIndex: number },
+    queues: Iterable<ConsumeQueue>
+  ) {
     this.#host = host
     this.#intervalMs = intervalMs
-    this.checkpointIndex = checkpointIndex
-    this.#syncedIndex = checkpointIndex
+    this.checkpointIndex = restored.checkpointIndex
+    this.#syncedIndex = restored.syncedIndex
+    // A process that was killed has left these to the page cache: the next power loss would take them.
+    for (const queue of queues) {
+      if (queue.flushedOffset <= queue.syncedOffset) continue
+      this.#unsynced.add(queue)
+      host.files.notSynced(queue, queue.syncedOffset, queue.flushedOffset)
+    }
     this.#syncDueMs = host.clock.monotonicMs() + SYNC_INTERVAL_MS
   }
 

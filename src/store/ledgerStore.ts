@@ -138,7 +138,8 @@ export class LedgerStore implements Store, StateMachine {
         durableIndex: () => this.node.durableIndex
       },
       parts.checkpointIntervalMs,
-      restored.indexes.tables
+      { checkpointIndex: restored.indexes.tables, syncedIndex: restored.syncedIndex },
+      queues.all()
     )
     const checkpoints = this.#checkpoints
     this.#trimmer = new Trimmer({

@@ -49,12 +49,22 @@ export class QueueFiles {
     }
   }
 
+  /** The units [from, to) were written by a process of before: the next `syncAll` is for them too. */
+  notSynced(queue: ConsumeQueue, from: number, to: number): void {
+    const directory = this.#queueDirectory(queue.topic, queue.queueId)
+    const first = this.#fileFirst(Math.max(from, queue.minOffset))
+    for (let unit = first; unit < to; unit += this.#fileUnits) {
+      this.#unsynced.add(join(directory, fileName(unit)))
+    }
+  }
+
   /** Everything written so far is on the disk when it resolves. */
   async syncAll(): Promise<void> {
     const directories = new Set<string>()
     for (const path of [...this.#unsynced]) {
-      await this.#files.use(path, true, file => file.datasync())
+      const found = await this.#syncFile(path)
       this.#unsynced.delete(path)
+      if (!found) continue
       if (this.#named.has(path)) continue
       this.#named.add(path)
       const queue = dirname(path)
@@ -62,6 +72,17 @@ export class QueueFiles {
       directories.add(queue).add(topic).add(dirname(topic))
     }
     for (const directory of directories) await this.#disk.syncDirectory(directory)
+  }
+
+  /** False: a process of before had it, and removed it with its topic. */
+  async #syncFile(path: string): Promise<boolean> {
+    try {
+      await this.#files.use(path, false, file => file.datasync())
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw error
+    }
   }
 
   /** A cached block that has the unit, without waiting. */

@@ -14,6 +14,8 @@ const LAST_KEY = Buffer.from([255])
 
 export interface Restored {
   readonly indexes: RestoredIndexes
+  /** Up to here the queues' files are fdatasynced; behind it another process may have left them to the page cache. */
+  readonly syncedIndex: number
   /** The log is applied from the entry behind it. */
   readonly appliedIndex: number
   readonly appliedPosition: number
@@ -40,7 +42,13 @@ export async function restore(
     }
   }
   if (meta === null) {
-    return { indexes: { tables: 0, queues: 0, keys: 0 }, appliedIndex: 0, appliedPosition: 0, runs }
+    return {
+      indexes: { tables: 0, queues: 0, keys: 0 },
+      syncedIndex: 0,
+      appliedIndex: 0,
+      appliedPosition: 0,
+      runs
+    }
   }
   if (meta.version !== 1) {
     throw new StateOpenError(
@@ -72,7 +80,8 @@ export async function restore(
     keys: Math.max(meta.indexedIndex, meta.trim.index - 1, ...runs.map(run => run.completeIndex))
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
-  return { indexes, appliedIndex, appliedPosition: meta.appliedPosition, runs }
+  const { syncedIndex, appliedPosition } = meta
+  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs }
 }
 
 /** All derived state goes; it is built anew from the log (raft.md 4.9, applied index beyond the last entry). */

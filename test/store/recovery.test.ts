@@ -422,6 +422,55 @@ t.test('after a power loss the queues go back to what was synced, and are built 
   await replica.store.stop()
 })
 
+t.test(
+  'what a killed process left to the page cache does not count as synced for the next',
+  async t => {
+    const directory = t.testdir()
+    const life = new Life(join(directory, 'lived'))
+    await life.open()
+    const fill = (topic: string, count: number): void => {
+      for (let i = 0; i < count; i++) {
+        life.now.store.append(message(topic, 0, `m${i}`), new Waiter())
+      }
+      life.now.node.commit()
+    }
+    fill('T', 30)
+    await life.checkpoint()
+    t.equal(life.state.syncs, 0, 'nothing was synced')
+    await life.kill()
+    // The same boot: what is in the files counts. A checkpoint of another queue only follows, and the power fails.
+    await life.open()
+    fill('U', 3)
+    await life.checkpoint()
+    t.equal(life.state.syncs, 0)
+    await life.kill()
+    const disk = createRealPlatform().disk
+    await disk.remove(join(life.directory, 'consumequeue'))
+    life.bootId = 'boot-2'
+    await life.open()
+    const replica = await openFake(join(directory, 'replica'), { log: life.log })
+    t.strictSame(await fingerprint(life.now.store), await fingerprint(replica.store))
+    // And once a later process has synced, the files of the one before are on the disk too.
+    await life.checkpoint()
+    await life.kill()
+    life.bootId = 'boot-2'
+    await life.open()
+    const syncedBefore = life.state.syncs
+    while (life.state.syncs === syncedBefore) {
+      fill('U', 1)
+      await life.checkpoint()
+    }
+    await life.kill()
+    life.bootId = 'boot-3'
+    await life.open(false)
+    const other = await openFake(join(directory, 'other'), { log: life.log })
+    t.strictSame(await fingerprint(life.now.store), await fingerprint(other.store))
+    await life.now.store.stop()
+    await replica.store.stop()
+    await other.store.stop()
+  }
+)
+
 t.test('state that is ahead of a damaged log is thrown away and built anew (4.9)', async t => {
   const directory = t.testdir()
   const life = new Life(join(directory, 'lived'))
