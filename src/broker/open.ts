@@ -99,7 +99,8 @@ function openStoreFor(
       memoryBytes: values.maxTransferBytesOnMessageInMemory,
       memoryCount: values.maxTransferCountOnMessageInMemory,
       diskBytes: values.maxTransferBytesOnMessageInDisk,
-      diskCount: values.maxTransferCountOnMessageInDisk
+      diskCount: values.maxTransferCountOnMessageInDisk,
+      filterUnits: Math.max(1, Math.floor(values.maxFilterMessageSize / 20))
     }
   })
 }

@@ -22,7 +22,7 @@ export type {
 export { PUT_LATENCY_BUCKETS, StoreCounters } from './counters.ts'
 export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
 export { openStore } from './openStore.ts'
-export { type PullRequest, type PullResult, PullStatus } from './pull.ts'
+export { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 export { type DataVersion, LOCK_LIVE_MS, type StoreTables } from './tables.ts'
 export type { TransactionCheck, TransactionInDoubt } from './transactions.ts'
 export {

@@ -13,7 +13,7 @@ import type { KeyValueStore } from './keyValueStore.ts'
 import { Lookups } from './lookups.ts'
 import { Machine } from './machine.ts'
 import { OffsetCommits } from './offsetCommits.ts'
-import type { PullRequest, PullResult } from './pull.ts'
+import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import type { QueueFiles } from './queueFiles.ts'
 import type { QueueTable } from './queueTable.ts'
 import { Reader } from './reader.ts'
@@ -279,6 +279,10 @@ export class LedgerStore implements Store, StateMachine {
   minOffset(topic: string, queueId: number): number {
     return this.#queue(topic, queueId)?.minOffset ?? 0
   }
+  arrivedMatches(arrival: Arrival, filter: MessageFilter): boolean {
+    return this.#reader.arrivedMatches(arrival, filter)
+  }
+
 
   maxOffset(topic: string, queueId: number): number {
     return this.#queue(topic, queueId)?.maxOffset ?? 0

@@ -10,6 +10,16 @@ export interface PullRequest {
   maxBytes?: number
   /** Java hash codes of the wanted tags; null = all. Collisions pass (the client compares the text). */
   tagHashes: ReadonlySet<number> | null
+  /** Looks into each message; absent or null = none. Not together with `tagHashes`. */
+  filter?: MessageFilter | null
+}
+
+/** Decides by the stored bytes of a message. */
+export interface MessageFilter {
+  /** What all evaluations so far have cost, in units of some ten nanoseconds; bounds what one pull may spend. */
+  readonly work: number
+  /** `bytes` holds a stored message from `at` on. Must not throw, nor keep the bytes. */
+  matches(bytes: Uint8Array, at: number): boolean
 }
 
 export const PullStatus = {

@@ -12,21 +12,21 @@ import {
   unitTagsLow
 } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
-import { type PullRequest, type PullResult, PullStatus } from './pull.ts'
+import { FilteredPull } from './filteredPull.ts'
+import { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
+import { edgeResult, edgeStatus, emptyResult } from './pullResults.ts'
 import type { QueueFiles } from './queueFiles.ts'
 import type { QueueTable } from './queueTable.ts'
 import { readStoreTime } from './storedMessageView.ts'
-import type { PullLimits } from './types.ts'
-
-/** Units looked at in one pull: 16 000 bytes of queue, or more when more messages are wanted. */
-const FILTER_UNITS_MIN = 800
+import type { Arrival, PullLimits } from './types.ts'
 
 export const DEFAULT_PULL_LIMITS: PullLimits = {
   memoryBytes: 262_144,
   memoryCount: 32,
   diskBytes: 65_536,
   diskCount: 8,
-  memoryReachBytes: 1_717_986_918
+  memoryReachBytes: 1_717_986_918,
+  filterUnits: 800
 }
 
 export interface ReaderHost {
@@ -71,9 +71,27 @@ export class Reader {
       this.#host.counters.getMissed += 1
       return edgeResult(edge ?? PullStatus.NO_MESSAGE_IN_QUEUE, queue, request.offset)
     }
+    const { filter } = request
+    if (filter !== undefined && filter !== null)
+      return new FilteredPull(this.#host, this.#limits, request, filter, queue).run()
     const selection = new Selection(request.offset)
     if (!this.#select(request, queue, selection)) return this.#pullCold(request, queue, selection)
     return this.#read(queue, selection)
+  }
+
+  /** Whether a message that just arrived passes; true also when it is not in memory any more. */
+  arrivedMatches(arrival: Arrival, filter: MessageFilter): boolean {
+    const queue = this.#host.queues.find(arrival.topic, arrival.queueId)
+    const span = this.#span
+    if (queue === undefined || arrival.arrivedFrom < 0) return true
+    if (!queue.spanInMemory(arrival.arrivedFrom, span)) return true
+    const log = this.#host.log()
+    for (let i = 0; i < span.units; i++) {
+      const at = span.at + i * UNIT_BYTES
+      const message = log.peek(unitPosition(span.bytes, at), unitSize(span.bytes, at))
+      if (message === null || filter.matches(message, 0)) return true
+    }
+    return false
   }
 
   /** The units come from the disk. */
@@ -116,7 +134,7 @@ export class Reader {
     const { tagHashes } = request
     const limits = this.#limits
     const bytesMax = request.maxBytes ?? Number.MAX_SAFE_INTEGER
-    const unitsMax = Math.max(FILTER_UNITS_MIN, request.maxMessages)
+    const unitsMax = Math.max(limits.filterUnits, request.maxMessages)
     const logEnd = this.#host.log().committedPosition
     let run = selection.positions.length - 1
     for (let i = 0; i < span.units; i++) {
@@ -220,48 +238,5 @@ export class Reader {
         this.#host.log().committedPosition - selection.positions[last]! - selection.lengths[last]!,
       lastStoreTimestamp: readStoreTime(chunks[last]!, lastAt)
     }
-  }
-}
-
-function edgeStatus(queue: ConsumeQueue | undefined, offset: number): PullStatus | null {
-  if (queue === undefined || queue.maxOffset === 0) return PullStatus.NO_MESSAGE_IN_QUEUE
-  if (!Number.isSafeInteger(offset) || offset < queue.minOffset) return PullStatus.OFFSET_TOO_SMALL
-  if (offset === queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_ONE
-  if (offset > queue.maxOffset) return PullStatus.OFFSET_OVERFLOW_BADLY
-  return null
-}
-
-function edgeResult(
-  status: PullStatus,
-  queue: ConsumeQueue | undefined,
-  offset: number
-): PullResult {
-  switch (status) {
-    case PullStatus.OFFSET_TOO_SMALL:
-      return emptyResult(status, queue, queue?.minOffset ?? 0)
-    case PullStatus.OFFSET_OVERFLOW_BADLY:
-      return emptyResult(status, queue, queue?.maxOffset ?? 0)
-    case PullStatus.OFFSET_OVERFLOW_ONE:
-      return emptyResult(status, queue, offset)
-    default:
-      return emptyResult(status, queue, 0)
-  }
-}
-
-function emptyResult(
-  status: PullStatus,
-  queue: ConsumeQueue | undefined,
-  nextBeginOffset: number
-): PullResult {
-  return {
-    status,
-    nextBeginOffset,
-    minOffset: queue?.minOffset ?? 0,
-    maxOffset: queue?.maxOffset ?? 0,
-    chunks: [],
-    bytes: 0,
-    messageCount: 0,
-    behindBytes: 0,
-    lastStoreTimestamp: 0
   }
 }

@@ -10,7 +10,7 @@ import type { AppendRefusal, AppendWaiter, BatchAppendWaiter, MessageInput } fro
 import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
 import type { StoreCounters } from './counters.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
-import type { PullRequest, PullResult } from './pull.ts'
+import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import type { StoreTables } from './tables.ts'
 import type { TransactionInDoubt } from './transactions.ts'
 
@@ -44,7 +44,7 @@ export interface StoreOptions {
   cleanIntervalMs?: number
   /** [flushIntervalConsumeQueue] Period of the checkpoints. Default 1000. */
   checkpointIntervalMs?: number
-  /** [maxTransferBytesOnMessageInMemory, maxTransferCountOnMessageInMemory, …InDisk] */
+  /** [maxTransferBytesOnMessageInMemory, maxTransferCountOnMessageInMemory, …InDisk; maxFilterMessageSize / 20] */
   pullLimits?: Partial<PullLimits>
   /** Coalescing of consumer offsets (R-A2). Default 100. */
   offsetCommitIntervalMs?: number
@@ -66,6 +66,8 @@ export interface PullLimits {
   /** A message further than this behind the log's end counts as old (40 % of the machine's memory in the original). */
   memoryReachBytes: number
 }
+  /** Units of the queue that one pull looks at, or more when it wants more messages. */
+  filterUnits: number
 
 /** Queues that got messages in one apply; valid during the call only. */
 export interface Arrival {
@@ -164,6 +166,8 @@ export interface Store {
   /** From memory at once, else a promise. Rejects when the log is damaged there (it is repaired meanwhile: try again). */
   pull(request: PullRequest): PullResult | Promise<PullResult>
   /** 0 for a queue that was never written. */
+  /** During an arrival: whether one of the new messages passes the filter (true when that cannot be said at once). */
+  arrivedMatches(arrival: Arrival, filter: MessageFilter): boolean
   minOffset(topic: string, queueId: number): number
   maxOffset(topic: string, queueId: number): number
   /** 5.3.3's answers (broker.md 3.3): past the end = the end (lower) or the last (upper); nothing there = 0. */

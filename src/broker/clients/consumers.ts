@@ -11,6 +11,8 @@ import type { Subscription } from './subscription.ts'
 
 /** Topics, expressions and tags of all groups together; some hundred bytes a subscription are usual. */
 const charactersMax = 67_108_864
+/** A compiled filter takes as much memory as a text of this many times its own length. */
+const filterWeight = 32
 
 /** One consumer group as the heartbeats of its members show it; the last one wins silently (broker.md 4.6). */
 export interface ConsumerGroup {
@@ -220,8 +222,8 @@ export class ConsumerTable {
 
 function charactersOf(subscriptions: Iterable<Subscription>): number {
   let characters = 0
-  for (const { topic, expression, tags } of subscriptions) {
-    characters += topic.length + expression.length
+  for (const { topic, expression, tags, filter } of subscriptions) {
+    characters += topic.length + expression.length * (filter === null ? 1 : filterWeight)
     for (const tag of tags) characters += tag.length
   }
   return characters

@@ -9,6 +9,7 @@ import {
 } from '../../protocol/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
+import { type FilterCache, SQL92, SqlFilter } from '../filter/index.ts'
 import { nameCharactersMax, type Registrant } from './clientInfo.ts'
 import {
   isTagType,
@@ -77,7 +78,7 @@ function takeConsumer(
       consumeType: consumer.consumeType,
       messageModel: consumer.messageModel,
       consumeFromWhere: consumer.consumeFromWhere,
-      subscriptions: consumer.subscriptionDataSet.map(subscriptionOf)
+      subscriptions: consumer.subscriptionDataSet.map(data => subscriptionOf(data, broker.filters))
     },
     client,
     caller.connection
@@ -86,7 +87,7 @@ function takeConsumer(
 }
 
 /** As the client says it; the hashes are made here, so that they are right whatever the client's language. */
-function subscriptionOf(data: SubscriptionData): Subscription {
+function subscriptionOf(data: SubscriptionData, filters: FilterCache): Subscription {
   const kept = {
     topic: data.topic,
     expression: data.subString,
@@ -94,14 +95,17 @@ function subscriptionOf(data: SubscriptionData): Subscription {
     version: data.subVersion,
     classFilterMode: data.classFilterMode
   }
-  if (!isTagType(data.expressionType) || data.classFilterMode)
-    return { ...kept, tags: data.tagsSet, codes: null }
+  if (data.classFilterMode) return { ...kept, tags: data.tagsSet, codes: null, filter: null }
+  if (!isTagType(data.expressionType)) {
+    const filter = data.expressionType === SQL92 ? filters.compile(data.subString) : null
+    return { ...kept, tags: [], codes: null, filter: filter instanceof SqlFilter ? filter : null }
+  }
   try {
     return tagSubscription(data.topic, data.subString, data.subVersion)
   } catch (error) {
     if (!(error instanceof SubscriptionSyntaxError)) throw error
     // Separators only: nothing carries such a tag.
-    return { ...kept, tags: [], codes: new Set() }
+    return { ...kept, tags: [], codes: new Set(), filter: null }
   }
 }
 

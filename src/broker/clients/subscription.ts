@@ -1,4 +1,5 @@
 import { javaHash } from '../../protocol/index.ts'
+import type { SqlFilter } from '../filter/index.ts'
 
 /** What one group wants of one topic, taken apart once, so that a pull only compares numbers. */
 export interface Subscription {
@@ -12,6 +13,8 @@ export interface Subscription {
   readonly tags: readonly string[]
   /** Tag hashes that pass; null: everything passes. Collisions pass, the client drops them (broker.md 4.4). */
   readonly codes: ReadonlySet<number> | null
+  /** Of an SQL92 expression; null with that type: it does not compile, and pulls get 27. */
+  readonly filter: SqlFilter | null
   readonly classFilterMode: boolean
 }
 
@@ -40,7 +43,7 @@ export function tagSubscription(
   expression: string | null | undefined,
   version: number
 ): Subscription {
-  const base = { topic, expressionType: 'TAG', version, classFilterMode: false }
+  const base = { topic, expressionType: 'TAG', version, filter: null, classFilterMode: false }
   if (expression === null || expression === undefined || expression === '' || expression === '*')
     return { ...base, expression: '*', tags: [], codes: null }
   if (expression.length > expressionCharactersMax)

@@ -3,6 +3,7 @@ import { booleanKey, intKey, type Keys, longKey, stringKey } from './keys.ts'
 const pool = 'Size of a thread pool of the original; there are no such pools here.'
 const queue =
   'Length of a thread pool queue of the original; the store takes 10 000 sends or 64 MiB at a time.'
+const filterBits = 'SQL92 filters look at each message when it is pulled; no bit maps are kept.'
 const acl = 'Access control is not built yet.'
 
 /** BrokerConfig of 4.9.8 and what of 5.3 concerns us (broker.md 2.4). */
@@ -152,15 +153,39 @@ export const brokerKeys = {
     'now',
     'Sends are refused before this time, ms since 1970.'
   ),
-  enableCalcFilterBitMap: booleanKey(false, 'none', 'SQL92 is not built yet.'),
-  expectConsumerNumUseFilter: intKey(32, 'none', 'SQL92 is not built yet.'),
-  maxErrorRateOfBloomFilter: intKey(20, 'none', 'SQL92 is not built yet.'),
-  filterDataCleanTimeSpan: longKey(86_400_000, 'none', 'SQL92 is not built yet.'),
-  filterSupportRetry: booleanKey(false, 'none', 'SQL92 is not built yet.'),
+  enableCalcFilterBitMap: booleanKey(false, 'none', filterBits),
+  expectConsumerNumUseFilter: intKey(32, 'none', filterBits),
+  maxErrorRateOfBloomFilter: intKey(20, 'none', filterBits),
+  filterDataCleanTimeSpan: longKey(
+    86_400_000,
+    'none',
+    'Filters live as long as their group is connected.'
+  ),
+  filterSupportRetry: booleanKey(
+    false,
+    'now',
+    'Filter retried messages too, by the subscription of the topic from which they came.'
+  ),
   enablePropertyFilter: booleanKey(
     false,
-    'none',
-    'SQL92 is not built yet; it is refused with SYSTEM_ERROR.'
+    'now',
+    'SQL92 subscriptions are served; else they are refused with SYSTEM_ERROR.'
+  ),
+  transactionTimeOut: longKey(
+    6_000,
+    'now',
+    'A half message so old is asked about, unless it says another time itself, ms.'
+  ),
+  transactionCheckMax: intKey(
+    15,
+    'now',
+    'After so many questions it goes to TRANS_CHECK_MAX_TIME_TOPIC.'
+  ),
+  transactionCheckInterval: longKey(
+    30_000,
+    'now',
+    'Between two questions about one half message, ms.',
+    1
   ),
   aclEnable: booleanKey(false, 'none', acl),
   authenticationEnabled: booleanKey(false, 'none', acl),
@@ -174,6 +199,11 @@ export const brokerKeys = {
     'Drop the statistics of deleted topics and groups.'
   ),
   isolateLogEnable: booleanKey(false, 'none', 'Logs are configured by the launcher.'),
+  recallMessageEnable: booleanKey(
+    false,
+    'now',
+    'Let producers take back messages that wait for a time (370).'
+  ),
   litePullMessageEnable: booleanKey(true, 'now', 'Serve LITE_PULL_MESSAGE (361).'),
   rejectPullConsumerEnable: booleanKey(false, 'none', 'Pull consumers are always served.'),
   enableCreateSysGroup: booleanKey(

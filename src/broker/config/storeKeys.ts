@@ -2,8 +2,8 @@ import { booleanKey, enumKey, intKey, type Keys, longKey, stringKey } from './ke
 
 const pages = 'Of the original’s flush threads; here see flushDiskType.'
 const ha = 'Replication goes through the Raft group.'
-const timer = 'Timer messages of 5.x are not built yet.'
-const extension = 'Queue extension files belong to SQL92, which is not built yet.'
+const extension =
+  'SQL92 filters look at the messages themselves; there are no queue extension files.'
 const lmq = 'Light queues are not built.'
 
 /** MessageStoreConfig of 4.9.8 and what of 5.3 concerns us (broker.md 2.5). */
@@ -104,6 +104,13 @@ export const storeKeys = {
     1,
     100_000
   ),
+  maxFilterMessageSize: intKey(
+    16_000,
+    'start',
+    'Bytes of a queue, 20 for each message, that one filtered pull looks at.',
+    20,
+    1_000_000
+  ),
   accessMessageInMemoryMaxRatio: intKey(40, 'none', 'Memory is what the tail cache holds.', 1, 100),
   messageIndexEnable: booleanKey(true, 'none', 'Keys are always indexed.'),
   messageIndexSafe: booleanKey(false, 'none', 'The index follows the log.'),
@@ -177,8 +184,14 @@ export const storeKeys = {
   enableLmq: booleanKey(false, 'none', lmq),
   enableMultiDispatch: booleanKey(false, 'none', lmq),
   maxLmqConsumeQueueNum: intKey(20_000, 'none', lmq),
-  timerWheelEnable: booleanKey(true, 'none', timer),
-  timerMaxDelaySec: intKey(259_200, 'none', timer),
-  timerPrecisionMs: intKey(1_000, 'none', timer),
+  timerWheelEnable: booleanKey(true, 'now', 'Take messages that name a time (TIMER_…).'),
+  timerMaxDelaySec: intKey(259_200, 'now', 'Furthest time that a message may name, s from now.', 1),
+  timerPrecisionMs: intKey(
+    1_000,
+    'now',
+    'Step of TIMER_OUT_MS, ms; delivery itself is to the millisecond.',
+    1,
+    86_400_000
+  ),
   storeType: stringKey('default', 'none', 'There is one store.')
 } as const satisfies Keys

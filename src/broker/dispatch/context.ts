@@ -3,6 +3,7 @@ import type { RemotingClient, RemotingServer } from '../../remoting/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { ConsumerTable, ProducerTable } from '../clients/index.ts'
 import type { LiveConfig } from '../config/index.ts'
+import type { FilterCache } from '../filter/index.ts'
 import type { GroupService } from '../groups/index.ts'
 import type { OffsetService } from '../offsets/index.ts'
 import type { PullHolds } from '../pull/index.ts'
@@ -26,6 +27,8 @@ export interface BrokerContext {
   readonly groups: GroupService
   readonly offsets: OffsetService
   readonly holds: PullHolds
+  /** SQL92 expressions, compiled. */
+  readonly filters: FilterCache
   readonly stats: BrokerStats
   /** Puts and pulls per second, of the store's counters. */
   readonly rates: RuntimeRates

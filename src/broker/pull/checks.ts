@@ -1,12 +1,13 @@
 import {
   PullSysFlag,
+  RETRY_PREFIX,
   type RemotingCommand,
   RequestCode,
   ResponseCode,
   response,
   TopicPerm
 } from '../../protocol/index.ts'
-import type { GroupSettings } from '../../store/index.ts'
+import type { GroupSettings, MessageFilter } from '../../store/index.ts'
 import {
   type ConsumerGroup,
   isTagType,
@@ -15,6 +16,7 @@ import {
   tagSubscription
 } from '../clients/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { FilterSyntaxError, RetryFilter, SQL92 } from '../filter/index.ts'
 import { badParameterCode } from '../send/index.ts'
 import type { Pull } from './pull.ts'
 
@@ -23,7 +25,7 @@ const broadcasting = 'BROADCASTING'
 const expressionsMax = 1_000
 const keptExpressionCharactersMax = 1_024
 
-/** The checks before a read, in the original's order (broker.md 4.1); those that pass leave `pull.tagHashes` and `pull.settings`. */
+/** The checks before a read, in the original's order (broker.md 4.1); those that pass leave `pull.tagHashes`, `pull.filter` and `pull.settings`. */
 export class PullChecks {
   readonly #broker: BrokerContext
   readonly #expressions = new Map<string, Subscription>()
@@ -76,6 +78,16 @@ export class PullChecks {
 
   /** Decides what passes; null: decided. */
   #filter(pull: Pull, group: GroupSettings): RemotingCommand | null {
+    pull.tagHashes = null
+    pull.filter = null
+    if ((pull.sysFlag & PullSysFlag.classFilter) !== 0) return notSupported(classFilter)
+    const refused = this.#decide(pull, group)
+    if (refused === null && this.#broker.config.values.filterSupportRetry)
+      pull.filter = this.#retryFilter(pull) ?? pull.filter
+    return refused
+  }
+
+  #decide(pull: Pull, group: GroupSettings): RemotingCommand | null {
     if ((pull.sysFlag & PullSysFlag.subscription) !== 0) return this.#ownFilter(pull)
     const consumers = this.#broker.consumers.find(pull.group)
     if (consumers === undefined)
@@ -100,16 +112,42 @@ export class PullChecks {
         "the consumer's subscription not latest"
       )
     }
-    if (!isTagType(subscription.expressionType)) return notSupported(subscription.expressionType)
-    pull.tagHashes = subscription.classFilterMode ? null : subscription.codes
+    if (subscription.classFilterMode) return notSupported(classFilter)
+    if (!isTagType(subscription.expressionType)) return this.#properties(pull, subscription)
+    pull.tagHashes = subscription.codes
     return null
+  }
+
+  /** SQL92 of a heartbeat. */
+  #properties(pull: Pull, { expressionType, filter }: Subscription): RemotingCommand | null {
+    if (filter === null)
+      return response(
+        ResponseCode.FILTER_DATA_NOT_EXIST,
+        "The broker's consumer filter data is not exist!Your expression may be wrong!"
+      )
+    if (!this.#broker.config.values.enablePropertyFilter) return notSupported(expressionType)
+    pull.filter = filter
+    return null
+  }
+
+  /** What the group wants of the topics from which the messages of its retry topic came. */
+  #retryFilter(pull: Pull): RetryFilter | null {
+    if (pull.topic !== `${RETRY_PREFIX}${pull.group}`) return null
+    const filters = new Map<string, MessageFilter>()
+    for (const { topic, filter } of this.#broker.consumers
+      .find(pull.group)
+      ?.subscriptions.values() ?? [])
+      if (filter !== null) filters.set(topic, filter)
+    if (filters.size === 0 || !this.#broker.config.values.enablePropertyFilter) return null
+    pull.tagHashes = null
+    return new RetryFilter(filters)
   }
 
   #ownFilter(pull: Pull): RemotingCommand | null {
     const expression = pull.subscription
     if (!isTagType(pull.expressionType)) {
       if (expression === null || expression === '') return parseFailed()
-      return notSupported(pull.expressionType)
+      return this.#ownProperties(pull, expression)
     }
     const known = this.#expressions.get(expression ?? '')
     if (known !== undefined) {
@@ -129,7 +167,19 @@ export class PullChecks {
       throw error
     }
   }
+
+  /** SQL92 that came with the pull. The original lets all messages pass when it does not compile (docs/compatibility.md). */
+  #ownProperties(pull: Pull, expression: string): RemotingCommand | null {
+    if (!this.#broker.config.values.enablePropertyFilter) return notSupported(pull.expressionType)
+    if (pull.expressionType !== SQL92) return parseFailed()
+    const filter = this.#broker.filters.compile(expression)
+    if (filter instanceof FilterSyntaxError) return parseFailed()
+    pull.filter = filter
+    return null
+  }
 }
+
+const classFilter = 'class'
 
 function parseFailed(): RemotingCommand {
   return response(

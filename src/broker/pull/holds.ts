@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../platform/index.ts'
-import type { Arrival, Store } from '../../store/index.ts'
+import type { Arrival, MessageFilter, Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
 import type { Pull } from './pull.ts'
 
@@ -11,6 +11,10 @@ const holdMsMax = 600_000
 const holdsOfConnectionMax = 16_384
 /** Expressions of the pulls that wait, all together. */
 const heldCharactersMax = 16_777_216
+/** A pull with a compiled filter of its own counts as this many times its text. */
+const filterWeight = 32
+/** What filters of waiting pulls may cost at one arrival, in units of MessageFilter's work (some 20 ms); the rest waits for the scan. */
+const arrivalWorkMax = 1_000_000
 
 /** Evaluates a pull that was held once more; it must not be held again. */
 export type PullAgain = (pull: Pull) => void
@@ -65,6 +69,7 @@ export class PullHolds {
     const holdMs = longPollingEnable ? pull.suspendMs : shortPollingTimeMills
     pull.deadlineMs = pull.arrivedMs + Math.max(0, Math.min(holdMs, holdMsMax))
     pull.held = true
+    pull.unchecked = false
     let queues = this.#queues.get(pull.topic)
     if (queues === undefined) {
       queues = new Map()
@@ -79,7 +84,7 @@ export class PullHolds {
     this.#all.add(pull)
     const { id } = pull.connection
     this.#ofConnection.set(id, (this.#ofConnection.get(id) ?? 0) + 1)
-    this.#heldCharacters += pull.subscription?.length ?? 0
+    this.#heldCharacters += weightOf(pull)
     // What came while the pull was read from the disk.
     if (this.#store.maxOffset(pull.topic, pull.queueId) > pull.offset) this.#wake(pull)
     return true
@@ -89,26 +94,44 @@ export class PullHolds {
     return (
       this.#all.size < this.#config.values.pullThreadPoolQueueCapacity &&
       (this.#ofConnection.get(pull.connection.id) ?? 0) < holdsOfConnectionMax &&
-      this.#heldCharacters + (pull.subscription?.length ?? 0) <= heldCharactersMax
+      this.#heldCharacters + weightOf(pull) <= heldCharactersMax
     )
   }
 
-  /** Ends the holds whose time is over or whose client has gone; the timer's work. */
+  /** Ends the holds whose time is over, whose client has gone, or whose filter could not be asked in time; the timer's work. */
   scan(): void {
     const nowMs = this.#clock.monotonicMs()
     for (const pull of this.#all) {
       if (pull.connection.closed) this.#remove(pull)
-      else if (pull.deadlineMs <= nowMs) this.#wake(pull)
+      else if (pull.deadlineMs <= nowMs || pull.unchecked) this.#wake(pull)
     }
   }
 
   #arrived(arrivals: readonly Arrival[]): void {
+    let workLeft = arrivalWorkMax
     for (const arrival of arrivals) {
       const waiting = this.#queues.get(arrival.topic)?.get(arrival.queueId)
       if (waiting === undefined) continue
+      // Members of a group, and of groups that ask the same, share their filter and its answer.
+      const matched = new Map<MessageFilter, boolean>()
       for (const pull of waiting) {
         if (arrival.maxOffset <= pull.offset) continue
         if (pull.tagHashes !== null && !arrival.arrivedMatches(pull.tagHashes)) continue
+        const { filter } = pull
+        if (filter !== null) {
+          let matches = matched.get(filter)
+          if (matches === undefined) {
+            if (workLeft <= 0) {
+              pull.unchecked = true
+              continue
+            }
+            const before = filter.work
+            matches = this.#store.arrivedMatches(arrival, filter)
+            workLeft -= filter.work - before
+            matched.set(filter, matches)
+          }
+          if (!matches) continue
+        }
         this.#wake(pull)
       }
     }
@@ -121,7 +144,7 @@ export class PullHolds {
       const left = (this.#ofConnection.get(id) ?? 1) - 1
       if (left > 0) this.#ofConnection.set(id, left)
       else this.#ofConnection.delete(id)
-      this.#heldCharacters -= pull.subscription?.length ?? 0
+      this.#heldCharacters -= weightOf(pull)
     }
     const queues = this.#queues.get(pull.topic)
     const waiting = queues?.get(pull.queueId)
@@ -141,4 +164,10 @@ export class PullHolds {
     this.#woken = []
     for (const pull of woken) if (!pull.connection.closed) this.#again(pull)
   }
+}
+
+/** What a waiting pull counts; the same at its end as at its start, because nothing decides anew while it waits. */
+function weightOf(pull: Pull): number {
+  const characters = pull.subscription?.length ?? 0
+  return pull.filter === null ? characters : characters * filterWeight
 }

@@ -1,6 +1,6 @@
 import type { PullHeader } from '../../protocol/index.ts'
 import type { Connection, RequestHead } from '../../remoting/index.ts'
-import type { GroupSettings } from '../../store/index.ts'
+import type { GroupSettings, MessageFilter } from '../../store/index.ts'
 
 /** One pull while it is worked on or held; what a reused header says, kept. */
 export class Pull implements RequestHead {
@@ -25,12 +25,16 @@ export class Pull implements RequestHead {
   readonly arrivedMs: number
   /** Tag hashes that pass, as the last check found them; null: all. */
   tagHashes: ReadonlySet<number> | null = null
+  /** SQL92, as the last check found it; null: none. */
+  filter: MessageFilter | null = null
   /** As the last check found it. */
   settings: GroupSettings | null = null
   /** While held: when it is answered at the latest, monotonic ms. */
   deadlineMs = 0
   /** Held and not woken yet. */
   held: boolean = false
+  /** While held: messages came that were not compared with the filter yet. */
+  unchecked: boolean = false
 
   constructor(header: PullHeader, connection: Connection, arrivedMs: number) {
     this.connection = connection

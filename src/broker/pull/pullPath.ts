@@ -115,7 +115,8 @@ export class PullPath {
       queueId: pull.queueId,
       offset: pull.offset,
       maxMessages: pull.maxMessages,
-      tagHashes: pull.tagHashes
+      tagHashes: pull.tagHashes,
+      filter: pull.filter
     })
     if (!(result instanceof Promise)) {
       this.#finish(pull, result, first)
