@@ -32,3 +32,10 @@ export {
   type TopicRoute
 } from './route.ts'
 export type { SendResult, SendStatus } from './sendRequest.ts'
+export {
+  type TransactionListener,
+  TransactionProducer,
+  type TransactionProducerOptions,
+  type TransactionResult,
+  type TransactionVerdict
+} from './transactionProducer.ts'

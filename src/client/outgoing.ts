@@ -39,6 +39,12 @@ export interface PreparedMessage {
   readonly delayed: boolean
 }
 
+/** What a kind of producer adds to a message: reserved properties, and bits of the system flag. */
+export interface MessageMarks {
+  readonly sysFlag: number
+  readonly properties: Readonly<Record<string, string>>
+}
+
 export interface PrepareLimits {
   /** Bodies from here on are compressed; Infinity: never. */
   readonly compressFromBytes: number
@@ -52,7 +58,8 @@ const RESERVED: ReadonlySet<string> = new Set(Object.values(MessageProperty))
 export function prepareMessage(
   message: Message,
   uniqueKey: string,
-  limits: PrepareLimits
+  limits: PrepareLimits,
+  marks: MessageMarks | null = null
 ): PreparedMessage {
   checkTopic(message.topic)
   const body = asBuffer(message.body)
@@ -60,7 +67,9 @@ export function prepareMessage(
   if (body.length > limits.messageBytesMax) {
     throw badArgument(`the body has ${body.length} bytes, allowed are ${limits.messageBytesMax}`)
   }
-  const text = propertiesText(propertiesOf(message, uniqueKey))
+  const properties = propertiesOf(message, uniqueKey)
+  for (const [name, value] of Object.entries(marks?.properties ?? {})) properties.set(name, value)
+  const text = propertiesText(properties)
   const propertiesBytes = Buffer.byteLength(text)
   if (propertiesBytes > PROPERTIES_BYTES_MAX) {
     throw badArgument(
@@ -73,7 +82,7 @@ export function prepareMessage(
     topic: message.topic,
     uniqueKey,
     body: compress ? compressBody(body) : body,
-    sysFlag: compress ? COMPRESSED_SYS_FLAG : 0,
+    sysFlag: (compress ? COMPRESSED_SYS_FLAG : 0) | (marks?.sysFlag ?? 0),
     flag: message.flag ?? 0,
     propertiesText: text,
     propertiesBytes,

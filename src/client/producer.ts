@@ -4,7 +4,12 @@ import { Batcher } from './batcher.ts'
 import { ClientError } from './errors.ts'
 import { ClientInstance } from './instance.ts'
 import { resolveOptions } from './options.ts'
-import { type Message, type PreparedMessage, prepareMessage } from './outgoing.ts'
+import {
+  type Message,
+  type MessageMarks,
+  type PreparedMessage,
+  prepareMessage
+} from './outgoing.ts'
 import {
   type ProducerOptions,
   type ResolvedProducerOptions,
@@ -128,12 +133,36 @@ export class Producer {
     await this.#instance.close()
   }
 
-  #prepare(message: Message, forBatch: boolean): PreparedMessage {
+  /** For kinds of producers that build on this one. */
+  protected get instance(): ClientInstance {
+    return this.#instance
+  }
+
+  /** `send` of one message by itself, with what its kind of producer adds to it. */
+  protected async sendMarked(
+    message: Message,
+    options: SendOptions,
+    marks: MessageMarks
+  ): Promise<SendResult> {
+    this.#checkStarted()
+    const prepared = this.#prepare(message, false, marks)
+    return this.#track(1, prepared.body.length, () =>
+      this.#deliver(this.#single(prepared), message, options)
+    )
+  }
+
+  #prepare(
+    message: Message,
+    forBatch: boolean,
+    marks: MessageMarks | null = null
+  ): PreparedMessage {
     const { compressFromBytes, messageBytesMax } = this.#options
-    return prepareMessage(message, this.#uniqueKeys.next(this.#instance.platform.clock.wallMs()), {
+    const uniqueKey = this.#uniqueKeys.next(this.#instance.platform.clock.wallMs())
+    const limits = {
       compressFromBytes: forBatch ? Number.POSITIVE_INFINITY : compressFromBytes,
       messageBytesMax
-    })
+    }
+    return prepareMessage(message, uniqueKey, limits, marks)
   }
 
   #single(prepared: PreparedMessage): SendParts {

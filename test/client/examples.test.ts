@@ -46,6 +46,10 @@ t.test('the examples run and say what they should', async t => {
       'orderlyConsumer',
       /order 1 created\n(.*\n)*.*order 1 paid\n(.*\n)*.*order 1 packed\n(.*\n)*.*order 1 sent/
     ],
+    [
+      'transaction',
+      /^order 1: commit\norder 2: rollback\norder 3: commit\norder [13] is delivered\norder [13] is delivered\n$/
+    ],
     ['delay', /^"tea is ready" came after [1-9]\.\d s\n$/],
     ['admin', /queue 0: 0 to 0\nqueue 1: 0 to 0\n$/]
   ]
