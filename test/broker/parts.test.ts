@@ -2,6 +2,8 @@ import t from 'tap'
 import { tagSubscription } from '../../src/broker/clients/index.ts'
 import { encodePair, PropertyScan } from '../../src/broker/send/index.ts'
 import { BrokerStats } from '../../src/broker/stats/index.ts'
+import { DueQueue } from '../../src/broker/transaction/index.ts'
+import { createRealPlatform } from '../../src/platform/index.ts'
 import { decodeProperties, javaHash } from '../../src/protocol/index.ts'
 import { FakeClock } from '../helpers/fakeClock.ts'
 
@@ -107,4 +109,31 @@ t.test('statistics show a minute, an hour and a day as the original samples them
   stats.forgetTopic('T')
   t.equal(stats.find('QUEUE_PUT_SIZE', 'T@0'), null)
   stats.stop()
+})
+
+t.test('the queue of what falls due gives the earliest first', async t => {
+  const { random } = createRealPlatform()
+  const queue = new DueQueue()
+  const expected: number[] = []
+  t.equal(queue.take(), undefined)
+  t.equal(queue.nextDueMs, Number.POSITIVE_INFINITY)
+  for (let i = 0; i < 5_000; i++) {
+    const dueMs = random.below(700)
+    queue.add(dueMs, dueMs * 10_000 + i)
+    expected.push(dueMs)
+    if (i % 3 === 0) {
+      expected.sort((a, b) => a - b)
+      const first = expected.shift()
+      if (queue.nextDueMs !== first || Math.floor(queue.take()! / 10_000) !== first)
+        throw new Error(`${first} was to be the first`)
+    }
+  }
+  expected.sort((a, b) => a - b)
+  const taken: number[] = []
+  for (let item = queue.take(); item !== undefined; item = queue.take())
+    taken.push(Math.floor(item / 10_000))
+  t.strictSame(taken, expected)
+  queue.add(5, 1)
+  queue.clear()
+  t.equal(queue.size, 0)
 })

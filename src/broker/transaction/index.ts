@@ -1,1 +1,2 @@
+export { DueQueue } from './dueQueue.ts'
 export { TransactionService } from './transactionService.ts'
