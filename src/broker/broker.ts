@@ -26,6 +26,7 @@ import { requestReplyHandlers } from './reply/index.ts'
 import { consumerSendBack } from './retry/index.ts'
 import { SendPath, sendHandlers } from './send/index.ts'
 import { BrokerStats, RuntimeRates } from './stats/index.ts'
+import { recallMessage, TimerService } from './timer/index.ts'
 import { TopicService } from './topics/index.ts'
 import { TransactionService } from './transaction/index.ts'
 
@@ -61,6 +62,7 @@ export class Broker implements BrokerContext {
   readonly #dispatcher: Dispatcher
   readonly #forwarder: Forwarder
   readonly #delay: DelayService
+  readonly #timers: TimerService
   readonly #transactions: TransactionService
   readonly #housekeeping: ClientHousekeeping
   readonly #notices: ChangeNotices
@@ -136,6 +138,7 @@ export class Broker implements BrokerContext {
       runHere: (handler, request, caller) => this.#dispatcher.run(handler, request, caller)
     })
     this.#delay = new DelayService(this)
+    this.#timers = new TimerService(this)
     this.#transactions = new TransactionService(this)
     this.#pulls = new PullPath(this)
   }
@@ -174,6 +177,7 @@ export class Broker implements BrokerContext {
       ...offsetHandlers,
       ...lockHandlers,
       consumerSendBack,
+      recallMessage(this.#timers),
       ...this.#transactions.handlers(),
       ...adminHandlers
     ]
@@ -225,6 +229,7 @@ export class Broker implements BrokerContext {
   #follow(): void {
     this.#leads = false
     this.#delay.stop()
+    this.#timers.stop()
     this.#transactions.stop()
     this.registration.registerNow()
   }
@@ -233,6 +238,7 @@ export class Broker implements BrokerContext {
   #lead(term: number): void {
     this.#leads = true
     this.#delay.start()
+    this.#timers.start()
     this.#transactions.start()
     this.#ensureFirstState()
       .catch((error: unknown) =>
@@ -282,6 +288,7 @@ export class Broker implements BrokerContext {
     this.stats.stop()
     this.rates.stop()
     this.#delay.stop()
+    this.#timers.stop()
     this.#transactions.stop()
     this.holds.stop()
     this.#forwarder.stop()

@@ -41,7 +41,8 @@ const notForSending: ReadonlySet<string> = new Set([
   SystemTopic.TRANS_OP_HALF,
   SystemTopic.TRANS_CHECK_MAX_TIME,
   SystemTopic.SELF_TEST,
-  SystemTopic.OFFSET_MOVED
+  SystemTopic.OFFSET_MOVED,
+  SystemTopic.TIMER
 ])
 
 /** Topics that no client creates or deletes; a broker adds its cluster's, its own and the reply topic's name. */

@@ -258,6 +258,7 @@ export class Checkpoints {
     }
     changes.push(encodeMeta(capture.meta))
     await state.write(changes, { sync: capture.sync })
+    this.#host.tables.timers.flushed()
     for (const queue of synced) {
       queue.syncedOffset = queue.flushedOffset
       this.#unsynced.delete(queue)

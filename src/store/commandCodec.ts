@@ -9,10 +9,12 @@
  *   offsets         u32 count, then for each: u16 length, group · u16 length, topic · u32 queueId · i64 offset
  *   delay progress  u32 level · i64 offset
  *   transactions    checks: (i64 physical offset · u32 times) …; close: i64 physical offset
+ *   timers done     (i64 due time · i64 place) …
  * A type number is never given to something else: old logs hold it.
  */
 import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { Command, ConsumerOffset } from './commands.ts'
+import { decodeTimers, encodeTimers } from './timers.ts'
 import { decodeChecks, encodeChecks } from './transactions.ts'
 
 /** Bit of a messages entry's flags. */
@@ -34,6 +36,7 @@ const TYPE_NUMBERS = {
   putBrokerConfig: 11,
   putValue: 12,
   trimPrefix: 13,
+  timersDone: 30,
   checkTransactions: 20,
   closeTransaction: 21
 } as const satisfies Record<Command['type'], number>
@@ -106,6 +109,8 @@ function encodeBody(command: Command): Buffer {
       putInt64(bytes, 0, command.physicalOffset)
       return bytes
     }
+    case 'timersDone':
+      return encodeTimers(command.timers)
     default: {
       const { type: _, ...rest } = command
       return Buffer.from(JSON.stringify(rest))
@@ -124,6 +129,8 @@ function decodeBody(type: Command['type'], bytes: Buffer): Command {
       return { type, checks: decodeChecks(bytes) }
     case 'closeTransaction':
       return { type, physicalOffset: getInt64(bytes, 0) }
+    case 'timersDone':
+      return { type, timers: decodeTimers(bytes) }
     default:
       return { type, ...JSON.parse(bytes.toString('utf8')) } as Command
   }

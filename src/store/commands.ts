@@ -4,6 +4,7 @@
  * All times that a command's effect depends on are the entry's (R-A4), never a node's own clock.
  */
 
+import type { TimerRef } from './timers.ts'
 import type { TransactionCheck } from './transactions.ts'
 
 /** As RocketMQ's TopicConfig (broker.md 2.8). `attributes` are those of 5.3. */
@@ -73,6 +74,8 @@ export type Command =
   | { type: 'checkTransactions'; checks: readonly TransactionCheck[] }
   /** This transaction is in doubt no more: committed, rolled back or given up. */
   | { type: 'closeTransaction'; physicalOffset: number }
+  /** These messages, which wait for their time, do so no more: delivered (in the same entry), recalled or lost. Once for each. */
+  | { type: 'timersDone'; timers: readonly TimerRef[] }
   /** The log begins with entry `index` at byte `position` from now on (4.10). Proposed by the store itself. */
   | { type: 'trimPrefix'; index: number; position: number }
 

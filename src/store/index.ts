@@ -24,6 +24,7 @@ export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyVa
 export { openStore } from './openStore.ts'
 export { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 export { type DataVersion, LOCK_LIVE_MS, type StoreTables } from './tables.ts'
+export { compareTimers, type TimerRef } from './timers.ts'
 export type { TransactionCheck, TransactionInDoubt } from './transactions.ts'
 export {
   type Arrival,

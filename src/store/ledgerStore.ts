@@ -20,6 +20,8 @@ import { Reader } from './reader.ts'
 import type { Restored } from './restore.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
 import type { StoreTables, Tables } from './tables.ts'
+import { readTimers, type TimerRef } from './timers.ts'
+import type { TransactionInDoubt } from './transactions.ts'
 import { Trimmer } from './trimmer.ts'
 import {
   type Arrival,
@@ -32,7 +34,6 @@ import {
   type StoreRuntime,
   type TablesChange
 } from './types.ts'
-import type { TransactionInDoubt } from './transactions.ts'
 
 const STOP_GRACE_MS = 3_000
 
@@ -77,6 +78,7 @@ export class LedgerStore implements Store, StateMachine {
   readonly #arrivalListeners: ((arrivals: readonly Arrival[]) => void)[] = []
   readonly #roleListeners: ((status: RaftStatus) => void)[] = []
   readonly #tablesListeners: ((change: TablesChange) => void)[] = []
+  readonly #timerListeners: ((earliestDueMs: number) => void)[] = []
   readonly #transactionListeners: ((opened: readonly TransactionInDoubt[]) => void)[] = []
 
   constructor(parts: StoreParts) {
@@ -109,6 +111,7 @@ export class LedgerStore implements Store, StateMachine {
         arrived: arrivals => this.#tell(this.#arrivalListeners, arrivals),
         tablesChanged: change => this.#tell(this.#tablesListeners, change),
         transactionsOpened: opened => this.#tell(this.#transactionListeners, opened),
+        timersAdded: earliestMs => this.#tell(this.#timerListeners, earliestMs),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -276,13 +279,13 @@ export class LedgerStore implements Store, StateMachine {
     return this.#reader.pull(request)
   }
 
-  minOffset(topic: string, queueId: number): number {
-    return this.#queue(topic, queueId)?.minOffset ?? 0
-  }
   arrivedMatches(arrival: Arrival, filter: MessageFilter): boolean {
     return this.#reader.arrivedMatches(arrival, filter)
   }
 
+  minOffset(topic: string, queueId: number): number {
+    return this.#queue(topic, queueId)?.minOffset ?? 0
+  }
 
   maxOffset(topic: string, queueId: number): number {
     return this.#queue(topic, queueId)?.maxOffset ?? 0
@@ -370,6 +373,15 @@ export class LedgerStore implements Store, StateMachine {
 
   onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void {
     this.#transactionListeners.push(listener)
+  }
+
+  timers(from: TimerRef, untilMs: number, max: number): Promise<TimerRef[]> {
+    const { tables, state } = this.#parts
+    return readTimers(tables.timers, state, from, untilMs, max)
+  }
+
+  onTimers(listener: (earliestDueMs: number) => void): void {
+    this.#timerListeners.push(listener)
   }
 
   status(): RaftStatus {
@@ -460,7 +472,8 @@ export class LedgerStore implements Store, StateMachine {
 
   #intakeRefusal(): AppendRefusal | null {
     if (this.#retention.diskFull || !this.node.diskRoom) return 'diskFull'
-    if (this.#checkpoints.isBehind || this.#parts.index?.isBehind === true) return 'busy'
+    const { tables, index } = this.#parts
+    if (this.#checkpoints.isBehind || index?.isBehind || tables.timers.isBehind) return 'busy'
     return null
   }
 

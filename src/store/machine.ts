@@ -16,6 +16,7 @@ import type { KeyIndex } from './keyIndex.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue, StoredMessageView } from './storedMessageView.ts'
 import type { Tables } from './tables.ts'
+import { TIMER_TOPIC } from './timers.ts'
 import { HALF_TOPIC, type TransactionInDoubt } from './transactions.ts'
 import type { Arrival, TablesChange } from './types.ts'
 
@@ -42,6 +43,8 @@ export interface MachineHost {
   arrived(arrivals: readonly Arrival[]): void
   tablesChanged(change: TablesChange): void
   transactionsOpened(opened: readonly TransactionInDoubt[]): void
+  /** New messages wait for their times; the earliest. */
+  timersAdded(earliestDueMs: number): void
   /** Their files are to go with the next checkpoint. */
   queuesRemoved(queues: readonly ConsumeQueue[]): void
   trimDecided(): void
@@ -58,6 +61,7 @@ export class Machine {
   appliedPosition: number
   #arrivals: ConsumeQueue[] = []
   #opened: TransactionInDoubt[] = []
+  #earliestTimerMs = Number.POSITIVE_INFINITY
   #own: (MessageBatch | CommandBatch)[] = []
   #ownResults: (readonly CommandResult[])[] = []
   #topics = false
@@ -84,6 +88,7 @@ export class Machine {
     this.#tellOpened()
     this.#tellOwn()
     this.#tellArrivals()
+    this.#tellTimers()
   }
 
   #applyEntry(entry: Entry): void {
@@ -139,6 +144,7 @@ export class Machine {
         )
         if (belongsToQueue(message.sysFlag)) this.#appendUnit(entry, queue)
         if (fresh && queue.topic === HALF_TOPIC) this.#opened.push(tables.openTransaction(message))
+        if (fresh && queue.topic === TIMER_TOPIC) this.#addTimer()
         if (intoIndex) this.#addKeys(index, queue.keySeed, entry.index)
       } else if (intoIndex) {
         const topic = bytes.subarray(message.topicStart, message.topicEnd)
@@ -172,6 +178,18 @@ export class Machine {
     }
     queue.append(message.physicalOffset, message.size, tagsCode)
     this.noteChanged(queue)
+  }
+
+  #addTimer(): void {
+    const dueMs = this.#host.tables.timers.addMessage(this.#message)
+    if (dueMs >= 0) this.#earliestTimerMs = Math.min(this.#earliestTimerMs, dueMs)
+  }
+
+  #tellTimers(): void {
+    const earliestMs = this.#earliestTimerMs
+    if (earliestMs === Number.POSITIVE_INFINITY) return
+    this.#earliestTimerMs = Number.POSITIVE_INFINITY
+    this.#host.timersAdded(earliestMs)
   }
 
   /** The queue's record must be written again. */

@@ -8,6 +8,7 @@ import type { RestoredIndexes } from './machine.ts'
 import type { QueueTable } from './queueTable.ts'
 import type { Tables } from './tables.ts'
 import { decodeQueue, loadRecord, type MetaRecord, RecordKind } from './tablesCodec.ts'
+import { timerRange } from './timers.ts'
 
 const FIRST_KEY = Buffer.from([0])
 const LAST_KEY = Buffer.from([255])
@@ -42,6 +43,8 @@ export async function restore(
     }
   }
   if (meta === null) {
+    // Left over from a removal that was interrupted; the other kinds are overwritten as the log is applied.
+    if (tables.timers.count > 0) await clearTimers(state, tables)
     return {
       indexes: { tables: 0, queues: 0, keys: 0 },
       syncedIndex: 0,
@@ -82,6 +85,17 @@ export async function restore(
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta
   return { indexes, syncedIndex, appliedIndex, appliedPosition, runs }
+}
+
+async function clearTimers(state: KeyValueStore, tables: Tables): Promise<void> {
+  const { from, to } = timerRange()
+  for await (const block of state.entries(from, to)) {
+    await state.write(
+      block.map(([key]) => ({ key: Buffer.from(key), value: null })),
+      { sync: false }
+    )
+  }
+  tables.timers.unload()
 }
 
 /** All derived state goes; it is built anew from the log (raft.md 4.9, applied index beyond the last entry). */

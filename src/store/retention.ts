@@ -148,13 +148,15 @@ export class Retention {
     const needed = forced ? null : await this.#firstNeeded()
     // Not even a full disk may take a half message away: nobody could commit it any more. It ends with its last check, or of age.
     const inDoubt = this.#host.tables.inDoubt.oldestPosition
+    // Nor what waits for a time of its own: it was accepted, and nobody else has it.
+    const waiting = this.#host.tables.timers.oldestPosition
     let count = 0
     while (count < SEGMENTS_A_PASS && count + 1 < segments.length) {
       const segment = segments[count]!
       const next = segments[count + 1]!
       const expired = segment.lastTimeMs + settings.fileReservedMs < wallMs
       if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
-      if (next.firstPosition > inDoubt) break
+      if (next.firstPosition > inDoubt || next.firstPosition > waiting) break
       // Without a snapshot to give, a member that lacks these entries could never follow again.
       if (needed !== null && next.firstIndex > needed.index) break
       if (needed !== null && next.firstPosition > needed.position) break

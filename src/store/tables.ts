@@ -11,6 +11,7 @@ import type {
   TopicSettings
 } from './commands.ts'
 import type { StoredMessageView } from './storedMessageView.ts'
+import { TimerTable } from './timers.ts'
 import { type TransactionCheck, type TransactionInDoubt, TransactionTable } from './transactions.ts'
 
 /** RocketMQ's DataVersion: counter + 1 and the entry's time at each change. */
@@ -49,6 +50,8 @@ export interface StoreTables {
   values(room: string): ReadonlyMap<string, string>
   /** Half messages that were neither committed nor rolled back, by their place in the log, the oldest first. */
   readonly transactions: ReadonlyMap<number, TransactionInDoubt>
+  /** Messages that wait for a time of their own; which ones: `Store.timers`. */
+  readonly timers: { readonly count: number }
   /** The log's decided start: entry index and position. */
   readonly trim: { readonly index: number; readonly position: number }
   /** Time of the last applied entry. */
@@ -88,6 +91,7 @@ export class Tables implements StoreTables {
   /** group → queue (`topic@queueId`) → lock. */
   readonly locks = new Map<string, Map<string, QueueLock>>()
   readonly rooms = new Map<string, Map<string, string>>()
+  readonly timers = new TimerTable()
   readonly inDoubt = new TransactionTable()
   trim = { index: 0, position: 0 }
   timeMs = 0
@@ -173,6 +177,9 @@ export class Tables implements StoreTables {
       case 'closeTransaction':
         if (!this.inDoubt.byOffset.delete(command.physicalOffset)) return NOTHING
         this.dirty.transactions.add(command.physicalOffset)
+        return CHANGED
+      case 'timersDone':
+        for (const timer of command.timers) this.timers.remove(timer)
         return CHANGED
       case 'trimPrefix':
         if (command.position <= this.trim.position) return NOTHING

@@ -6,12 +6,14 @@
  *   D u32 level  i64 offset                              L group           {queue: [clientId, timeMs]}
  *   B key        text                                    V room 00 key     text
  *   H i64 physical offset   a transaction in doubt (transactions.ts)
+ *   W i64 due time · i64 place   nothing: a waiting message (timers.ts)
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
  */
 import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
 import type { KeyValueChange } from './keyValueStore.ts'
 import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'
+import { TIMER_RECORD } from './timers.ts'
 import { decodeTransaction, encodeTransaction } from './transactions.ts'
 
 export const RecordKind = {
@@ -24,6 +26,7 @@ export const RecordKind = {
   brokerConfig: 'B',
   value: 'V',
   transaction: 'H',
+  timer: TIMER_RECORD,
   queue: 'Q',
   run: 'R'
 } as const
@@ -58,6 +61,7 @@ export function recordKey(kind: string, name: string): Buffer {
 
 /** What changed since the last time, as records; the tables count as unchanged afterwards. */
 export function takeDirtyRecords(tables: Tables, into: KeyValueChange[]): void {
+  tables.timers.capture(into)
   const dirty = tables.dirty
   tables.dirty = new DirtyKeys()
   for (const name of dirty.topics) {
@@ -154,6 +158,9 @@ export function loadRecord(tables: Tables, key: Buffer, value: Buffer): boolean 
       tables.inDoubt.byOffset.set(physicalOffset, decodeTransaction(physicalOffset, value))
       return true
     }
+    case RecordKind.timer:
+      tables.timers.load(key)
+      return true
     default:
       return false
   }

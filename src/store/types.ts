@@ -12,6 +12,7 @@ import type { StoreCounters } from './counters.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import type { StoreTables } from './tables.ts'
+import type { TimerRef } from './timers.ts'
 import type { TransactionInDoubt } from './transactions.ts'
 
 /** Times in ms, sizes in bytes. Names of RocketMQ's keys stand in brackets (broker.md 2.5). */
@@ -65,9 +66,9 @@ export interface PullLimits {
   diskCount: number
   /** A message further than this behind the log's end counts as old (40 % of the machine's memory in the original). */
   memoryReachBytes: number
-}
   /** Units of the queue that one pull looks at, or more when it wants more messages. */
   filterUnits: number
+}
 
 /** Queues that got messages in one apply; valid during the call only. */
 export interface Arrival {
@@ -165,9 +166,9 @@ export interface Store {
 
   /** From memory at once, else a promise. Rejects when the log is damaged there (it is repaired meanwhile: try again). */
   pull(request: PullRequest): PullResult | Promise<PullResult>
-  /** 0 for a queue that was never written. */
   /** During an arrival: whether one of the new messages passes the filter (true when that cannot be said at once). */
   arrivedMatches(arrival: Arrival, filter: MessageFilter): boolean
+  /** 0 for a queue that was never written. */
   minOffset(topic: string, queueId: number): number
   maxOffset(topic: string, queueId: number): number
   /** 5.3.3's answers (broker.md 3.3): past the end = the end (lower) or the last (upper); nothing there = 0. */
@@ -198,6 +199,13 @@ export interface Store {
 
   /** Applied, replicated state; read only. */
   readonly tables: StoreTables
+  /**
+   * Messages that wait for their time (broker.md 5.3): the first from `from` (inclusive) on that are due by `untilMs`, by due time and
+   * place; `max` of them, or all.
+   */
+  timers(from: TimerRef, untilMs: number, max: number): Promise<TimerRef[]>
+  /** One call for each apply that brought such messages, with the earliest of their due times. */
+  onTimers(listener: (earliestDueMs: number) => void): void
   /** One call for each apply that brought messages. */
   onArrival(listener: (arrivals: readonly Arrival[]) => void): void
   onRole(listener: (status: RaftStatus) => void): void

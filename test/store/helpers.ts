@@ -224,7 +224,9 @@ export async function fingerprint(store: Store): Promise<unknown> {
     timeMs: tables.timeMs,
     trim: { ...tables.trim },
     locks: tables.lockOwner('G', { topic: 'T', queueId: 0 }, tables.timeMs),
-    values: sorted(tables.values('r'))
+    values: sorted(tables.values('r')),
+    timers: await store.timers({ dueMs: 0, position: 0 }, 1e15, 1e6),
+    timerCount: tables.timers.count
   }
 }
 

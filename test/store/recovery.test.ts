@@ -150,6 +150,7 @@ function generator(seed: number): (limit: number) => number {
   }
 }
 
+const TIMERS = 'rmq_sys_wheel_timer'
 const TOPICS = ['A', 'B', 'C', 'SCHEDULE_TOPIC_XXXX']
 
 function randomCommand(random: (limit: number) => number): Command {
@@ -207,7 +208,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
     for (let step = 0; step < 120; step++) {
       const { store, node } = life.now
       life.log.timeMs += random(1_000)
-      switch (random(10)) {
+      switch (random(13)) {
         case 0:
           await life.checkpoint()
           break
@@ -245,6 +246,23 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
             [{ type: 'delayProgress', level: 4, offset: step }],
             new Waiter()
           )
+          break
+        }
+        case 10:
+          for (let i = random(9); i > 0; i--) {
+            const due = { TIMER_DELIVER_MS: String(1_800_000_000_000 + random(20)) }
+            store.append(message(TIMERS, 0, 'waits', due), new Waiter())
+          }
+          break
+        case 11: {
+          // As the leader's service does: what it takes away is applied and waits no more.
+          node.commit()
+          const waiting = await store.timers({ dueMs: 0, position: 0 }, 1e15, 40)
+          const timers = waiting.filter(() => random(2) === 0)
+          if (timers.length === 0) break
+          const inputs = timers.map(() => message('A', 0, 'in time'))
+          store.appendAtomic(inputs, [{ type: 'timersDone', timers }], new Waiter())
+          node.commit()
           break
         }
         default:

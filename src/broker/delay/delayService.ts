@@ -1,23 +1,9 @@
 import type { Timer } from '../../platform/index.ts'
-import {
-  BORN_HOST_AT,
-  ByteRange,
-  bornHostBytes,
-  findProperty,
-  getBodyRange,
-  getBornTimestamp,
-  getFlag,
-  getPreparedTransactionOffset,
-  getPropertiesRange,
-  getReconsumeTimes,
-  getSysFlag,
-  MessageProperty,
-  SystemTopic
-} from '../../protocol/index.ts'
+import { SystemTopic } from '../../protocol/index.ts'
 import type { MessageInput, QueueUnit } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
-import { hostBits } from '../retry/index.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { deliveryOf } from './delivery.ts'
 
 /** Units of a level that are looked at together, and messages of one entry. */
 const unitsMax = 256
@@ -27,9 +13,6 @@ const entryBytesMax = 1_048_576
 const retryMs = 100
 /** The wall clock may be set, so no wait is longer, ms. */
 const sleepMsMax = 5_000
-
-const realTopicName = Buffer.from(MessageProperty.REAL_TOPIC)
-const realQueueName = Buffer.from(MessageProperty.REAL_QID)
 
 class Level {
   /** From 1. */
@@ -174,7 +157,7 @@ export class DelayService {
       const stored = await store.messageAt(unit.physicalOffset)
       if (generation !== this.#generation) return 0
       taken++
-      const message = stored === null ? null : this.#delivery(stored)
+      const message = stored === null ? null : deliveryOf(stored, this.#broker.storeHost)
       if (message === null) {
         this.#broker.logger.warn('Delayed message dropped: it is gone or names no topic', {
           level: level.level,
@@ -224,35 +207,6 @@ export class DelayService {
       })
     }
     return 0
-  }
-
-  /** The message as it comes back: the same, under its real topic and queue, with its properties' text as it is. */
-  #delivery(stored: Buffer): MessageInput | null {
-    const body = new ByteRange()
-    const properties = new ByteRange()
-    const value = new ByteRange()
-    getBodyRange(stored, 0, body)
-    getPropertiesRange(stored, 0, properties)
-    if (!findProperty(stored, properties.start, properties.end, realTopicName, value)) return null
-    const topic = stored.toString('utf8', value.start, value.end)
-    if (!findProperty(stored, properties.start, properties.end, realQueueName, value)) return null
-    const queueId = Number(stored.toString('latin1', value.start, value.end))
-    if (!Number.isInteger(queueId) || queueId < 0 || topic === SystemTopic.SCHEDULE) return null
-    const sysFlag = getSysFlag(stored, 0)
-    const bornHost = stored.subarray(BORN_HOST_AT, BORN_HOST_AT + bornHostBytes(sysFlag))
-    return {
-      topic,
-      queueId,
-      flag: getFlag(stored, 0),
-      sysFlag: hostBits(sysFlag, bornHost, this.#broker.storeHost),
-      bornTimestamp: getBornTimestamp(stored, 0),
-      bornHost,
-      storeHost: this.#broker.storeHost,
-      reconsumeTimes: getReconsumeTimes(stored, 0),
-      preparedTransactionOffset: getPreparedTransactionOffset(stored, 0),
-      body: stored.subarray(body.start, body.end),
-      properties: stored.subarray(properties.start, properties.end)
-    }
   }
 }
 

@@ -1,1 +1,2 @@
 export { DelayService } from './delayService.ts'
+export { deliveryOf } from './delivery.ts'

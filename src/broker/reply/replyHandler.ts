@@ -1,6 +1,7 @@
 import {
   decodeProperties,
   hostText,
+  isForbiddenForSending,
   MessageProperty,
   offsetMessageId,
   propertiesText,
@@ -82,6 +83,7 @@ class Reply {
     const { answers } = this.#path
     const problem = topicProblem(topic)
     if (problem !== null) return answers.badParameter(version, topicProblemText(problem))
+    if (isForbiddenForSending(topic)) return this.#path.forbidden(topic)
     try {
       const made = await this.#broker.topics.createBySend(
         topic,

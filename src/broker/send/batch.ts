@@ -106,7 +106,7 @@ function readBatch(
 }
 
 /**
- * What each message of a batch gets: the header's own properties, and CLUSTER. Not the UNIQ_KEY that 5.x clients give the batch as a whole:
+ * What each message of a batch gets: the header's own properties, and the broker's. Not the UNIQ_KEY that 5.x clients give the batch as a whole:
  * behind the message's own one it would be read as the message's id.
  */
 function commonProperties(path: SendPath, header: SendHeader): Buffer | null {
@@ -115,5 +115,5 @@ function commonProperties(path: SendPath, header: SendHeader): Buffer | null {
   const own = encodeProperties(properties)
   const scan = path.properties
   if (!scan.scan(own, 0, own.length)) return null
-  return scan.append(path.clusterPair) ? Buffer.from(scan.stored) : null
+  return scan.append(path.brokerPairs) ? Buffer.from(scan.stored) : null
 }

@@ -9,10 +9,12 @@ const delayName = Buffer.from(MessageProperty.DELAY)
 const waitName = Buffer.from(MessageProperty.WAIT)
 const transactionName = Buffer.from(MessageProperty.TRAN_MSG)
 const timerNames = [
-  Buffer.from(MessageProperty.TIMER_DELAY_SEC),
-  Buffer.from(MessageProperty.TIMER_DELAY_MS),
-  Buffer.from(MessageProperty.TIMER_DELIVER_MS)
-]
+  MessageProperty.TIMER_DELAY_SEC,
+  MessageProperty.TIMER_DELAY_MS,
+  MessageProperty.TIMER_DELIVER_MS,
+  MessageProperty.TIMER_OUT_MS,
+  MessageProperty.TIMER_DEL_UNIQKEY
+].map(name => ({ name, bytes: Buffer.from(name) }))
 const firstOfDelay = delayName[0]
 const firstOfWait = waitName[0]
 /** TRAN_MSG and TIMER_… */
@@ -58,14 +60,15 @@ export class PropertyScan {
   /** DELAY; 0 when absent or no number. */
   delayLevel = 0
   isTransaction: boolean = false
-  isTimer: boolean = false
+  /** What it says of timers, by name; null: nothing. */
+  timers: Map<string, string> | null = null
 
   /** False: longer than a stored message can hold. */
   scan(source: Uint8Array, from: number, length: number): boolean {
     this.length = 0
     this.delayLevel = 0
     this.isTransaction = false
-    this.isTimer = false
+    this.timers = null
     if (length > PROPERTIES_BYTES_MAX) return false
     const end = from + length
     const target = this.bytes
@@ -92,7 +95,24 @@ export class PropertyScan {
     else if (startsWith(source, start, end, transactionName))
       this.isTransaction = isTrue(source, start + transactionName.length + 1, end)
     else
-      for (const name of timerNames) if (startsWith(source, start, end, name)) this.isTimer = true
+      for (const { name, bytes } of timerNames) {
+        if (!startsWith(source, start, end, bytes)) continue
+        const at = start + bytes.length + 1
+        const value = Buffer.from(source.buffer, source.byteOffset + at, end - at)
+        this.timers ??= new Map()
+        this.timers.set(name, value.toString('utf8'))
+      }
+  }
+
+  /** It names a time, and did not wait for it yet (broker.md 5.3). */
+  get isTimer(): boolean {
+    const { timers } = this
+    if (timers === null || timers.has(MessageProperty.TIMER_OUT_MS)) return false
+    return (
+      timers.has(MessageProperty.TIMER_DELAY_SEC) ||
+      timers.has(MessageProperty.TIMER_DELAY_MS) ||
+      timers.has(MessageProperty.TIMER_DELIVER_MS)
+    )
   }
 
   /** Appends pairs that are encoded already, each with its end mark. False: there is no room, nothing was appended. */

@@ -1,4 +1,5 @@
 import {
+  isForbiddenForSending,
   RETRY_PREFIX,
   type RemotingCommand,
   RequestCode,
@@ -58,6 +59,8 @@ class GeneralSend {
     const problem = topicProblem(header.topic)
     if (problem !== null)
       return this.#path.answers.badParameter(header.version, topicProblemText(problem))
+    // Before it could be made.
+    if (isForbiddenForSending(header.topic)) return this.#path.forbidden(header.topic)
     const topic = this.#broker.topics.find(header.topic)
     if (topic !== undefined && !header.topic.startsWith(RETRY_PREFIX)) return this.#put(topic)
     // What is awaited outlives this turn, the received bytes do not.

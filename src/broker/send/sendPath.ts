@@ -4,17 +4,20 @@ import {
   isForbiddenForSending,
   MessageProperty,
   MessageSysFlag,
+  offsetMessageId,
   type RemotingCommand,
   ResponseCode,
   SendHeader,
   SystemTopic,
   scanSendHeader,
-  TopicPerm
+  TopicPerm,
+  Version
 } from '../../protocol/index.ts'
 import { NotLeaderError } from '../../raft/index.ts'
 import type { Connection } from '../../remoting/index.ts'
 import type { AppendFailure, MessageInput, TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { type Timing, timeMessage } from '../timer/timedSend.ts'
 import { SendAnswers } from './answers.ts'
 import { appendHalfPairs, isHalf } from './half.ts'
 import { encodePair, PropertyScan } from './propertyScan.ts'
@@ -49,7 +52,7 @@ export class SendPath implements SendOutcome {
   readonly #broker: BrokerContext
   readonly #acceptsWrites: () => boolean
   readonly #header = new SendHeader()
-  readonly #clusterPair: Buffer
+  #brokerPairs: Buffer
   readonly #storeHostBit: number
   /** Reused: the store copies what it needs during the call. */
   readonly #message: MessageInput
@@ -59,7 +62,10 @@ export class SendPath implements SendOutcome {
     this.#broker = broker
     this.#acceptsWrites = acceptsWrites
     this.answers = new SendAnswers(broker.config, broker.storeHost)
-    this.#clusterPair = encodePair(MessageProperty.CLUSTER, broker.config.settings.clusterName)
+    this.#brokerPairs = brokerPairs(broker)
+    broker.config.onChange(() => {
+      this.#brokerPairs = brokerPairs(broker)
+    })
     this.#storeHostBit = broker.storeHost.length === ipv6HostBytes ? MessageSysFlag.storeHostV6 : 0
     this.#message = {
       topic: '',
@@ -77,8 +83,8 @@ export class SendPath implements SendOutcome {
   }
 
   /** What every stored message gets behind its own properties. */
-  get clusterPair(): Buffer {
-    return this.#clusterPair
+  get brokerPairs(): Buffer {
+    return this.#brokerPairs
   }
 
   /** The hot way of 10 and 310. False: the general way; nothing was done. */
@@ -125,11 +131,7 @@ export class SendPath implements SendOutcome {
         ResponseCode.NO_PERMISSION,
         `the broker[${settings.publicHost}] sending message is forbidden`
       )
-    if (isForbiddenForSending(header.topic))
-      return this.answers.error(
-        ResponseCode.NO_PERMISSION,
-        `Sending message to topic[${header.topic}] is forbidden.`
-      )
+    if (isForbiddenForSending(header.topic)) return this.forbidden(header.topic)
     const queues = Math.max(topic.writeQueueNums, topic.readQueueNums)
     if (header.queueId >= queues || queues === 0)
       return this.answers.badParameter(
@@ -137,6 +139,13 @@ export class SendPath implements SendOutcome {
         `request queueId[${header.queueId}] is illegal, TopicConfig [topicName=${topic.topicName}, readQueueNums=${topic.readQueueNums}, writeQueueNums=${topic.writeQueueNums}, perm=${topic.perm}] Producer: ${address}`
       )
     return null
+  }
+
+  forbidden(topic: string): RemotingCommand {
+    return this.answers.error(
+      ResponseCode.NO_PERMISSION,
+      `Sending message to topic[${topic}] is forbidden.`
+    )
   }
 
   /**
@@ -150,7 +159,7 @@ export class SendPath implements SendOutcome {
       return this.answers.illegal()
     if (
       !properties.scan(header.propertiesSource, header.propertiesAt, header.propertiesBytes) ||
-      !properties.append(this.#clusterPair)
+      !properties.append(this.#brokerPairs)
     )
       return this.answers.illegal()
     const half = isHalf(header, properties)
@@ -163,17 +172,18 @@ export class SendPath implements SendOutcome {
     message.topic = topic.topicName
     message.queueId = queueId
     let transactionId: string | null = null
+    let recallHandle: string | null = null
     if (half) {
       transactionId = this.#half(topic.topicName, queueId)
       if (transactionId === null) return this.answers.illegal()
     } else if (properties.delayLevel > 0 && !target.ignoreDelay) {
       if (!this.#delay(topic.topicName, queueId)) return this.answers.illegal()
-    } else if (properties.isTimer)
-      // Delivered at once it would be wrong, and no other broker of the group can do better (broker.md 5.3).
-      return this.answers.error(
-        ResponseCode.MESSAGE_ILLEGAL,
-        'timer message illegal: this broker knows delay levels only, set DELAY instead of a time'
-      )
+    } else if (properties.isTimer && !target.ignoreDelay) {
+      const timing = this.#time(topic.topicName, queueId)
+      if (timing.kind === 'tooLong') return this.answers.illegal()
+      if (timing.kind === 'refused') return this.answers.error(timing.code, timing.remark)
+      if (timing.kind === 'later' && header.version >= Version.V5_0_0) recallHandle = timing.handle
+    }
     message.flag = header.flag
     message.sysFlag = this.sysFlagOf(header.sysFlag, topic, bornHost)
     message.bornTimestamp = header.bornTimestamp
@@ -186,6 +196,7 @@ export class SendPath implements SendOutcome {
     place.queueId = queueId
     const waiter = new SendWaiter(this, target.connection, header, place, body.length)
     waiter.transactionId = transactionId
+    waiter.recallHandle = recallHandle
     const refused = this.#broker.store.append(message, waiter)
     if (refused === null) return null
     return refused === 'notLeader' ? refused : this.answers.refused(refused, header.version)
@@ -229,6 +240,17 @@ export class SendPath implements SendOutcome {
     return this.properties.append(realPlace(topic, queueId))
   }
 
+  /** Turns the message under construction into one that waits for the time that it names (broker.md 5.3), unless that is over. */
+  #time(topic: string, queueId: number): Timing {
+    const { config, platform } = this.#broker
+    const place = { topic, realPlace: realPlace(topic, queueId) }
+    const timing = timeMessage(this.properties, place, config, platform.clock.wallMs())
+    if (timing.kind !== 'later') return timing
+    this.#message.topic = SystemTopic.TIMER
+    this.#message.queueId = 0
+    return timing
+  }
+
   /** The bits that a broker sets: hosts' kinds and the topic's filter type; the transaction's are none (remoting.md 4.2). */
   sysFlagOf(sysFlag: number, topic: TopicSettings, bornHost: Buffer): number {
     const bornBit = bornHost.length === ipv6HostBytes ? MessageSysFlag.bornHostV6 : 0
@@ -250,14 +272,37 @@ export class SendPath implements SendOutcome {
     this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
     const { connection } = send
     if (connection.closed || (send.flag & CommandFlag.oneway) !== 0) return
+    if (send.recallHandle !== null) {
+      connection.respond(send, this.#recallable(send, send.recallHandle))
+      return
+    }
     const { writer } = this.answers
     const room = connection.reserve(writer.bytesMax(send.messages))
     connection.commit(writer.write(room.buffer, room.offset, send))
   }
 
+  #recallable(send: SendWaiter, recallHandle: string): RemotingCommand {
+    return this.answers.answer(ResponseCode.SUCCESS, null, {
+      msgId: offsetMessageId(this.#broker.storeHost, send.physicalOffset),
+      queueId: String(send.queueId),
+      queueOffset: String(send.queueOffset),
+      recallHandle
+    })
+  }
+
   failed(send: SendWaiter, reason: AppendFailure): void {
     send.connection.respond(send, this.answers.failed(reason))
   }
+}
+
+/** What 5.3 adds to every message; its consumers trace only what has a region. */
+function brokerPairs(broker: BrokerContext): Buffer {
+  const { clusterName, regionId, traceOn } = broker.config.settings
+  return Buffer.concat([
+    encodePair(MessageProperty.CLUSTER, clusterName),
+    encodePair(MessageProperty.MSG_REGION, regionId),
+    encodePair(MessageProperty.TRACE_ON, traceOn)
+  ])
 }
 
 /** The pairs that lead a delayed message back. */

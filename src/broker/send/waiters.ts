@@ -16,6 +16,8 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
   readonly code = 0
   /** UNIQ_KEY of a half message, as 5.3 answers it. */
   transactionId: string | null = null
+  /** Takes a message back that waits for its time; null: no such message. */
+  recallHandle: string | null = null
   batchPhysicalOffsets: readonly number[] | null = null
   readonly connection: Connection
   readonly opaque: number

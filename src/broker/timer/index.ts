@@ -1,0 +1,2 @@
+export { recallMessage } from './recall.ts'
+export { TimerService } from './timerService.ts'
