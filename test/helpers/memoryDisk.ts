@@ -58,6 +58,8 @@ interface Failure {
  */
 export class MemoryDisk {
   capacityBytes: number
+  /** What `space` tells of; null: the capacity. A quota is such a limit that nobody sees coming. */
+  shownBytes: number | null = null
   operations = 0
   /** Called before each operation takes effect: may be slow, may throw, may kill. */
   hook: ((operation: OperationInfo) => Promise<void> | undefined) | null = null
@@ -87,6 +89,11 @@ export class MemoryDisk {
   /** The next `times` operations of this kind on paths that contain `path` fail with this code. */
   failNext(kind: DiskOperation, code: string, { times = 1, path = '' } = {}): void {
     this.#failures.push({ kind, code, path, times })
+  }
+
+  /** What `failNext` planned and did not come yet. */
+  failNoMore(): void {
+    this.#failures = []
   }
 
   /** The process dies: its handles answer nothing any more, a write under way may have come to any byte. */
@@ -151,6 +158,15 @@ export class MemoryDisk {
   contents(path: string): Buffer {
     const inode = this.#must(path)
     return Buffer.from(inode.cached.subarray(0, inode.length))
+  }
+
+  /** True when the file has these bytes there: below the page cache, or at least in it. */
+  holds(path: string, position: number, bytes: Buffer, durable: boolean): boolean {
+    const inode = (durable ? this.#durableFiles : this.#files).get(path)
+    if (inode === undefined) return false
+    const end = position + bytes.length
+    if (end > (durable ? inode.durableLength : inode.length)) return false
+    return (durable ? inode.durable : inode.cached).subarray(position, end).equals(bytes)
   }
 
   paths(): string[] {
@@ -380,7 +396,7 @@ class Mounted implements Disk {
   }
   space(path: string): Promise<DiskSpace> {
     return this.#run('directory', path, () => {
-      const totalBytes = this.#disk.capacityBytes
+      const totalBytes = this.#disk.shownBytes ?? this.#disk.capacityBytes
       return { totalBytes, freeBytes: Math.max(0, totalBytes - this.#disk.usedBytes()) }
     })
   }

@@ -1,0 +1,221 @@
+import { type Broker, LiveConfig, openBroker } from '../../src/broker/index.ts'
+import { NameServer, NamesrvConfig } from '../../src/namesrv/index.ts'
+import { openRaft } from '../../src/raft/index.ts'
+import type { Dice } from './dice.ts'
+import { Judge } from './judge.ts'
+import { Machine, type SimProcess } from './machine.ts'
+import { SimNetwork } from './network.ts'
+import type { Plan } from './plan.ts'
+import { Scheduler } from './scheduler.ts'
+import { LogBook } from './simLogger.ts'
+
+export const CLUSTER = 'C'
+const NAME_SERVER_PORT = 9876
+const BROKER_PORT = 10911
+const RAFT_PORT = 40911
+const STORE = '/store'
+/** A process that ended is started again after so long, unless a fault says otherwise. */
+const SUPERVISOR_MS = 500
+
+/** Machines, wires and the programs on them. */
+export class SimCluster {
+  readonly plan: Plan
+  readonly scheduler = new Scheduler()
+  readonly network: SimNetwork
+  readonly judge: Judge
+  readonly log: LogBook
+  readonly brokers: Machine[]
+  readonly nameServers: Machine[]
+  readonly clients: Machine[]
+  readonly violations: string[] = []
+  /** Why brokers ended by themselves; each must be the consequence of a fault. */
+  readonly fatals: string[] = []
+  readonly running = new Map<Machine, Broker>()
+  /** Machines that are to stay off for now. */
+  readonly heldOff = new Set<Machine>()
+  readonly #dice: Dice
+
+  constructor(plan: Plan, dice: Dice) {
+    const { scheduler } = this
+    this.plan = plan
+    this.#dice = dice
+    this.log = new LogBook(() => scheduler.nowMs)
+    this.network = new SimNetwork(scheduler, dice.fork('network'), {
+      latencyMs: plan.latencyMs,
+      windowBytes: plan.windowBytes
+    })
+    const machine = (name: string, ip: string): Machine => {
+      const settings = {
+        clockRate: plan.clockDrift ? dice.between(0.95, 1.05) : 1,
+        diskMs: plan.diskMs,
+        syncMs: plan.syncMs
+      }
+      const made = new Machine(name, ip, scheduler, dice.fork(name), settings)
+      this.network.add(made)
+      return made
+    }
+    this.brokers = [0, 1, 2].map(i => machine(`n${i}`, `10.0.0.${10 + i}`))
+    this.nameServers = [0, 1].map(i => machine(`ns${i}`, `10.0.0.${20 + i}`))
+    this.clients = [0, 1].map(i => machine(`c${i}`, `10.0.0.${30 + i}`))
+    this.judge = new Judge({
+      syncFlush: plan.syncFlush,
+      segmentBytes: plan.segmentBytes,
+      logDirectory: `${STORE}/raft/data`,
+      nowMs: () => scheduler.nowMs,
+      violation: text => this.violation(text)
+    })
+    for (const broker of this.brokers) this.judge.add(broker)
+    scheduler.onThrow = (error, owner) => {
+      this.violation(`${owner?.name ?? 'the simulator'} threw: ${describe(error)}`)
+    }
+  }
+
+  get nameServerAddresses(): string {
+    return this.nameServers.map(({ ip }) => `${ip}:${NAME_SERVER_PORT}`).join(';')
+  }
+
+  violation(text: string): void {
+    this.violations.push(`at ${this.scheduler.nowMs.toFixed(3)} ms: ${text}`)
+    this.log.add('VIOLATION', 'judge', text)
+    this.scheduler.stop()
+  }
+
+  spawnClient(at: number): SimProcess {
+    return this.clients[at]!.spawn(process => this.network.of(process))
+  }
+
+  start(machine: Machine): void {
+    if (machine.process !== null) return
+    this.heldOff.delete(machine)
+    if (!machine.powered) {
+      machine.powerOn()
+      this.network.powerReturned()
+    }
+    const process = machine.spawn(owner => this.network.of(owner))
+    const started = this.nameServers.includes(machine)
+      ? this.#startNameServer(process)
+      : this.#startBroker(process)
+    started.catch((error: unknown) => this.#ended(process, `did not start: ${describe(error)}`))
+  }
+
+  startAll(): void {
+    for (const machine of [...this.nameServers, ...this.brokers]) this.start(machine)
+  }
+
+  /** Kill -9. */
+  kill(machine: Machine): void {
+    machine.kill()
+    this.#gone(machine)
+  }
+
+  powerLoss(machine: Machine): void {
+    this.network.powerLost(machine)
+    machine.powerLoss()
+    this.#gone(machine)
+  }
+
+  /** Orderly; the process is gone when it resolves. */
+  async stopInOrder(machine: Machine): Promise<void> {
+    const { process } = machine
+    const broker = this.running.get(machine)
+    if (process === null || broker === undefined) return
+    this.running.delete(machine)
+    try {
+      await broker.stop()
+    } catch (error) {
+      if (process.alive)
+        this.violation(`${process.name} does not stop in order: ${describe(error)}`)
+    }
+    if (process.alive) this.kill(machine)
+  }
+
+  leader(): Machine | null {
+    let found: Machine | null = null
+    let term = -1
+    for (const [machine, broker] of this.running) {
+      const status = broker.store.status()
+      if (status.ready && status.term > term) {
+        found = machine
+        term = status.term
+      }
+    }
+    return found
+  }
+
+  #gone(machine: Machine): void {
+    this.running.delete(machine)
+    if (this.brokers.includes(machine)) this.judge.closed(machine)
+  }
+
+  async #startNameServer(process: SimProcess): Promise<void> {
+    const entries = new Map([
+      ['listenPort', String(NAME_SERVER_PORT)],
+      ['kvConfigPath', '/ns/kvConfig.json']
+    ])
+    const home = { userHome: '/ns', rocketmqHome: '/ns', configFile: '/ns/namesrv.conf' }
+    const config = NamesrvConfig.parse(entries, home)
+    const server = new NameServer(config, process.platform, this.#logger(process))
+    await server.start()
+  }
+
+  async #startBroker(process: SimProcess): Promise<void> {
+    const { machine, platform } = process
+    const { plan } = this
+    const peers = this.brokers.map(({ name, ip }) => `${name}-${ip}:${RAFT_PORT}`).join(';')
+    const entries = Object.entries({
+      brokerClusterName: CLUSTER,
+      brokerName: 'b',
+      brokerIP1: machine.ip,
+      listenPort: String(BROKER_PORT),
+      namesrvAddr: this.nameServerAddresses,
+      enableDLegerCommitLog: 'true',
+      dLegerGroup: 'g',
+      dLegerPeers: peers,
+      dLegerSelfId: machine.name,
+      storePathRootDir: STORE,
+      mappedFileSizeCommitLog: String(plan.segmentBytes),
+      mappedFileSizeConsumeQueue: String(plan.queueFileBytes),
+      flushDiskType: plan.syncFlush ? 'SYNC_FLUSH' : 'ASYNC_FLUSH',
+      flushIntervalCommitLog: String(plan.flushIntervalMs),
+      tailCacheBytes: '4194304',
+      shutdownGraceSeconds: '2'
+    })
+    const config = new LiveConfig(entries, {}, platform)
+    const broker = await openBroker(config, platform, this.#logger(process), {
+      onFatal: reason => this.#ended(process, reason),
+      doors: {
+        openState: directory => machine.state.open(directory),
+        openNode: async (options, source, store) => {
+          const node = await openRaft(options, source, this.judge.watched(machine, store))
+          if (process.alive) this.judge.opened(machine, node)
+          return node
+        }
+      }
+    })
+    await broker.start()
+    if (process.alive) this.running.set(machine, broker)
+  }
+
+  #logger(process: SimProcess): ReturnType<LogBook['of']> {
+    return this.log.of(process.name, () => !process.alive)
+  }
+
+  /** As a supervisor does: the process is gone, and started again. */
+  #ended(process: SimProcess, reason: string): void {
+    if (!process.alive) return
+    const { machine } = process
+    this.fatals.push(`${process.name}: ${reason}`)
+    this.log.add('ENDED', process.name, reason)
+    this.scheduler.after(0, null, 'sim', () => {
+      if (!process.alive) return
+      this.kill(machine)
+      this.scheduler.after(SUPERVISOR_MS + this.#dice.below(500), null, 'sim', () => {
+        if (!this.heldOff.has(machine)) this.start(machine)
+      })
+    })
+  }
+}
+
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

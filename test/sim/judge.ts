@@ -1,0 +1,264 @@
+import { crc32 } from 'node:zlib'
+import type { Entry, RaftNode, RaftStatus, StateMachine } from '../../src/raft/index.ts'
+import type { Store } from '../../src/store/index.ts'
+import type { Machine } from './machine.ts'
+
+/** State is compared at each index that is a multiple of this. */
+const STATE_EVERY = 64
+/** An acknowledgement and the commit that it makes lie no further apart. */
+const ACKNOWLEDGEMENT_MS = 60_000
+
+interface Committed {
+  readonly term: number
+  readonly crc: number
+  readonly position: number
+  readonly bytes: number
+}
+
+interface Member {
+  readonly machine: Machine
+  node: RaftNode | null
+  store: Store | null
+  commitIndex: number
+  term: number
+  /** Of any process of it. */
+  appliedEver: number
+  highestLedTerm: number
+  /** Its disk was harmed: what it acknowledged before may be gone. */
+  harmedMs: number
+}
+
+export interface JudgeOptions {
+  readonly syncFlush: boolean
+  readonly segmentBytes: number
+  readonly logDirectory: string
+  nowMs(): number
+  violation(text: string): void
+}
+
+/**
+ * Watches the brokers' logs and state (raft.md 5.3): what is applied anywhere is one sequence for ever, on a majority of
+ * disks when it is first applied, and leads to the same state on all of them.
+ */
+export class Judge {
+  readonly #o: JudgeOptions
+  readonly #members = new Map<string, Member>()
+  readonly #committed: Committed[] = []
+  readonly #leaders = new Map<number, string>()
+  readonly #states = new Map<number, { text: string; by: string }>()
+  appliedEntries = 0
+  statesCompared = 0
+  electionsWon = 0
+
+  constructor(options: JudgeOptions) {
+    this.#o = options
+  }
+
+  get committedCount(): number {
+    return this.#committed.length
+  }
+
+  add(machine: Machine): void {
+    this.#members.set(machine.name, {
+      machine,
+      node: null,
+      store: null,
+      commitIndex: 0,
+      term: 0,
+      appliedEver: 0,
+      highestLedTerm: 0,
+      harmedMs: Number.NEGATIVE_INFINITY
+    })
+  }
+
+  harmed(machine: Machine): void {
+    this.#member(machine).harmedMs = this.#o.nowMs()
+  }
+
+  /** The disk is another one. */
+  wiped(machine: Machine): void {
+    const member = this.#member(machine)
+    member.harmedMs = this.#o.nowMs()
+    member.appliedEver = 0
+    member.highestLedTerm = 0
+  }
+
+  /** What stands between the log's node and the store. */
+  watched(machine: Machine, store: StateMachine): StateMachine {
+    const member = this.#member(machine)
+    member.store = store as unknown as Store
+    member.node = null
+    const { process } = machine
+    return {
+      apply: entries => {
+        if (process?.alive === true) this.#apply(member, entries, store)
+      },
+      roleChanged: status => {
+        this.#role(member, status)
+        store.roleChanged(status)
+      }
+    }
+  }
+
+  opened(machine: Machine, node: RaftNode): void {
+    const member = this.#member(machine)
+    member.node = node
+    member.commitIndex = 0
+    member.term = node.term
+    if (node.term < member.highestLedTerm) {
+      this.#o.violation(
+        `${machine.name} led in term ${member.highestLedTerm} and starts with term ${node.term}`
+      )
+    }
+  }
+
+  closed(machine: Machine): void {
+    this.#member(machine).node = null
+  }
+
+  /** What must never fall on a running node. */
+  look(): void {
+    for (const member of this.#members.values()) {
+      const { node, machine } = member
+      if (node === null) continue
+      const { commitIndex, term } = node
+      if (commitIndex < member.commitIndex) {
+        this.#o.violation(
+          `commit index of ${machine.name} fell from ${member.commitIndex} to ${commitIndex}`
+        )
+      }
+      if (term < member.term) {
+        this.#o.violation(`term of ${machine.name} fell from ${member.term} to ${term}`)
+      }
+      member.commitIndex = commitIndex
+      member.term = term
+    }
+  }
+
+  #member(machine: Machine): Member {
+    return this.#members.get(machine.name)!
+  }
+
+  #role(member: Member, status: RaftStatus): void {
+    if (status.role !== 'leader') return
+    const { name } = member.machine
+    const leader = this.#leaders.get(status.term)
+    if (leader === undefined) {
+      this.#leaders.set(status.term, name)
+      this.electionsWon += 1
+      if (status.lastIndex < this.#committed.length) {
+        this.#o.violation(
+          `${name} leads in term ${status.term} with a log up to ${status.lastIndex}, entry ${this.#committed.length} is committed`
+        )
+      }
+    } else if (leader !== name) {
+      this.#o.violation(`term ${status.term} has two leaders: ${leader} and ${name}`)
+    }
+    member.highestLedTerm = Math.max(member.highestLedTerm, status.term)
+  }
+
+  #apply(member: Member, entries: readonly Entry[], store: StateMachine): void {
+    let from = 0
+    for (const [at, entry] of entries.entries()) {
+      this.#compare(member, entry)
+      if (entry.index % STATE_EVERY !== 0) continue
+      store.apply(entries.slice(from, at + 1))
+      from = at + 1
+      this.#compareState(member, entry.index)
+    }
+    if (from === 0) store.apply(entries)
+    else if (from < entries.length) store.apply(entries.slice(from))
+    const last = entries.at(-1)
+    if (last !== undefined) member.appliedEver = Math.max(member.appliedEver, last.index)
+  }
+
+  #compare(member: Member, entry: Entry): void {
+    this.appliedEntries += 1
+    const { name } = member.machine
+    const crc = crc32(entry.bytes)
+    const before = this.#committed[entry.index - 1]
+    if (before === undefined) {
+      if (entry.index !== this.#committed.length + 1) {
+        this.#o.violation(
+          `${name} applies entry ${entry.index}, the last one applied anywhere is ${this.#committed.length}`
+        )
+      }
+      const { term, position } = entry
+      this.#committed.push({ term, crc, position, bytes: entry.bytes.length })
+      this.#onMajority(name, entry)
+      return
+    }
+    if (before.crc !== crc || before.term !== entry.term || before.position !== entry.position) {
+      this.#o.violation(
+        `${name} applies another entry ${entry.index}: term ${entry.term} at ${entry.position}, before term ${before.term} at ${before.position}`
+      )
+    }
+  }
+
+  /** The commit rule, by the simulated disks themselves. */
+  #onMajority(name: string, entry: Entry): void {
+    const { segmentBytes, logDirectory, syncFlush } = this.#o
+    const at = entry.position % segmentBytes
+    const path = `${logDirectory}/${String(entry.position - at).padStart(20, '0')}`
+    let holding = 0
+    for (const { machine, harmedMs } of this.#members.values()) {
+      const holds = machine.disk.holds(path, at, entry.bytes, syncFlush)
+      if (holds || this.#o.nowMs() - harmedMs < ACKNOWLEDGEMENT_MS) holding += 1
+    }
+    if (holding * 2 > this.#members.size) return
+    this.#o.violation(
+      `${name} applies entry ${entry.index} (term ${entry.term}), which ${holding} of ${this.#members.size} disks hold`
+    )
+  }
+
+  #compareState(member: Member, index: number): void {
+    // A restart restores tables and queues of different indexes, up to what was applied before.
+    if (index <= member.appliedEver) return
+    const text = stateText(member.store!)
+    const before = this.#states.get(index)
+    if (before === undefined) {
+      this.#states.set(index, { text, by: member.machine.name })
+      return
+    }
+    this.statesCompared += 1
+    if (before.text === text) return
+    let at = 0
+    while (before.text[at] === text[at]) at += 1
+    const part = (whole: string): string => whole.slice(Math.max(0, at - 80), at + 80)
+    this.#o.violation(
+      `state after entry ${index} differs: on ${before.by} …${part(before.text)}…, on ${member.machine.name} …${part(text)}…`
+    )
+  }
+}
+
+/** All replicated state in one text, the same for the same state. */
+export function stateText(store: Store): string {
+  const { tables } = store
+  const queues = store
+    .topicsWithQueues()
+    .sort(compareText)
+    .map(topic => {
+      const ends = store.queueIds(topic).map(id => [id, store.maxOffset(topic, id)])
+      return [topic, ends]
+    })
+  return JSON.stringify([queues, plain(tables, true)])
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function plain(value: unknown, top = false): unknown {
+  if (value instanceof Map) {
+    const pairs = [...value].map(([key, inner]) => [key, plain(inner)] as const)
+    return pairs.sort(([a], [b]) => (String(a) < String(b) ? -1 : 1))
+  }
+  if (value instanceof Set) return [...value].map(String).sort(compareText)
+  if (Array.isArray(value)) return value.map(inner => plain(inner))
+  if (typeof value !== 'object' || value === null) return value
+  const pairs = Object.entries(value)
+    // Not state, but what the next checkpoint writes.
+    .filter(([key]) => !(top && key === 'dirty'))
+    .map(([key, inner]) => [key, plain(inner)] as const)
+  return pairs.sort(([a], [b]) => (a < b ? -1 : 1))
+}

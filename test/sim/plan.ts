@@ -1,0 +1,93 @@
+import type { Dice } from './dice.ts'
+
+export const FAULTS = [
+  'kill',
+  'killAll',
+  'killLeader',
+  'powerLoss',
+  'powerLossAll',
+  'isolate',
+  'split',
+  'oneWay',
+  'cut',
+  'slowLink',
+  'slowDisk',
+  'diskStall',
+  'stall',
+  'stallClient',
+  'clockJump',
+  'restart',
+  'diskError',
+  'diskFull',
+  'bitRot',
+  'killNameServer',
+  'transfer'
+] as const
+export type FaultKind = (typeof FAULTS)[number]
+
+/** What a seed decides before the start: each run draws its own subset of faults and its own rates (swarm). */
+export interface Plan {
+  readonly seed: number
+  readonly syncFlush: boolean
+  readonly flushIntervalMs: number
+  readonly segmentBytes: number
+  readonly queueFileBytes: number
+  readonly latencyMs: number
+  readonly windowBytes: number
+  readonly diskMs: number
+  readonly syncMs: number
+  readonly clockDrift: boolean
+  /** Mean time between two faults of the kind, ms of virtual time. */
+  readonly faults: ReadonlyMap<FaultKind, number>
+  readonly faultyMs: number
+  readonly lanes: number
+  readonly batchLanes: number
+  readonly delayLanes: number
+  readonly pauseMs: number
+  readonly bodyBytesMax: number
+  readonly orderly: boolean
+}
+
+const FAULT_SHARE = 0.3
+
+export function drawPlan(seed: number, dice: Dice): Plan {
+  const syncFlush = dice.chance(0.6)
+  const faults = new Map<FaultKind, number>()
+  for (const kind of FAULTS) {
+    const meanMs = dice.skewed(1_500, 20_000)
+    // Without fsync a majority that loses power together loses what it acknowledged: so it is documented.
+    if (kind === 'powerLossAll' && !syncFlush) continue
+    if (dice.chance(FAULT_SHARE)) faults.set(kind, meanMs)
+  }
+  const segmentBytes = dice.pick([65_536, 262_144, 1_048_576])
+  return {
+    seed,
+    syncFlush,
+    flushIntervalMs: dice.pick([10, 50, 500]),
+    segmentBytes,
+    queueFileBytes: dice.pick([200, 2_000, 20_000]),
+    latencyMs: dice.skewed(0.05, 10),
+    windowBytes: dice.pick([16_384, 262_144, 4_194_304]),
+    diskMs: dice.skewed(0.02, 1),
+    syncMs: dice.skewed(0.1, 10),
+    clockDrift: dice.chance(0.3),
+    faults,
+    faultyMs: dice.between(5_000, 30_000),
+    lanes: 1 + dice.below(4),
+    batchLanes: dice.below(3),
+    delayLanes: dice.below(2),
+    pauseMs: dice.skewed(1, 100),
+    // A batch must fit into a segment.
+    bodyBytesMax: Math.min(dice.pick([20, 200, 2_000, 20_000]), segmentBytes / 16),
+    orderly: dice.chance(0.3)
+  }
+}
+
+export function describePlan(plan: Plan): string {
+  const { faults, ...rest } = plan
+  const kinds = [...faults].map(([kind, ms]) => `${kind}/${Math.round(ms)}`)
+  const rounded = Object.entries(rest).map(
+    ([key, value]) => `${key}=${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`
+  )
+  return `${rounded.join(' ')} faults=${kinds.join(',') || 'none'}`
+}

@@ -1,0 +1,237 @@
+import { decodeStoredMessage } from '../../src/protocol/index.ts'
+import { check } from '../chaos/history.ts'
+import { describe, SimCluster } from './cluster.ts'
+import { Dice } from './dice.ts'
+import { Faults } from './faults.ts'
+import { guardGlobals } from './guard.ts'
+import { stateText } from './judge.ts'
+import { describePlan, drawPlan, type Plan } from './plan.ts'
+import { Workload } from './workload.ts'
+
+/** Virtual time for the cluster to come up, and after the faults for each step back to normal. */
+const SCHEDULE_TOPIC = 'SCHEDULE_TOPIC_XXXX'
+const START_MS = 60_000
+const CALM_MS = 90_000
+const LOOK_EVERY_EVENTS = 20
+const LOOK_MS = 50
+
+export interface RunResult {
+  readonly seed: number
+  readonly plan: string
+  readonly violations: readonly string[]
+  readonly traceHash: string
+  readonly events: number
+  readonly virtualMs: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly acknowledged: number
+  readonly delivered: number
+  readonly duplicates: number
+  readonly committedEntries: number
+  readonly statesCompared: number
+  readonly elections: number
+  readonly registerReads: number
+  readonly fatals: readonly string[]
+  /** The last lines of all processes' logs. */
+  readonly lines: readonly string[]
+}
+
+/** One whole life of a cluster, decided by the seed alone. `change` alters the plan, for tests. */
+export async function runSeed(
+  seed: number,
+  change: (plan: Plan) => Plan = p => p
+): Promise<RunResult> {
+  const dice = new Dice(seed)
+  const plan = change(drawPlan(seed, dice.fork('plan')))
+  const cluster = new SimCluster(plan, dice.fork('cluster'))
+  const faults = new Faults(cluster, dice.fork('faults'))
+  const workload = new Workload(cluster, dice.fork('workload'))
+  const { scheduler, judge } = cluster
+  const rejected = (error: unknown): void => {
+    cluster.violation(`a rejection that nobody handled: ${describe(error)}`)
+  }
+  const release = guardGlobals(what => cluster.violation(what))
+  process.on('unhandledRejection', rejected)
+  let countdown = LOOK_EVERY_EVENTS
+  scheduler.afterEvent = () => {
+    if (--countdown > 0) return
+    countdown = LOOK_EVERY_EVENTS
+    judge.look()
+  }
+  const story = new Story(cluster, faults, workload)
+  scheduler.after(0, null, 'sim', () => {
+    story.tell().then(
+      () => scheduler.stop(),
+      (error: unknown) => {
+        if (cluster.violations.length === 0) cluster.violation(describe(error))
+      }
+    )
+  })
+  try {
+    const ended = await scheduler.run(Number.MAX_SAFE_INTEGER)
+    if (ended !== 'stopped') cluster.violation(`the run came to nothing: ${ended}`)
+  } finally {
+    process.off('unhandledRejection', rejected)
+    release()
+  }
+  return {
+    seed,
+    plan: describePlan(plan),
+    violations: cluster.violations,
+    traceHash: scheduler.traceHash,
+    events: scheduler.events,
+    virtualMs: scheduler.nowMs,
+    faults: Object.fromEntries(faults.counts),
+    acknowledged: workload.acknowledged.length,
+    delivered: workload.delivered.length,
+    duplicates: story.duplicates,
+    committedEntries: judge.committedCount,
+    statesCompared: judge.statesCompared,
+    elections: judge.electionsWon,
+    registerReads: workload.registerReads,
+    fatals: cluster.fatals,
+    lines: cluster.log.lines
+  }
+}
+
+function counted(bodies: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const body of bodies) counts.set(body, (counts.get(body) ?? 0) + 1)
+  return counts
+}
+
+/** What happens in a run, one thing after the other. */
+class Story {
+  duplicates = 0
+  readonly #cluster: SimCluster
+  readonly #faults: Faults
+  readonly #workload: Workload
+
+  constructor(cluster: SimCluster, faults: Faults, workload: Workload) {
+    this.#cluster = cluster
+    this.#faults = faults
+    this.#workload = workload
+  }
+
+  async tell(): Promise<void> {
+    const cluster = this.#cluster
+    const workload = this.#workload
+    cluster.startAll()
+    await this.#within(START_MS, 'the cluster comes up', workload.start())
+    this.#faults.start()
+    await cluster.scheduler.delay(cluster.plan.faultyMs)
+    this.#faults.heal()
+    cluster.log.add('CALM', 'faults', 'everything is whole from here on')
+    await this.#until('a leader', () => cluster.leader() !== null)
+    await this.#within(CALM_MS, 'every call ends', workload.finish())
+    const stored = await this.#within(CALM_MS, 'everything can be read', workload.readAll())
+    const bodies = new Set(stored.map(seen => seen.body))
+    await this.#until('everything is delivered', () => {
+      const seen = new Set(workload.delivered.map(({ body }) => body))
+      return [...bodies].every(body => seen.has(body) && workload.deliveredToShared.has(body))
+    })
+    await this.#delayed()
+    const { acknowledged, delivered, committed } = workload
+    const findings = check({ acknowledged, stored, delivered, committed })
+    this.duplicates = findings.duplicates
+    for (const violation of findings.violations) cluster.violation(violation)
+    await this.#until('all members are equal', () => this.#equal())
+    await this.#compareUnits()
+  }
+
+  /** Each that waited is delivered, exactly once (a repeated send makes it wait twice). */
+  async #delayed(): Promise<void> {
+    const { delayedAcknowledged } = this.#workload
+    if (delayedAcknowledged.length === 0) return
+    const waited = await this.#waited()
+    const missing = delayedAcknowledged.filter(body => !waited.has(body))
+    if (missing.length > 0) {
+      this.#cluster.violation(`${missing.length} delayed messages are lost: ${missing.slice(0, 5)}`)
+    }
+    let delivered = new Map<string, number>()
+    await this.#until('delayed messages arrive', async () => {
+      delivered = counted(await this.#workload.readDelayed())
+      return [...waited].every(([body, count]) => (delivered.get(body) ?? 0) >= count)
+    })
+    for (const [body, count] of delivered) {
+      const expected = waited.get(body) ?? 0
+      if (count !== expected) {
+        this.#cluster.violation(
+          `delayed ${body} waited ${expected} times, was delivered ${count} times`
+        )
+      }
+    }
+  }
+
+  async #waited(): Promise<Map<string, number>> {
+    const { store } = this.#cluster.running.get(this.#cluster.leader()!)!
+    const bodies: string[] = []
+    for (const queueId of store.queueIds(SCHEDULE_TOPIC)) {
+      for (let at = 0; at < store.maxOffset(SCHEDULE_TOPIC, queueId); at++) {
+        const unit = await store.unit(SCHEDULE_TOPIC, queueId, at)
+        const bytes = unit === null ? null : await store.messageAt(unit.physicalOffset)
+        if (bytes !== null) bodies.push(decodeStoredMessage(bytes).body.toString())
+      }
+    }
+    return counted(bodies)
+  }
+
+  #equal(): boolean {
+    const { running, brokers, judge } = this.#cluster
+    const stores = [...running.values()].map(broker => broker.store)
+    if (stores.length < brokers.length) return false
+    const statuses = stores.map(store => store.status())
+    if (statuses.some(status => status.appliedIndex !== judge.committedCount)) return false
+    if (statuses.some(status => status.trouble !== null)) return false
+    const [first, ...others] = stores.map(stateText)
+    for (const [at, other] of others.entries()) {
+      if (other !== first) {
+        this.#cluster.violation(
+          `the state of ${statuses[0]!.selfId} and ${statuses[at + 1]!.selfId} differs: ${first} against ${other}`
+        )
+      }
+    }
+    return true
+  }
+
+  async #compareUnits(): Promise<void> {
+    const stores = [...this.#cluster.running.values()].map(broker => broker.store)
+    const first = stores[0]!
+    for (const topic of first.topicsWithQueues()) {
+      for (const queueId of first.queueIds(topic)) {
+        const lists = await Promise.all(
+          stores.map(async store => {
+            const end = first.maxOffset(topic, queueId)
+            const all: unknown[] = []
+            while (all.length < end) {
+              const units = await store.units(topic, queueId, all.length, end - all.length)
+              if (units.length === 0) break
+              all.push(...units)
+            }
+            return all.map(unit => JSON.stringify(unit))
+          })
+        )
+        for (const [member, list] of lists.entries()) {
+          const at = list.findIndex((unit, i) => unit !== lists[0]![i])
+          if (at < 0 && list.length === lists[0]!.length) continue
+          this.#cluster.violation(
+            `the units of ${topic}/${queueId} are not the same everywhere: at ${at} ${list[at]} on member ${member}, else ${lists[0]![at]}; ${list.length} of ${lists[0]!.length}`
+          )
+        }
+      }
+    }
+  }
+
+  async #until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+    const { scheduler } = this.#cluster
+    const deadlineMs = scheduler.nowMs + CALM_MS
+    while (!(await holds())) {
+      if (scheduler.nowMs > deadlineMs) throw new Error(`in vain for ${CALM_MS} ms: ${what}`)
+      await scheduler.delay(LOOK_MS)
+    }
+  }
+
+  async #within<T>(ms: number, what: string, run: Promise<T>): Promise<T> {
+    const late = new Error(`in vain for ${ms} ms: ${what}`)
+    return Promise.race([run, this.#cluster.scheduler.delay(ms).then(() => Promise.reject(late))])
+  }
+}

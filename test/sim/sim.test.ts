@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { Campaign } from './campaign.ts'
+import { guardGlobals } from './guard.ts'
+import { runSeed } from './run.ts'
+
+t.setTimeout(150_000)
+
+const SEEDS = 24
+const SHARE_MS = 30_000
+/** Has most kinds of faults, batches and delayed messages, and is short. */
+const TRACED_SEED = 3
+
+async function traceInOtherProcess(seed: number): Promise<string> {
+  const command = ['build/test/sim/main.js', '--seed', String(seed), '--lines', '0']
+  const { stdout } = await promisify(execFile)(process.execPath, command, {
+    env: { ...process.env, TZ: 'UTC' }
+  })
+  return /traceHash: '(\w+)'/.exec(stdout)?.[1] ?? stdout
+}
+
+t.test('a seed gives the same run in each process, and another seed another one', async t => {
+  const [one, two, other] = await Promise.all([
+    traceInOtherProcess(TRACED_SEED),
+    traceInOtherProcess(TRACED_SEED),
+    traceInOtherProcess(TRACED_SEED + 1)
+  ])
+  t.match(one, /^[0-9a-f]{16}$/)
+  t.equal(one, two)
+  t.not(one, other)
+})
+
+t.test('a run without faults is calm', async t => {
+  const result = await runSeed(1, plan => ({
+    ...plan,
+    faults: new Map(),
+    faultyMs: 3_000,
+    latencyMs: 0.2,
+    syncMs: 1,
+    pauseMs: 5
+  }))
+  t.strictSame(result.violations, [])
+  t.equal(result.elections, 1, 'one leader all the time')
+  t.equal(result.duplicates, 0)
+  t.ok(result.acknowledged > 300, `${result.acknowledged} acknowledged`)
+})
+
+t.test('whoever reaches the real clock or chance is found', t => {
+  const reached: string[] = []
+  const release = guardGlobals(what => reached.push(what))
+  try {
+    t.throws(() => Date.now())
+    t.throws(() => Math.random())
+    t.throws(() => setTimeout(() => {}, 0))
+    t.throws(() => new Date())
+    t.equal(new Date(0).getTime(), 0)
+  } finally {
+    release()
+  }
+  t.equal(reached.length, 4)
+  t.ok(Date.now() > 0)
+  t.end()
+})
+
+t.test('nothing that was acknowledged is lost in a share of disturbed clusters', async t => {
+  const lines: string[] = []
+  const campaign = new Campaign({
+    firstSeed: 1,
+    lastSeed: SEEDS,
+    workers: 2,
+    timeMs: SHARE_MS,
+    print: text => lines.push(text)
+  })
+  t.ok(await campaign.run(), lines.join('\n'))
+  t.ok(campaign.runs >= 2 && campaign.acknowledged > 1_000, lines.at(-1) ?? '')
+})
