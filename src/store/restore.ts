@@ -8,7 +8,7 @@ import type { RestoredIndexes } from './machine.ts'
 import type { QueueTable } from './queueTable.ts'
 import type { Tables } from './tables.ts'
 import { decodeQueue, loadRecord, type MetaRecord, RecordKind } from './tablesCodec.ts'
-import { timerRange } from './timers.ts'
+import { kindRange } from './timers.ts'
 
 const FIRST_KEY = Buffer.from([0])
 const LAST_KEY = Buffer.from([255])
@@ -33,9 +33,11 @@ export async function restore(
   let meta: MetaRecord | null = null
   const runs: RunRecord[] = []
   const queueRecords: ReturnType<typeof decodeQueue>[] = []
-  for await (const block of state.entries(FIRST_KEY, LAST_KEY)) {
+  for await (const block of startRecords(state)) {
     for (const [key, value] of block) {
       const kind = String.fromCharCode(key[0]!)
+      // Meta comes before them; without it they are left over (below).
+      if (kind === RecordKind.timerRegion && meta === null) continue
       if (kind === RecordKind.meta) meta = JSON.parse(value.toString('utf8')) as MetaRecord
       else if (kind === RecordKind.queue) queueRecords.push(decodeQueue(key, value))
       else if (kind === RecordKind.run) runs.push(JSON.parse(value.toString('utf8')) as RunRecord)
@@ -44,7 +46,8 @@ export async function restore(
   }
   if (meta === null) {
     // Left over from a removal that was interrupted; the other kinds are overwritten as the log is applied.
-    if (tables.timers.count > 0) await clearTimers(state, tables)
+    await clear(state, RecordKind.timerRegion)
+    await clear(state, RecordKind.timer)
     return {
       indexes: { tables: 0, queues: 0, keys: 0 },
       syncedIndex: 0,
@@ -87,15 +90,23 @@ export async function restore(
   return { indexes, syncedIndex, appliedIndex, appliedPosition, runs }
 }
 
-async function clearTimers(state: KeyValueStore, tables: Tables): Promise<void> {
-  const { from, to } = timerRange()
+/** All but the waiting messages, of which there may be a million. */
+async function* startRecords(
+  state: KeyValueStore
+): AsyncGenerator<readonly (readonly [Buffer, Buffer])[]> {
+  const { from, to } = kindRange(RecordKind.timer)
+  yield* state.entries(FIRST_KEY, from)
+  yield* state.entries(to, LAST_KEY)
+}
+
+async function clear(state: KeyValueStore, kind: string): Promise<void> {
+  const { from, to } = kindRange(kind)
   for await (const block of state.entries(from, to)) {
     await state.write(
       block.map(([key]) => ({ key: Buffer.from(key), value: null })),
       { sync: false }
     )
   }
-  tables.timers.unload()
 }
 
 /** All derived state goes; it is built anew from the log (raft.md 4.9, applied index beyond the last entry). */

@@ -6,14 +6,15 @@
  *   D u32 level  i64 offset                              L group           {queue: [clientId, timeMs]}
  *   B key        text                                    V room 00 key     text
  *   H i64 physical offset   a transaction in doubt (transactions.ts)
- *   W i64 due time · i64 place   nothing: a waiting message (timers.ts)
+ *   W i64 due time · i64 place   nothing: a waiting message (timers.ts); read when it is due, not at the start
+ *   N i64 MiB of the log         u32 waiting messages that lie in it
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
  */
 import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
 import type { KeyValueChange } from './keyValueStore.ts'
 import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'
-import { TIMER_RECORD } from './timers.ts'
+import { TIMER_RECORD, TIMER_REGION_RECORD } from './timers.ts'
 import { decodeTransaction, encodeTransaction } from './transactions.ts'
 
 export const RecordKind = {
@@ -27,6 +28,7 @@ export const RecordKind = {
   value: 'V',
   transaction: 'H',
   timer: TIMER_RECORD,
+  timerRegion: TIMER_REGION_RECORD,
   queue: 'Q',
   run: 'R'
 } as const
@@ -158,8 +160,8 @@ export function loadRecord(tables: Tables, key: Buffer, value: Buffer): boolean 
       tables.inDoubt.byOffset.set(physicalOffset, decodeTransaction(physicalOffset, value))
       return true
     }
-    case RecordKind.timer:
-      tables.timers.load(key)
+    case RecordKind.timerRegion:
+      tables.timers.load(key, value)
       return true
     default:
       return false

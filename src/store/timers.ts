@@ -4,19 +4,25 @@
  * million of them cost no memory; what the last checkpoint has not written yet is held here and laid over it.
  */
 import { ByteRange, findProperty, MessageProperty, SystemTopic } from '../protocol/index.ts'
-import { getInt64, putInt64 } from './bytes.ts'
+import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
 import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
 import type { StoredMessageView } from './storedMessageView.ts'
 
 export const TIMER_TOPIC: string = SystemTopic.TIMER
+/** One for each waiting message; not read at the start, there may be a million. */
 export const TIMER_RECORD = 'W'
+/** How many of them lie in one region of the log. */
+export const TIMER_REGION_RECORD = 'N'
 
 const KEY_BYTES = 17
+const REGION_KEY_BYTES = 9
 const TIMER_BYTES = 16
 /** Pending timers are counted by region of the log, so that the trimmer knows the oldest without a walk over all. */
 const REGION_BYTES = 1_048_576
 /** Changes that no checkpoint has written yet; above it sends are refused as busy. */
 const UNWRITTEN_MAX = 500_000
+/** Gathered beyond what is wanted before it is sorted and cut. */
+const MERGE_ROOM = 256
 const dueName = Buffer.from(MessageProperty.TIMER_DELIVER_MS)
 const NO_VALUE = Buffer.alloc(0)
 
@@ -43,6 +49,7 @@ export class TimerTable {
   /** On their way into the state database. */
   #capturing: Changes | null = null
   readonly #regions = new Map<number, number>()
+  readonly #changedRegions = new Set<number>()
   /** Waiting messages. */
   count = 0
   /** Checkpoints that brought changes into the state database. */
@@ -76,15 +83,11 @@ export class TimerTable {
     this.#count(position, -1)
   }
 
-  /** From the state database, at the start. */
-  load(key: Buffer): void {
-    this.#count(getInt64(key, 9), 1)
-  }
-
-  /** The database's records were removed. */
-  unload(): void {
-    this.count = 0
-    this.#regions.clear()
+  /** A record of a region, at the start. */
+  load(key: Buffer, value: Buffer): void {
+    const waiting = getUint32(value, 0)
+    this.#regions.set(getInt64(key, 1), waiting)
+    this.count += waiting
   }
 
   /** In memory, not or not certainly in the state database. */
@@ -96,16 +99,24 @@ export class TimerTable {
     return this.#recent.removed.has(position) || this.#capturing?.removed.has(position) === true
   }
 
-  /** Those of memory from `from` on that are due by `untilMs`, in no order. */
-  collectFresh(from: TimerRef, untilMs: number, into: TimerRef[]): void {
+  /** Adds those of memory from `from` on that are due by `untilMs`; leaves the first `max` of all, in order. */
+  mergeFresh(timers: TimerRef[], from: TimerRef, untilMs: number, max: number): void {
+    let lastMs = untilMs
     for (const changes of [this.#capturing, this.#recent]) {
       if (changes === null) continue
       for (const [position, dueMs] of changes.added) {
-        const timer = { dueMs, position }
-        if (dueMs > untilMs || compareTimers(timer, from) < 0) continue
-        if (changes === this.#recent || !this.#recent.removed.has(position)) into.push(timer)
+        if (dueMs > lastMs || dueMs < from.dueMs) continue
+        if (dueMs === from.dueMs && position < from.position) continue
+        if (changes !== this.#recent && this.#recent.removed.has(position)) continue
+        timers.push({ dueMs, position })
+        if (timers.length < 2 * max + MERGE_ROOM) continue
+        timers.sort(compareTimers)
+        timers.length = max
+        lastMs = timers[max - 1]!.dueMs
       }
     }
+    timers.sort(compareTimers)
+    timers.length = Math.min(timers.length, max)
   }
 
   /** What changed since the last time, as records. They count as unwritten until `flushed`. */
@@ -116,6 +127,8 @@ export class TimerTable {
       into.push({ key: timerKey({ dueMs, position }), value: NO_VALUE })
     for (const [position, dueMs] of removed)
       into.push({ key: timerKey({ dueMs, position }), value: null })
+    for (const region of this.#changedRegions) into.push(this.#regionRecord(region))
+    this.#changedRegions.clear()
     this.#capturing = this.#recent
     this.#recent = new Changes()
   }
@@ -127,9 +140,21 @@ export class TimerTable {
     this.flushes += 1
   }
 
+  #regionRecord(region: number): KeyValueChange {
+    const key = Buffer.alloc(REGION_KEY_BYTES)
+    key[0] = TIMER_REGION_RECORD.charCodeAt(0)
+    putInt64(key, 1, region)
+    const waiting = this.#regions.get(region)
+    if (waiting === undefined) return { key, value: null }
+    const value = Buffer.alloc(4)
+    putInt32(value, 0, waiting)
+    return { key, value }
+  }
+
   #count(position: number, by: 1 | -1): void {
     this.count += by
     const region = Math.floor(position / REGION_BYTES)
+    this.#changedRegions.add(region)
     const left = (this.#regions.get(region) ?? 0) + by
     if (left > 0) this.#regions.set(region, left)
     else this.#regions.delete(region)
@@ -161,8 +186,8 @@ export async function readTimers(
     const timers = found.filter(({ position }) => !table.isRemoved(position))
     // Taken away while the others were read: there may be more behind them.
     if (isFull && timers.length < max) continue
-    table.collectFresh(from, untilMs, timers)
-    return timers.sort(compareTimers).slice(0, max)
+    table.mergeFresh(timers, from, untilMs, max)
+    return timers
   }
 }
 
@@ -195,9 +220,9 @@ function timerKey({ dueMs, position }: TimerRef): Buffer {
   return key
 }
 
-/** All records of timers. */
-export function timerRange(): { from: Buffer; to: Buffer } {
-  const code = TIMER_RECORD.charCodeAt(0)
+/** All keys of a kind of record. */
+export function kindRange(kind: string): { from: Buffer; to: Buffer } {
+  const code = kind.charCodeAt(0)
   return { from: Buffer.from([code]), to: Buffer.from([code + 1]) }
 }
 

@@ -101,6 +101,14 @@ t.test('what lies in the state database and what is newer are one list', async t
     t.strictSame(await times(store), now)
   })
 
+  t.test('and counts what lies in each part of the log', async t => {
+    const regions = [...state.pairs].filter(([key]) => key.startsWith('4e'))
+    t.strictSame(
+      regions.map(([key, value]) => [key, value.readUInt32BE()]),
+      [[`4e${'0'.repeat(16)}`, 10]]
+    )
+  })
+
   t.test('and after a restart', async t => {
     const before = await store.timers(start, far, 1_000)
     await store.stop()
@@ -119,6 +127,22 @@ t.test('what lies in the state database and what is newer are one list', async t
     t.equal(again.store.tables.timers.count, 10)
     await again.store.stop()
   })
+})
+
+t.test('of thousands that no checkpoint has written the first are found', async t => {
+  const { store } = await openLeader(t.testdir())
+  const due = Array.from({ length: 3_000 }, (_, i) => 1_000 + ((i * 7_919) % 3_001))
+  const waiter = new Waiter()
+  const messages = due.map(ms => message(topic, 0, 'x', { TIMER_DELIVER_MS: String(ms) }))
+  store.appendAtomic(messages, [], waiter)
+  t.equal(await waiter.ended, 'stored')
+  const sorted = due.toSorted((a, b) => a - b)
+  for (const max of [1, 10, 500, 5_000])
+    t.strictSame(await times(store, start, far, max), sorted.slice(0, max))
+  const from = sorted[1_500]!
+  t.strictSame(await times(store, { dueMs: from, position: 0 }, far, 3), sorted.slice(1_500, 1_503))
+  t.strictSame(await times(store, start, from, 9_999), sorted.slice(0, 1_501))
+  await store.stop()
 })
 
 t.test('the log keeps what waits, even when the disk is full', async t => {
