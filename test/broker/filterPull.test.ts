@@ -3,6 +3,7 @@ import type { Broker } from '../../src/broker/index.ts'
 import {
   CheckClientRequestBody,
   decodeStoredMessages,
+  QueryConsumeQueueResponseBody,
   type RemotingCommand,
   RequestCode,
   ResponseCode,
@@ -124,6 +125,21 @@ t.test('expressions in pulls and of groups', async t => {
     t.equal((await check(client, 'a > 1', 'XPATH')).code, ResponseCode.SUBSCRIPTION_PARSE_FAILED)
   })
 
+  t.test('the filter of a group is shown with the units of a queue', async t => {
+    const member = new TestClient(t, broker.address, 'shown')
+    const shown = async () => {
+      const fields = { topic: 'F', queueId: 0, index: 0, count: 1, consumerGroup: 'GQ' }
+      const { body } = await member.ask(RequestCode.QUERY_CONSUME_QUEUE, fields)
+      return QueryConsumeQueueResponseBody.decode(body)
+    }
+    await member.heartbeat('GQ', { F: { expression: 'n < 2', type: SQL92, version: 3 } })
+    const { filterData, subscriptionData } = await shown()
+    t.match(JSON.parse(filterData ?? ''), { expression: 'n < 2', clientVersion: 3 })
+    t.match(subscriptionData, { subString: 'n < 2', expressionType: SQL92 })
+    await member.heartbeat('GQ', { F: { expression: 'n <', type: SQL92, version: 4 } })
+    t.equal((await shown()).filterData, 'null')
+  })
+
   t.test('class filters are refused', async t => {
     const flagged = await client.pull('F', 0, 0, { sysFlag: classFilterFlag })
     t.equal(flagged.code, ResponseCode.SYSTEM_ERROR)
@@ -190,6 +206,37 @@ t.test('a pull that waits is woken by a message that matches, and by no other', 
   await client.send('W', 'none', { props: { colour: 'none' } })
   t.strictSame(numbers(await other), ['none'])
 })
+
+t.test(
+  'filters that would hold up an arrival are asked no more, their pulls look again soon',
+  async t => {
+    const { broker, client } = await filtering(t)
+    await fill(client, 'H', 1)
+    const large = 'x'.repeat(30_000)
+    const waits = (id: number) => {
+      const searches = Array.from({ length: 300 }, (_, i) => `large CONTAINS 'y${id}-${i}'`)
+      return client.pull('H', 0, 1, {
+        subscription: searches.join(' OR '),
+        expressionType: SQL92,
+        sysFlag: suspendFlag,
+        suspendMs: 60_000
+      })
+    }
+    const answers: RemotingCommand[] = []
+    for (let id = 0; id < 8; id++)
+      waits(id).then(
+        answer => answers.push(answer),
+        () => {}
+      )
+    await until(() => broker.holds.size === 8)
+    await client.send('H', 'large', { props: { large } })
+    await until(() => answers.length > 0)
+    const left = broker.holds.size
+    t.ok(left >= 3, `${left} were asked and wait on`)
+    await until(() => answers.length === 8 - left)
+    for (const answer of answers) t.strictSame(head(answer), [20, 'NO_MATCHED_MESSAGE', 2])
+  }
+)
 
 t.test('at the end of its time a pull that waited says how far it looked', async t => {
   const { broker, client } = await filtering(t)

@@ -256,7 +256,18 @@ export class FrameMaker {
       commitOffset: number(),
       suspendTimeoutMillis: dice.pick(['1', '50', '200']),
       subVersion: number(),
-      subscription: dice.pick(['*', 'A || B', '||', '', 'a'.repeat(5_000), 'x || '.repeat(2_000)]),
+      subscription: dice.pick([
+        '*',
+        'A || B',
+        '||',
+        '',
+        'a'.repeat(5_000),
+        'x || '.repeat(2_000),
+        "n BETWEEN 1 AND 9 OR KEYS CONTAINS 'k'",
+        `${'('.repeat(5_000)}n = 1`,
+        `n IN (${"'x',".repeat(3_000)}'y')`,
+        `n = 1${' OR n > 2'.repeat(2_500)}`
+      ]),
       expressionType: dice.pick(['TAG', 'SQL92', 'OTHER', ''])
     }
     return command

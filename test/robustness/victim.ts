@@ -93,6 +93,7 @@ function entriesOf(member: number): [string, string][] {
     flushDiskType: 'ASYNC_FLUSH',
     storePathRootDir: `${settings.directory}/n${member}`,
     enableDLegerCommitLog: 'true',
+    enablePropertyFilter: 'true',
     dLegerGroup: 'victim',
     dLegerPeers,
     dLegerSelfId: `n${member}`,

@@ -8,7 +8,7 @@ import {
   requiredText,
   response
 } from '../../../protocol/index.ts'
-import type { Subscription } from '../../clients/index.ts'
+import { isTagType, type Subscription } from '../../clients/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { subscriptionDataOf } from '../clients/subscriptionData.ts'
@@ -39,8 +39,10 @@ export const queryConsumeQueue: Handler = {
       minQueueIndex,
       queueData: await unitsFrom({ topic, queueId, index, count }, subscription, broker)
     })
-    if (subscription !== undefined) body.subscriptionData = subscriptionDataOf(subscription)
-    else if (group !== '') body.filterData = `${group}@${topic} is not online!`
+    if (subscription !== undefined) {
+      body.subscriptionData = subscriptionDataOf(subscription)
+      if (!isTagType(subscription.expressionType)) body.filterData = filterText(group, subscription)
+    } else if (group !== '') body.filterData = `${group}@${topic} is not online!`
     return success(QueryConsumeQueueResponseBody.encode(body))
   }
 }
@@ -49,6 +51,20 @@ function hasQueue(topic: string, queueId: number, broker: BrokerContext): boolea
   const settings = broker.topics.find(topic)
   const queues = Math.max(settings?.readQueueNums ?? 0, settings?.writeQueueNums ?? 0)
   return (queueId >= 0 && queueId < queues) || broker.store.queueIds(topic).includes(queueId)
+}
+
+/** The group's filter as JSON; `null` when its expression does not compile. */
+function filterText(group: string, subscription: Subscription): string {
+  const { topic, expression, expressionType, version, filter } = subscription
+  if (filter === null) return 'null'
+  const data = {
+    clientVersion: version,
+    consumerGroup: group,
+    expression,
+    expressionType,
+    topic
+  }
+  return JSON.stringify(data, null, '\t')
 }
 
 async function unitsFrom(
