@@ -407,17 +407,34 @@ t.test('questions about transactions in doubt', async t => {
     const half = await gone.half('Tx', 'U-1')
     await gone.remoting.close()
     await until(() => broker.producers.members('PG').length === 0)
+    const other = new TransactionClient(t, broker.address, 'other')
+    await other.heartbeat('G', {}, { producers: ['OtherPG'] })
+    await other.half('Tx', 'U-2', { PGROUP: 'OtherPG' })
     ask(broker)
-    const { transactions } = broker.store.tables
-    await until(() => transactions.get(half.physicalOffset)?.checks === 1)
+    await until(() => other.questions.length === 1)
+    t.equal(broker.store.tables.transactions.get(half.physicalOffset)?.checks, 0, 'not counted')
     const back = new TransactionClient(t, broker.address, 'back')
     await back.produces()
-    broker.config.update([
-      ['transactionCheckMax', '2'],
-      ['transactionCheckInterval', '1']
-    ])
     await until(() => back.questions.length === 1)
-    t.equal(back.questions[0]!.message.properties.get('TRANSACTION_CHECK_TIMES'), '2')
+    t.equal(back.questions[0]!.message.properties.get('TRANSACTION_CHECK_TIMES'), '1')
+    t.equal(back.questions[0]!.fields['msgId'], 'U-1')
+  })
+
+  t.test('a group that does not come back is given up after the time of its checks', async t => {
+    const broker = await startBroker(t, { ...alone, transactionCheckMax: '4' })
+    await serving(broker)
+    const client = new TransactionClient(t, broker.address)
+    const half = await client.half('Tx', 'U-1')
+    const { storeTimestamp } = broker.store.tables.transactions.get(half.physicalOffset)!
+    broker.config.update([['transactionCheckInterval', '50']])
+    ask(broker)
+    const given = 'TRANS_CHECK_MAX_TIME_TOPIC'
+    await until(() => broker.store.maxOffset(given, 0) === 1)
+    const [copy] = await client.read(given, 0)
+    t.equal(copy!.properties.get('TRANSACTION_CHECK_TIMES'), '0')
+    t.equal(copy!.body.toString(), 'U-1')
+    t.ok(copy!.storeTimestamp - storeTimestamp >= 200)
+    t.equal(inDoubt(broker), 0)
   })
 
   t.test('what is ended is not asked about', async t => {

@@ -8,14 +8,12 @@ import {
   storeHostBytes
 } from '../../protocol/index.ts'
 import type { Connection } from '../../remoting/index.ts'
+import type { ClientInfo } from '../clients/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { checkBody, type HalfMessage } from './halfMessage.ts'
 
 /** A producer that does not read gets no more questions until it does, bytes. */
 const bufferedBytesMax = 1_048_576
-
-/** `nobody`: no producer of the group is connected here; `full`: those that are do not read. */
-export type Candidate = Connection | 'nobody' | 'full'
 
 /** Chooses whom to ask: the members of a group in turn (broker.md 5.4). */
 export class CheckProducers {
@@ -26,14 +24,23 @@ export class CheckProducers {
     this.#broker = broker
   }
 
-  choose(group: string): Candidate {
-    const living = this.#broker.producers.members(group).filter(member => !member.connection.closed)
-    if (living.length === 0) return 'nobody'
+  /** A producer of the group is connected to this node. */
+  isThere(group: string): boolean {
+    return this.#living(group).length > 0
+  }
+
+  /** Null: none is there, or those that are do not read. */
+  choose(group: string): Connection | null {
+    const living = this.#living(group)
     for (let tried = 0; tried < living.length; tried++) {
       const { connection } = living[this.#turn++ % living.length]!
       if (connection.bufferedBytes < bufferedBytesMax) return connection
     }
-    return 'full'
+    return null
+  }
+
+  #living(group: string): ClientInfo[] {
+    return this.#broker.producers.members(group).filter(member => !member.connection.closed)
   }
 }
 

@@ -5,6 +5,7 @@ import type { TransactionInDoubt } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 import { newTopic } from '../topics/index.ts'
+import { AbsentGroups } from './absentGroups.ts'
 import { CheckProducers, checkCommand } from './checkProducers.ts'
 import { DueQueue } from './dueQueue.ts'
 import { Endings } from './endings.ts'
@@ -36,16 +37,20 @@ interface DueCheck {
  *      ├── end ──▶ message and mark in one entry                        └── transactionCheckMax, or fileReservedTime ──▶ given up
  *
  * A check is counted before it is sent, by number: no two leaders ask the same question, and one that was ended meanwhile is not asked about.
+ * While its group has no producer here a transaction only waits, for as long as its remaining checks would take.
  */
 export class TransactionService {
   readonly #broker: BrokerContext
   readonly #endings: Endings
   readonly #producers: CheckProducers
   readonly #due = new DueQueue()
+  readonly #absent: AbsentGroups
   #timer: Timer | null = null
   #timerDueMs = Number.POSITIVE_INFINITY
   /** Monotonic: ends that were held up by the change of leaders come first. */
   #notBeforeMs = 0
+  /** Wall clock: since when producers could come to this leader. */
+  #leadsSinceMs = 0
   #running: boolean = false
   #pumping: boolean = false
   /** Of the leadership that the service works for; whoever awaited something under an older one stops. */
@@ -55,6 +60,12 @@ export class TransactionService {
     this.#broker = broker
     this.#endings = new Endings(broker)
     this.#producers = new CheckProducers(broker)
+    const { clock } = broker.platform
+    this.#absent = new AbsentGroups(clock, {
+      isThere: group => this.#producers.isThere(group),
+      release: physicalOffset => this.#due.add(clock.wallMs(), physicalOffset),
+      released: () => this.#arm()
+    })
     broker.store.onTransactions(opened => this.#opened(opened))
     broker.config.onChange(changed => {
       if (this.#running && changed.some(name => name.startsWith('transaction'))) this.#refill()
@@ -73,7 +84,9 @@ export class TransactionService {
     const { transactionTimeOut, forwardHoldMillis, forwardTimeoutMillis } =
       this.#broker.config.values
     const graceMs = Math.min(transactionTimeOut, forwardHoldMillis + forwardTimeoutMillis)
-    this.#notBeforeMs = this.#broker.platform.clock.monotonicMs() + graceMs
+    const { clock } = this.#broker.platform
+    this.#notBeforeMs = clock.monotonicMs() + graceMs
+    this.#leadsSinceMs = clock.wallMs()
     this.#refill()
   }
 
@@ -83,6 +96,7 @@ export class TransactionService {
     this.#timer?.cancel()
     this.#timer = null
     this.#due.clear()
+    this.#absent.clear()
   }
 
   #opened(opened: readonly TransactionInDoubt[]): void {
@@ -108,6 +122,7 @@ export class TransactionService {
 
   #refill(): void {
     this.#due.clear()
+    this.#absent.clear()
     for (const transaction of this.#broker.store.tables.transactions.values())
       this.#due.add(this.#dueMs(transaction), transaction.physicalOffset)
     this.#arm()
@@ -126,6 +141,14 @@ export class TransactionService {
 
   #expiryMs(transaction: TransactionInDoubt): number {
     return transaction.storeTimestamp + this.#broker.config.settings.fileReservedMs
+  }
+
+  /** Until when it waits for a producer: as long as the checks would take that it could still be asked, in this leadership. */
+  #waitsUntilMs(transaction: TransactionInDoubt): number {
+    const { transactionCheckMax, transactionCheckInterval } = this.#broker.config.values
+    const roundsMs = (transactionCheckMax - transaction.checks) * transactionCheckInterval
+    const fromMs = Math.max(this.#leadsSinceMs, this.#dueMs(transaction))
+    return Math.min(fromMs + roundsMs, this.#expiryMs(transaction))
   }
 
   #arm(): void {
@@ -205,9 +228,22 @@ export class TransactionService {
       bytes += half.bytes.length
       const expired = this.#expiryMs(transaction) <= nowMs
       if (expired || transaction.checks >= config.values.transactionCheckMax) givenUp.push(half)
-      else checks.push({ half, times: transaction.checks + 1 })
+      else if (this.#producers.isThere(half.group))
+        checks.push({ half, times: transaction.checks + 1 })
+      else if (this.#waitsUntilMs(transaction) <= nowMs) givenUp.push(half)
+      else this.#wait(half, transaction)
     }
     return { checks, givenUp, more: true }
+  }
+
+  #wait(half: HalfMessage, transaction: TransactionInDoubt): void {
+    const { group, realTopic } = half
+    if (!this.#absent.has(group))
+      this.#broker.logger.info('No producer to ask about transactions, they wait for one', {
+        group,
+        topic: realTopic
+      })
+    this.#absent.add(group, transaction.physicalOffset, this.#waitsUntilMs(transaction))
   }
 
   /** Damaged, and then it is repaired; or nothing that could ever be committed. */
@@ -226,11 +262,11 @@ export class TransactionService {
 
   /** Counts the checks, then asks about those that still are in doubt. */
   async #ask(due: readonly DueCheck[], generation: number): Promise<void> {
-    const { store, logger, config, platform } = this.#broker
-    const asked: (DueCheck & { producer: Connection | 'nobody' })[] = []
+    const { store, config, platform } = this.#broker
+    const asked: (DueCheck & { producer: Connection })[] = []
     for (const check of due) {
       const producer = this.#producers.choose(check.half.group)
-      if (producer !== 'full') asked.push({ ...check, producer })
+      if (producer !== null) asked.push({ ...check, producer })
       else this.#due.add(platform.clock.wallMs() + retryMs, check.half.stored.physicalOffset)
     }
     if (asked.length === 0) return
@@ -248,17 +284,8 @@ export class TransactionService {
       // Its end came meanwhile, or a former leader's count won.
       if (transaction.checks !== times || this.#endings.isUnderWay(physicalOffset)) continue
       // Who was chosen may have gone while the check was counted.
-      const living =
-        producer === 'nobody' || producer.closed ? this.#producers.choose(half.group) : producer
-      if (typeof living === 'string') {
-        logger.info('No producer to ask about a transaction', {
-          group: half.group,
-          topic: half.realTopic,
-          checks: times
-        })
-        continue
-      }
-      living.oneway(checkCommand(half, times, config.settings.brokerName))
+      const living = producer.closed ? this.#producers.choose(half.group) : producer
+      living?.oneway(checkCommand(half, times, config.settings.brokerName))
     }
   }
 
