@@ -32,7 +32,7 @@ export const runtimeInfo: Handler = {
       ...log(broker),
       ...queues(broker),
       ...delays(broker),
-      ...timers,
+      ...timers(broker),
       earliestMessageTimeStamp: await broker.store.earliestLogTime(),
       commitLogDirCapacity: await capacity(broker)
     }
@@ -157,13 +157,15 @@ function delays(broker: BrokerContext): Part {
   return part
 }
 
-/** Of 5.3's timer wheel, which has nothing waiting while it does not exist. */
-const timers: Part = {
-  timerReadBehind: 0,
-  timerOffsetBehind: 0,
-  timerCongestNum: 0,
-  timerEnqueueTps: '0.0',
-  timerDequeueTps: '0.0'
+/** Of 5.3's timer wheel: how many messages wait for their time. There is no wheel that could lag behind its queue. */
+function timers(broker: BrokerContext): Part {
+  return {
+    timerReadBehind: 0,
+    timerOffsetBehind: 0,
+    timerCongestNum: broker.store.tables.timers.count,
+    timerEnqueueTps: '0.0',
+    timerDequeueTps: '0.0'
+  }
 }
 
 async function capacity(broker: BrokerContext): Promise<string> {
