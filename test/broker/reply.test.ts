@@ -186,6 +186,31 @@ t.test('a reply is pushed to the client that asked', async t => {
     t.equal(received.length, 0, 'nothing of it was pushed')
   })
 
+  t.test('askers that hang cost a bounded share of memory', async t => {
+    const hanging = new TestClient(t, broker.address, 'hanging@1')
+    let asked = 0
+    const waiting: ((answer: RemotingCommand) => void)[] = []
+    hanging.remoting.onRequest(RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT, () => {
+      asked++
+      return new Promise(resolve => waiting.push(resolve))
+    })
+    await registered(hanging)
+    const body = 'x'.repeat(4_194_304)
+    const first: Promise<RemotingCommand>[] = []
+    for (let i = 1; i <= 16; i++) {
+      first.push(reply(replier, hanging.id, body))
+      await until(() => asked === i)
+    }
+    const refused = await reply(replier, asker.id, 'one more')
+    t.equal(refused.code, ResponseCode.SYSTEM_ERROR)
+    t.match(refused.remark, /broker busy/)
+    t.equal(received.length, 0)
+    for (const answer of waiting) answer(response(0))
+    t.ok((await Promise.all(first)).every(answer => answer.code === 0))
+    t.equal((await reply(replier, asker.id)).code, 0, 'and it goes on')
+    t.equal(received.splice(0).length, 1)
+  })
+
   t.test('a client may not push', async t => {
     const answer = await replier.ask(RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT, {
       replyToClient: asker.id

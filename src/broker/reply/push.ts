@@ -91,7 +91,9 @@ export const relayedPush: Handler = {
         ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
         ` request type ${command.code} not supported`
       )
-    const outcome = await pushHere(broker, clientId, { fields, body: command.body })
+    // Written at the end of the turn: what the socket delivered may be used again by then.
+    const body = command.body === null ? null : Buffer.from(command.body)
+    const outcome = await pushHere(broker, clientId, { fields, body })
     return response(ResponseCode.SUCCESS, null, { [outcomeField]: outcome })
   }
 }

@@ -22,15 +22,37 @@ import { LimitReachedError } from '../topics/index.ts'
 import { pushReply } from './push.ts'
 
 const empty = Buffer.alloc(0)
+/** Replies whose askers have not answered yet, and their bodies; a client that hangs may take 10 s. */
+const waitingMax = 4_096
+const waitingBytesMax = 64 * 1_048_576
+
+/** What the replies under way take. */
+interface Load {
+  replies: number
+  bytes: number
+}
 
 /** SEND_REPLY_MESSAGE (324) and its short form (325). Facts: remoting.md 2.3 (end), broker.md 5.5. */
 export function replyHandlers(path: SendPath): Handler[] {
   const scan = new PropertyScan()
+  const load: Load = { replies: 0, bytes: 0 }
   const codes = [RequestCode.SEND_REPLY_MESSAGE, RequestCode.SEND_REPLY_MESSAGE_V2]
   return codes.map(code => ({
     code,
     needsLeader: true,
-    handle: (request, caller, broker) => new Reply(path, scan, request, caller, broker).run()
+    async handle(request, caller, broker) {
+      const bytes = request.body?.length ?? 0
+      if (load.replies >= waitingMax || load.bytes + bytes > waitingBytesMax)
+        return path.answers.refused('busy', request.version)
+      load.replies++
+      load.bytes += bytes
+      try {
+        return await new Reply(path, scan, request, caller, broker).run()
+      } finally {
+        load.replies--
+        load.bytes -= bytes
+      }
+    }
   }))
 }
 
