@@ -50,7 +50,7 @@ export const ownKeys = {
     10_000_000
   ),
   maxTransactionsInDoubt: intKey(
-    1_000_000,
+    500_000,
     'now',
     'Half messages without an end; further ones are refused as busy.',
     1,
