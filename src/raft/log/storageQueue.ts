@@ -279,14 +279,18 @@ export class StorageQueue {
       this.#events.written({ ...claim })
       if (this.#rolled) this.#startSync()
       this.#rolled = false
-      this.#syncTimer ??= this.#o.clock.after(this.#o.flushIntervalMs, () => {
-        this.#syncTimer = null
-        this.#startSync()
-      })
+      this.#syncLater()
     } else {
       this.#startSync()
     }
     this.#events.progressed()
+  }
+
+  #syncLater(): void {
+    this.#syncTimer ??= this.#o.clock.after(this.#o.flushIntervalMs, () => {
+      this.#syncTimer = null
+      this.#startSync()
+    })
   }
 
   #startSync(): void {
@@ -302,6 +306,7 @@ export class StorageQueue {
         this.#syncDone = null
         // What returned meanwhile was not covered by this one.
         if (this.#o.flushMode === 'sync') this.#startSync()
+        else if (this.#unsynced !== null && !this.#stopped) this.#syncLater()
         if (this.#syncing === null) this.#pump()
       })
   }

@@ -83,6 +83,32 @@ t.test(
   }
 )
 
+t.test('what is written during a slow flush is flushed too, also when nothing follows', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { flushMode: 'async', flushIntervalMs: 50 })
+  await a.rest()
+  let release = (): void => {}
+  let syncing = 0
+  disk.hook = ({ kind, path }) => {
+    if (kind !== 'sync' || !path.startsWith(DATA)) return undefined
+    syncing += 1
+    return new Promise(resolve => {
+      release = resolve
+    })
+  }
+  a.append(100)
+  await a.until('the flush is under way', () => syncing === 1)
+  a.append(100)
+  await a.written()
+  // The clock calls for the next flush while this one is still at it.
+  await a.rest(100)
+  t.equal(syncing, 1, 'one at a time')
+  disk.hook = null
+  release()
+  await a.until('the second entry is durable too', () => a.log.syncedIndex === 2)
+  await a.stop()
+})
+
 t.test('async mode acknowledges from the page cache and syncs by the clock', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, { flushMode: 'async' })
