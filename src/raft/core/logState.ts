@@ -91,15 +91,18 @@ export class LogState {
 
   /**
    * End of the entry before `index`, which is the recent, damaged or first one; -1 when it is not known. The position of a
-   * fault is that end, unless it begins a segment: then there may be a blank between.
+   * fault is that end, unless it is not known either or begins a segment: then there may be a blank between.
    */
   endBefore(index: number): number {
     if (index === 1) return 0
     if (this.tail.has(index - 1)) return this.tail.endAt(index - 1)
     const fault = this.faultAt(index)
     if (fault === null) return -1
+    if (fault.previousEndBytes !== undefined && fault.previousEndBytes >= 0)
+      return fault.previousEndBytes
+    if (fault.positionBytes < 0) return -1
     if (fault.positionBytes % this.#segmentBytes !== 0) return fault.positionBytes
-    return fault.previousEndBytes ?? -1
+    return -1
   }
 
   /** Where an entry of this size will stand; -1 when the end is not known. */
@@ -132,7 +135,8 @@ export class LogState {
 
   /** A faulty entry is written again; a configuration that could not be read comes back with it. */
   rewriteIssued(entry: EntrySummary): number {
-    const { index, configuration } = entry
+    const { index, term, configuration } = entry
+    if (this.faultAt(index)?.term === 0) this.terms.correct(index, term)
     if (configuration !== null && !this.configurations.some(known => known.index === index)) {
       this.configurations.push({ index, configuration })
       this.configurations.sort((a, b) => a.index - b.index)

@@ -6,7 +6,13 @@ import { panic } from './panic.ts'
 import { propose } from './proposals.ts'
 import { countVoters } from './quorum.ts'
 import { readIndex } from './reads.ts'
-import { noteDamage, receiveRepair, receiveRepairReply, repairTick } from './repair.ts'
+import {
+  noteDamage,
+  receiveRepair,
+  receiveRepairReply,
+  repairGoesOn,
+  repairTick
+} from './repair.ts'
 import { receiveAppendReply } from './replies.ts'
 import { becomeFollower, becomeStopped, fatal } from './roles.ts'
 import { type LeaderRole, RaftState } from './state.ts'
@@ -236,7 +242,9 @@ export class Raft implements RaftCore {
 
   #storageDone(writeSeq: number): void {
     const s = this.#s
+    const faults = s.log.faults.length
     if (!s.log.writeDone(writeSeq)) return
+    if (s.log.faults.length < faults) repairGoesOn(s)
     if (s.role.kind === 'leader') advanceLeaderCommit(s, s.role)
     else if (s.role.kind === 'follower') followerStorageDone(s, s.role)
     checkRecovered(s)

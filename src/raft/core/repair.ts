@@ -25,13 +25,22 @@ export function repairTick(s: RaftState, count: number): void {
     s.repairIndex = first.index
     s.repairNone.clear()
   }
+  for (const fault of s.log.faults.slice(0, REPAIRS_A_ROUND)) {
+    if (!s.log.isBeingRewritten(fault.index)) ask(s, fault)
+  }
+}
+
+/** One is back: the next takes its place at once, so that a damaged block does not cost a round for each entry. */
+export function repairGoesOn(s: RaftState): void {
+  const asked = s.log.faults.slice(0, REPAIRS_A_ROUND)
+  const open = asked.filter(fault => !s.log.isBeingRewritten(fault.index))
+  // The first may have been refused for want of the one that is back now; the last has not been asked for yet.
+  for (const fault of new Set([open[0], open.at(-1)])) if (fault !== undefined) ask(s, fault)
+}
+
+function ask(s: RaftState, { index, term, headerCrc }: Fault): void {
   for (const [id, link] of s.links) {
-    if (!link.linked) continue
-    for (const fault of s.log.faults.slice(0, REPAIRS_A_ROUND)) {
-      if (s.log.isBeingRewritten(fault.index)) continue
-      const { index, term, headerCrc } = fault
-      s.send(id, { type: 'repair', index, term, headerCrc })
-    }
+    if (link.linked) s.send(id, { type: 'repair', index, term, headerCrc })
   }
 }
 
@@ -71,7 +80,8 @@ export function receiveRepairReply(
   const entry = entries[0]
   if (entry === undefined || entry.index !== m.index) return
   if (m.answer === RepairAnswer.have) {
-    if (fault.headerCrc !== entry.headerCrc || fault.positionBytes !== entry.positionBytes) return
+    if (fault.headerCrc !== entry.headerCrc) return
+    if (fault.positionBytes >= 0 && fault.positionBytes !== entry.positionBytes) return
     healInPlace(s, entry)
     return
   }

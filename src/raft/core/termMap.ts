@@ -47,6 +47,24 @@ export class TermMap {
     return this.#terms[this.#slot(index)] as number
   }
 
+  /**
+   * An entry whose term was guessed as that of the one before it turns out to be of `term`. What follows it up to the
+   * next known term was guessed by the same, and cannot be of an older one.
+   */
+  correct(index: number, term: number): void {
+    if (index <= this.#startIndex || index > this.#lastIndex) return
+    const slot = this.#slot(index)
+    if (term <= (this.#terms[slot] as number)) return
+    const next = this.#terms[slot + 1]
+    if (next !== undefined && term > next)
+      panic(`entry ${index} of term ${term} before one of ${next}`)
+    const isFirst = this.#firstIndexes[slot] === index
+    const from = isFirst ? slot : slot + 1
+    const replaced = (isFirst ? 1 : 0) + (next === term ? 1 : 0)
+    this.#terms.splice(from, replaced, term)
+    this.#firstIndexes.splice(from, replaced, index)
+  }
+
   /** Removes `fromIndex` and everything behind it. */
   cutFrom(fromIndex: number): void {
     if (fromIndex <= this.#startIndex)

@@ -204,6 +204,7 @@ export interface Fault {
   readonly term: number
   /** -1: unknown. */
   readonly headerCrc: number
+  /** -1: unknown, as of all of several in a row that have lost their headers. */
   readonly positionBytes: number
   /**
    * End of the entry before it; only differs from `positionBytes` at the start of a segment. -1 or left out: unknown; then

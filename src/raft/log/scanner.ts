@@ -255,12 +255,14 @@ export class Scanner {
     let first = true
     for (const { index, position } of this.#unknown) {
       const isLast = index === next.index - 1
+      const previousEnd = this.#last.position + this.#last.sizeBytes
       this.#addFault({
         index,
         position,
         sizeBytes: null,
         term: null,
-        headerCrc: isLast ? prevCrc : null
+        headerCrc: isLast ? prevCrc : null,
+        ...(first ? { previousEnd } : {})
       })
       // The first one takes all the room, so that places stay in order.
       const room = first ? next.position - position : 0
@@ -341,12 +343,14 @@ export class Scanner {
     if (identity !== null && identity.term >= this.#prevTerm) {
       if (this.#unknown.length > 0)
         await this.#settleUnknown({ index, position: identity.position })
+      const known = this.faults.get(this.#last.index)?.term !== null
       this.#addFault({
         index,
         position: identity.position,
         sizeBytes: identity.sizeBytes,
         term: identity.term,
-        headerCrc: identity.headerCrc
+        headerCrc: identity.headerCrc,
+        ...(known ? { previousEnd: this.#last.position + this.#last.sizeBytes } : {})
       })
       this.#accept({ ...identity, index, timeMs: record.meta?.timeMs ?? 0 })
       return true
@@ -420,8 +424,7 @@ export class Scanner {
   }
 
   #addFault(fault: Fault): void {
-    const { index, position, sizeBytes, term, headerCrc } = fault
-    this.faults.set(index, { index, position, sizeBytes, term, headerCrc })
+    this.faults.set(fault.index, fault)
     if (this.faults.size > FAULTS_MAX) this.#tooMany()
   }
 

@@ -60,6 +60,8 @@ export interface Fault {
   readonly term: number | null
   /** What a peer's entry must have to be this one; null: unknown until a neighbour is repaired. */
   readonly headerCrc: number | null
+  /** End of the entry before it; left out: not known. */
+  readonly previousEnd?: number
 }
 
 /** Where in the log each term begins; sorted, one item a term. */

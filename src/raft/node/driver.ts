@@ -482,6 +482,8 @@ export function coreFault(fault: Fault): CoreFault {
     index: fault.index,
     term: fault.term ?? 0,
     headerCrc: fault.headerCrc ?? -1,
-    positionBytes: fault.position
+    // Without a header the place is no more than a guess, and for all but the first of several in a row a wrong one.
+    positionBytes: fault.term === null ? -1 : fault.position,
+    previousEndBytes: fault.previousEnd ?? -1
   }
 }

@@ -36,6 +36,32 @@ t.test('the terms of a log', async t => {
     }
   )
 
+  t.test(
+    'a term that was guessed is corrected, for what follows on the same guess too',
+    async t => {
+      const seen = (terms: TermMap): number[] =>
+        Array.from({ length: 10 }, (_, at) => terms.termAt(11 + at))
+      // 13 to 15 are known to be of term 4; what stands at 17 to 18 was lost, and taken for term 4 like the ones before.
+      const terms = filled()
+      terms.cutFrom(16)
+      terms.append(18, 4)
+      terms.append(20, 7)
+      terms.correct(17, 6)
+      t.same(seen(terms), [2, 2, 4, 4, 4, 4, 6, 6, 7, 7])
+      terms.correct(18, 7)
+      t.same(seen(terms), [2, 2, 4, 4, 4, 4, 6, 7, 7, 7])
+      terms.correct(18, 5)
+      terms.correct(13, 4)
+      t.same(seen(terms), [2, 2, 4, 4, 4, 4, 6, 7, 7, 7], 'never to an older term')
+      terms.correct(17, 7)
+      t.same(seen(terms), [2, 2, 4, 4, 4, 4, 7, 7, 7, 7])
+      t.equal(terms.findAtMost(20, 6), 16)
+      terms.cutFrom(17)
+      t.equal(terms.lastTerm, 4)
+      t.throws(() => filled().correct(13, 9))
+    }
+  )
+
   t.test('a search agrees with a walk over every entry, on random logs', async t => {
     const chance = new Chance(7)
     const wrong: string[] = []

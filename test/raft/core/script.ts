@@ -74,6 +74,7 @@ export class Script {
     gone: words =>
       this.#each(words[0], node => node.step({ kind: 'peerGone', peer: words[1] ?? '' })),
     fault: words => this.#fault(words, true),
+    'lose-headers': words => this.#loseHeaders(words),
     damage: words => this.#fault(words, false),
     'force-recover': words =>
       this.#each(words[0], node => {
@@ -153,6 +154,15 @@ export class Script {
           token: ++this.#token
         })
       )
+  }
+
+  #loseHeaders(words: string[]): void {
+    this.#each(words[0], node => {
+      for (const word of words.slice(1)) {
+        node.bad.add(Number(word))
+        node.headless.add(Number(word))
+      }
+    })
   }
 
   #fault(words: string[], nextStart: boolean): void {

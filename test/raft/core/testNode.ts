@@ -80,6 +80,8 @@ export class TestNode {
   lost: readonly TestEntry[] = []
   /** Entries whose bytes on this disk are bad. */
   readonly bad = new Set<number>()
+  /** Of the bad ones, those of which nothing is known, their index units are gone too. Each run of them is named at its end by what follows. */
+  readonly headless = new Set<number>()
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
   reads = new Map<number, number>()
   #stepEntries: readonly EntrySummary[] = []
@@ -104,7 +106,9 @@ export class TestNode {
     this.log = [...log]
     const terms: { term: number; firstIndex: number }[] = []
     for (const entry of log) {
-      if (terms[terms.length - 1]?.term !== entry.term)
+      // What is not known is taken for the term before.
+      const guessed = this.headless.has(entry.index) && terms.length > 0
+      if (!guessed && terms[terms.length - 1]?.term !== entry.term)
         terms.push({ term: entry.term, firstIndex: entry.index })
     }
     const last = log[log.length - 1]
@@ -116,6 +120,17 @@ export class TestNode {
         const { term, headerCrc, positionBytes } = log[index - 1] as TestEntry
         const before = log[index - 2]
         const previousEndBytes = before === undefined ? 0 : before.positionBytes + before.sizeBytes
+        if (this.headless.has(index)) {
+          const named = !this.headless.has(index + 1)
+          const first = !this.headless.has(index - 1)
+          return {
+            index,
+            term: 0,
+            headerCrc: named ? headerCrc : -1,
+            positionBytes: -1,
+            previousEndBytes: first ? previousEndBytes : -1
+          }
+        }
         return { index, term, headerCrc, positionBytes, previousEndBytes }
       })
     const options: RaftCoreOptions = {

@@ -216,6 +216,12 @@ t.test(
       [...b.log.faults.values()].map(fault => fault.headerCrc !== null),
       [false, false, false, true]
     )
+    const end = made[8]!.position + made[8]!.bytes.length
+    t.same(
+      [...b.log.faults.values()].map(fault => fault.previousEnd ?? null),
+      [end, null, null, null],
+      'only where the first one may begin is known'
+    )
     await t.rejects(b.wait(b.log.writeRepair(13, made[11]!.bytes)), { code: 'LMQ_LOG_REPAIR' })
     for (const index of [13, 12, 11]) {
       await b.wait(b.log.writeRepair(index, made[index - 1]!.bytes))
