@@ -444,15 +444,26 @@ export class LedgerStore implements Store, StateMachine {
     await this.node.stop(options)
     this.appender.close()
     try {
-      const clean = this.#started && this.node.durableIndex >= this.#machine.appliedIndex
-      if (clean) await index?.flush()
-      await this.#checkpoints.stop(clean)
+      const durable = this.#started && this.node.durableIndex >= this.#machine.appliedIndex
+      await this.#checkpoints.stop(durable && (await this.#flushIndex()))
     } catch (error) {
       logger.error('The last checkpoint failed; the next start applies more of the log', { error })
     }
     await index?.close()
     await files.close()
     await state.close()
+  }
+
+  /** False: the keys stay to be applied again by the next start. */
+  async #flushIndex(): Promise<boolean> {
+    const { index, logger } = this.#parts
+    try {
+      await index?.flush()
+      return true
+    } catch (error) {
+      logger.error('The key index could not be written at the stop', { error })
+      return false
+    }
   }
 
   /** A listener that throws must not stop the log, which takes any error of apply for a broken invariant. */

@@ -14,6 +14,7 @@ import type { Store, StoreOptions } from './types.ts'
 
 const HOUR_MS = 3_600_000
 const CONSUME_QUEUE_FILE_BYTES = 6_000_000
+const DISK_FULL_PERCENT = 90
 /** 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h (broker.md 5.1). */
 const DELAY_LEVEL_SECONDS = [
   1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200
@@ -90,7 +91,7 @@ async function openOn(
       deleteWhenHours: options.deleteWhenHours ?? [4],
       diskMaxUsedPercent: options.diskMaxUsedPercent ?? 75,
       diskForcePercent: options.diskForcePercent ?? 85,
-      diskFullPercent: options.diskFullPercent ?? 90,
+      diskFullPercent: options.diskFullPercent ?? DISK_FULL_PERCENT,
       cleanFileForcibly: options.cleanFileForcibly ?? true,
       cleanIntervalMs: options.cleanIntervalMs ?? 10_000
     },
@@ -98,6 +99,8 @@ async function openOn(
     offsetCommitIntervalMs: options.offsetCommitIntervalMs ?? 100
   })
   const raftOptions: RaftOptions = {
+    // One threshold for this node's own refusal and for what the log tells the others.
+    diskRefuseRatio: (options.diskFullPercent ?? DISK_FULL_PERCENT) / 100,
     ...options.raft,
     platform,
     logger,
