@@ -13,7 +13,7 @@ import type { BrokerContext } from '../dispatch/context.ts'
 import { encodePair, PromiseWaiter } from '../send/index.ts'
 
 /** Timers that are looked at together, and messages of one entry. */
-const timersMax = 256
+const timersMax = 1_024
 /** Bodies of one entry; the first message always goes. */
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms. */
