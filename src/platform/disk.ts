@@ -35,7 +35,7 @@ export interface Disk {
   list(path: string): Promise<FileInfo[]>
   exists(path: string): Promise<boolean>
   readFile(path: string): Promise<Buffer>
-  /** Replaces the file as a whole: a side file, synced, renamed over it, directory synced. */
+  /** Replaces the file as a whole: a side file, synced, renamed over it, directory synced. The file keeps its mode, and a link to it stays one. */
   writeFileAtomic(path: string, data: Buffer): Promise<void>
   rename(from: string, to: string): Promise<void>
   /** Deletes a file, or a directory with all in it; fine when it is missing. */

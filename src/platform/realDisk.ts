@@ -166,16 +166,23 @@ export const realDisk: Disk = {
   readFile: path => fs.promises.readFile(path),
 
   async writeFileAtomic(path, data): Promise<void> {
-    const side = `${path}.tmp`
+    // Behind a symbolic link stands the file that is meant; renaming over the link would cut it off.
+    const replaced = await fs.promises.realpath(path).catch(() => path)
+    const mode = await fs.promises.stat(replaced).then(
+      info => info.mode & 0o777,
+      () => null
+    )
+    const side = `${replaced}.tmp`
     const handle = await fs.promises.open(side, 'w')
     try {
+      if (mode !== null) await handle.chmod(mode)
       await handle.writeFile(data)
       await handle.datasync()
     } finally {
       await handle.close()
     }
-    await fs.promises.rename(side, path)
-    await syncDirectory(dirname(path))
+    await fs.promises.rename(side, replaced)
+    await syncDirectory(dirname(replaced))
   },
 
   rename: (from, to) => fs.promises.rename(from, to),

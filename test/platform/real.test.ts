@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import t, { type Test } from 'tap'
@@ -10,6 +10,18 @@ const platform = createRealPlatform()
 
 t.test('real disk', async t => {
   diskSuite(t, async t => ({ disk: platform.disk, root: t.testdir() }))
+
+  t.test('a file that is replaced behind a symbolic link keeps its mode, and the link', async t => {
+    const folder = t.testdir({ 'real.conf': 'a=1' })
+    const file = join(folder, 'real.conf')
+    const link = join(folder, 'link.conf')
+    chmodSync(file, 0o600)
+    symlinkSync('real.conf', link)
+    await platform.disk.writeFileAtomic(link, Buffer.from('a=2'))
+    t.ok(lstatSync(link).isSymbolicLink())
+    t.equal(readFileSync(file, 'utf8'), 'a=2')
+    t.equal(statSync(file).mode & 0o777, 0o600)
+  })
 })
 
 t.test('sockets', async t => {
