@@ -7,6 +7,7 @@ export {
   type ConfigUpdate,
   type ConfigValues,
   configKeys,
+  importantKeys,
   type KeySpec,
   keySpec,
   LiveConfig,

@@ -109,6 +109,7 @@ export {
   propertiesText
 } from './properties.ts'
 export {
+  changePropertiesFile,
   configText,
   type PropertiesFile,
   parsePropertiesFile,

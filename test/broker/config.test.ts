@@ -122,7 +122,12 @@ t.test('values change at run time, those of the start only wait for it', async t
   t.strictSame(result, {
     applied: ['maxMessageSize', 'brokerPermission'],
     atNextStart: ['listenPort'],
-    unknown: ['noSuchKey']
+    unknown: ['noSuchKey'],
+    changed: new Map([
+      ['maxMessageSize', '1024'],
+      ['brokerPermission', '4'],
+      ['listenPort', '12000']
+    ])
   })
   t.strictSame(told, [['maxMessageSize', 'brokerPermission']])
   t.equal(config.values.maxMessageSize, 1_024)

@@ -20,7 +20,8 @@ export const platform = createRealPlatform()
 
 export type Settings = Partial<Record<string, string>>
 
-const small: Settings = {
+/** A broker that needs little of everything. */
+export const small: Settings = {
   brokerClusterName: 'C',
   brokerName: 'b',
   brokerIP1: '127.0.0.1',

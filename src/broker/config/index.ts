@@ -1,3 +1,5 @@
+export { ConfigFile, ConfigFileError } from './configFile.ts'
+export { importantKeys } from './importantKeys.ts'
 export type { KeySpec, KeyType } from './keys.ts'
 export {
   ConfigForbiddenError,

@@ -1,4 +1,5 @@
 import type { Platform } from '../../platform/index.ts'
+import { ConfigFile } from './configFile.ts'
 import { ConfigError, parseConfig, parseValue } from './parse.ts'
 import { compileSettings, type Settings } from './settings.ts'
 import { type ConfigValues, keySpec } from './table.ts'
@@ -11,6 +12,8 @@ export interface ConfigUpdate {
   atNextStart: string[]
   /** Keys that no table knows; the original ignores them. */
   unknown: string[]
+  /** The new values as a file says them, by key. */
+  changed: Map<string, string>
 }
 
 export type ConfigListener = (changed: readonly string[]) => void
@@ -37,6 +40,8 @@ export class LiveConfig {
   readonly unknown: readonly string[]
   /** As a DataVersion: changes since the start, and the time of the last one. */
   readonly version: { counter: number; timestampMs: number }
+  /** The file that the launcher read (`brokerConfigPath` of `defaults`); null for a broker without one. */
+  readonly file: ConfigFile | null
   readonly #platform: Platform
   readonly #listeners: ConfigListener[] = []
 
@@ -50,6 +55,10 @@ export class LiveConfig {
     this.values = parsed.values
     this.unknown = parsed.unknown
     this.#platform = platform
+    this.file =
+      defaults.brokerConfigPath === undefined
+        ? null
+        : new ConfigFile(defaults.brokerConfigPath, platform.disk)
     this.settings = compileSettings(this.values, platform)
     this.values.brokerName = this.settings.brokerName
     this.values.brokerIP1 = this.settings.publicHost
@@ -69,7 +78,12 @@ export class LiveConfig {
    */
   update(entries: Iterable<readonly [string, string]>): ConfigUpdate {
     const changes: [string, boolean | number | string][] = []
-    const result: ConfigUpdate = { applied: [], atNextStart: [], unknown: [] }
+    const result: ConfigUpdate = {
+      applied: [],
+      atNextStart: [],
+      unknown: [],
+      changed: new Map()
+    }
     const problems: string[] = []
     const forbidden = [...alwaysForbidden, ...this.values.configBlackList.split(';')]
     for (const [name, text] of entries) {
@@ -86,6 +100,7 @@ export class LiveConfig {
       }
       if ((this.values as unknown as Record<string, unknown>)[name] === parsed.value) continue
       changes.push([name, parsed.value])
+      result.changed.set(name, String(parsed.value))
       if (spec.effect === 'now') result.applied.push(name)
       else result.atNextStart.push(name)
     }
