@@ -7,18 +7,8 @@ here="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 root="$(dirname "$here")"
 export ROCKETMQ_HOME="${ROCKETMQ_HOME:-$root}"
 
-if ! command -v node >/dev/null 2>&1; then
-  echo "Node.js 20.15 or later is needed, and no node is on the PATH." >&2
-  exit 1
-fi
-version="$(node -p 'process.versions.node')"
-major="${version%%.*}"
-minor="${version#*.}"
-minor="${minor%%.*}"
-if [ "$major" -lt 20 ] || { [ "$major" -eq 20 ] && [ "$minor" -lt 15 ]; }; then
-  echo "Node.js 20.15 or later is needed; this is $version ($(command -v node))." >&2
-  exit 1
-fi
+# shellcheck source=bin/need-node.sh
+. "$here/need-node.sh"
 
 program="$root/build/src/launch/$1.js"
 shift

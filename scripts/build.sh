@@ -6,12 +6,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { echo "$@" >&2; }
 
-if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
-  say "Node.js 20.15 or later with npm is needed; see https://nodejs.org/."
-  exit 1
-fi
-if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 15) ? 0 : 1)'; then
-  say "Node.js 20.15 or later is needed; this is $(node --version)."
+# shellcheck source=bin/need-node.sh
+. bin/need-node.sh
+# An installed package comes compiled and with its dependencies.
+if [ ! -d src ]; then exit 0; fi
+if ! command -v npm >/dev/null 2>&1; then
+  say "npm is needed, and is not on the PATH; it comes with Node.js, see https://nodejs.org/."
   exit 1
 fi
 if [ ! -w . ]; then

@@ -1,7 +1,8 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { LOG_LEVELS, Logging, type LogLevel } from '../platform/index.ts'
+import type { CommandIo } from '../admin/index.ts'
+import { createRealPlatform, LOG_LEVELS, Logging, type LogLevel } from '../platform/index.ts'
 
 /** What a program takes from its environment, by the original's names where it has one. */
 export interface Environment {
@@ -44,4 +45,14 @@ export function openLogging(environment: Environment): Logging {
     level: environment.logLevel,
     console: true
   })
+}
+
+/** The terminal and this machine, for a command that is run as a program of its own. */
+export function commandIo(platform = createRealPlatform()): CommandIo {
+  return {
+    stdout: text => void process.stdout.write(text),
+    stderr: text => void process.stderr.write(text),
+    env: process.env,
+    platform
+  }
 }

@@ -1,6 +1,7 @@
 import process from 'node:process'
 import { runMqadmin } from '../admin/index.ts'
 import { createRealPlatform } from '../platform/index.ts'
+import { commandIo } from './environment.ts'
 import { run, VERBS, type Verb } from './fastTry/commands.ts'
 import { parsePortOffset, readLayout } from './fastTry/layout.ts'
 import { Processes } from './fastTry/processes.ts'
@@ -14,7 +15,10 @@ A name server and three brokers on this machine. Without a word: start. Without 
   restart   stop and start
   kill      kill -9
   status    who runs, who leads
-  clean     kill all and remove their data and logs
+  clean     kill all and remove their data, logs and configuration
+
+The brokers run on copies of conf/dledger/broker-n0.conf … n2.conf below the state directory (/tmp/rmqstore/conf), where
+mqadmin updateBrokerConfig and you may change them. A copy is kept until "clean", or until the file that it was made from changes.
 PORT_OFFSET=1000 in the environment moves every port and the state directory by that much.`
 
 await main(async () => {
@@ -37,13 +41,7 @@ await main(async () => {
       layout,
       processes: new Processes(root, platform),
       print: line => console.log(line),
-      mqadmin: (...argv) =>
-        runMqadmin(argv, {
-          stdout: text => void process.stdout.write(text),
-          stderr: text => void process.stderr.write(text),
-          env: process.env,
-          platform
-        })
+      mqadmin: (...argv) => runMqadmin(argv, commandIo(platform))
     },
     verb,
     target ?? null

@@ -1,5 +1,37 @@
 import process from 'node:process'
 
+/** What a shell shows for a program that wrote into a pipe without reader: 128 + SIGPIPE. */
+const PIPE_CLOSED = 141
+
+/**
+ * Runs a program's main part; what it throws becomes one sentence on the standard error and this exit status. A reader of the
+ * output that goes away (`… | head`) ends the program without a word.
+ */
+export async function main(run: () => Promise<void>, failureStatus = 1): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', endWithoutReader)
+  try {
+    await run()
+  } catch (error) {
+    process.stderr.write(`${sentence(error)}\n`)
+    process.exit(failureStatus)
+  }
+}
+
+function endWithoutReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(PIPE_CLOSED)
+  // A full disk behind a redirection.
+  process.stderr.write(`The output cannot be written: ${error.message}\n`)
+  process.exit(1)
+}
+
+/** For a server: from now on a console that goes away (a closed terminal, an ended `tee`) does not end it. */
+export function serveWithoutConsole(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.off('error', endWithoutReader)
+    stream.on('error', () => {})
+  }
+}
+
 /**
  * Calls `stop` for the first SIGTERM or SIGINT and ends the process when it resolves; a second signal is passed on as a
  * second call, which makes a graceful stop hurry.
@@ -18,16 +50,6 @@ export function stopOnSignal(stop: () => Promise<void>): void {
   process.on('SIGINT', onSignal)
 }
 
-/** Runs a program's main part; what it throws becomes one sentence on the standard error and this exit status. */
-export async function main(run: () => Promise<void>, failureStatus = 1): Promise<void> {
-  try {
-    await run()
-  } catch (error) {
-    process.stderr.write(`${sentence(error)}\n`)
-    process.exit(failureStatus)
-  }
-}
-
 /** What a person should read of an error. */
 export function sentence(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
@@ -40,5 +62,13 @@ export function sentence(error: unknown): string {
     return `No permission for ${path}.`
   }
   if (code === 'ENOENT' && path !== undefined) return `${path} does not exist.`
+  if (code === 'EISDIR') return `A file is expected${where(path)}, and this is a directory.`
+  if ((code === 'ENOTDIR' || code === 'EEXIST') && path !== undefined) {
+    return `A directory is expected at ${path}, and something else is there.`
+  }
   return error.message
+}
+
+function where(path: string | undefined): string {
+  return path === undefined ? '' : ` at ${path}`
 }

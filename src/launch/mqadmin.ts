@@ -1,10 +1,8 @@
 import process from 'node:process'
 import { runMqadmin } from '../admin/index.ts'
-import { createRealPlatform } from '../platform/index.ts'
+import { commandIo } from './environment.ts'
+import { main } from './lifetime.ts'
 
-process.exitCode = await runMqadmin(process.argv.slice(2), {
-  stdout: text => void process.stdout.write(text),
-  stderr: text => void process.stderr.write(text),
-  env: process.env,
-  platform: createRealPlatform()
+await main(async () => {
+  process.exitCode = await runMqadmin(process.argv.slice(2), commandIo())
 })

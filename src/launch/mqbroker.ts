@@ -1,10 +1,10 @@
 import process from 'node:process'
 import { Command } from 'commander'
-import { LiveConfig, openBroker } from '../broker/index.ts'
+import { importantKeys, LiveConfig, openBroker } from '../broker/index.ts'
 import { createRealPlatform } from '../platform/index.ts'
 import { parsePropertiesFile } from '../protocol/index.ts'
 import { openLogging, readEnvironment } from './environment.ts'
-import { main, stopOnSignal } from './lifetime.ts'
+import { main, serveWithoutConsole, stopOnSignal } from './lifetime.ts'
 
 /** The original's statuses: -3 for a start that was refused, -1 for one that failed later. */
 const START_FAILED = 253
@@ -22,10 +22,7 @@ await main(async () => {
     .option('-c, --configFile <file>', 'Broker config properties file')
     .option('-n, --namesrvAddr <addresses>', 'Name servers, separated by ";"')
     .option('-p, --printConfigItem', 'Print all config items and exit')
-    .option(
-      '-m, --printImportantConfig',
-      'Print the config items that differ from installation to installation and exit'
-    )
+    .option('-m, --printImportantConfig', 'Print the config items that matter most and exit')
     .helpOption('-h, --help', 'Print help')
     .parse()
     .opts<Options>()
@@ -48,10 +45,15 @@ await main(async () => {
     },
     platform
   )
-  if (options.printConfigItem === true || options.printImportantConfig === true) {
+  if (options.printConfigItem === true) {
     for (const [key, value] of Object.entries(config.values)) console.log(`${key}=${value}`)
     return
   }
+  if (options.printImportantConfig === true) {
+    for (const key of importantKeys) console.log(`${key}=${config.values[key]}`)
+    return
+  }
+  serveWithoutConsole()
   const logging = openLogging(environment)
   const logger = logging.logger('broker')
   const broker = await openBroker(config, platform, logger, {

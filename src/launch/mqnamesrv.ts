@@ -4,7 +4,7 @@ import { NameServer, NamesrvConfig } from '../namesrv/index.ts'
 import { createRealPlatform } from '../platform/index.ts'
 import { parsePropertiesFile } from '../protocol/index.ts'
 import { openLogging, readEnvironment } from './environment.ts'
-import { main, stopOnSignal } from './lifetime.ts'
+import { main, serveWithoutConsole, stopOnSignal } from './lifetime.ts'
 
 /** The original's status for a start that failed: -3. */
 const START_FAILED = 253
@@ -38,15 +38,16 @@ await main(async () => {
     for (const [key, value] of config.entries()) console.log(`${key}=${value}`)
     return
   }
+  serveWithoutConsole()
   const logging = openLogging(environment)
   const logger = logging.logger('namesrv')
   const server = new NameServer(config, platform, logger)
-  await server.start()
-  logger.info('name server started', { port: server.port, pid: process.pid })
-  console.log('The Name Server boot success. serializeType=JSON')
   stopOnSignal(async () => {
     await server.stop()
     logger.info('name server stopped')
     await logging.close()
   })
+  await server.start()
+  logger.info('name server started', { port: server.port, pid: process.pid })
+  console.log('The Name Server boot success. serializeType=JSON')
 }, START_FAILED)

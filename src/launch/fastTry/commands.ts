@@ -108,6 +108,10 @@ async function untilLeader(session: Session): Promise<{ leader: Member }> {
   for (;;) {
     const { leader } = await readCluster(session)
     if (leader !== null) return { leader }
+    for (const member of members(session.layout)) {
+      const lastWords = await session.processes.ending(member)
+      if (lastWords !== null) throw new Error(`${member.name} has ended meanwhile:\n${lastWords}`)
+    }
     if (clock.monotonicMs() > deadlineMs) {
       throw new Error(
         `No leader after ${LEADER_TIMEOUT_MS / 1000} s. The logs below ` +

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Disk } from '../../platform/index.ts'
 import { parsePropertiesFile } from '../../protocol/index.ts'
+import { type ConfigCopy, effectiveText } from './configCopy.ts'
 
 /** Names of the three brokers, as `dLegerSelfId` says them. */
 export const NODE_IDS = ['n0', 'n1', 'n2'] as const
@@ -18,9 +19,8 @@ export interface Member {
   port: number
   /** Every port that must be free before the start. */
   ports: number[]
-  configFile: string
-  /** What to write to the configuration file before the start; null when it is the sample itself. */
-  configText: string | null
+  /** Written before the start unless it is there. */
+  config: ConfigCopy
   /** Program in `bin` and its arguments. */
   command: string[]
   logDirectory: string
@@ -57,29 +57,31 @@ export async function readLayout(root: string, portOffset: number, disk: Disk): 
     if (!(await disk.exists(sample))) {
       throw new Error(`Make sure that ${sample} exists: the cluster is described there.`)
     }
-    const own = portOffset !== 0
-    let text = (await disk.readFile(sample)).toString('latin1')
-    if (own) text = shifted(text, portOffset, stateDirectory)
-    const configFile = own ? join(stateDirectory, 'conf', `broker-${id}.conf`) : sample
-    const { port, raftPort } = portsOf(text, id, sample)
+    const sampleText = (await disk.readFile(sample)).toString('latin1')
+    const config: ConfigCopy = {
+      file: join(stateDirectory, 'conf', `broker-${id}.conf`),
+      sampleText: portOffset === 0 ? sampleText : shifted(sampleText, portOffset, stateDirectory)
+    }
+    const { port, raftPort } = portsOf(await effectiveText(config, disk), id, config.file)
     brokers.push({
       name: id,
       port,
       ports: [port, raftPort],
-      configFile,
-      configText: own ? text : null,
-      command: ['mqbroker', '-c', configFile, '-n', namesrvAddress],
+      config,
+      command: ['mqbroker', '-c', config.file, '-n', namesrvAddress],
       ...member(id)
     })
   }
-  const namesrvConfig = join(stateDirectory, 'conf', 'namesrv.conf')
+  const namesrvConfig: ConfigCopy = {
+    file: join(stateDirectory, 'conf', 'namesrv.conf'),
+    sampleText: `listenPort=${namesrvPort}\nkvConfigPath=${stateDirectory}/namesrv/kvConfig.json\n`
+  }
   const namesrv: Member = {
     name: 'namesrv',
     port: namesrvPort,
     ports: [namesrvPort],
-    configFile: namesrvConfig,
-    configText: `listenPort=${namesrvPort}\nkvConfigPath=${stateDirectory}/namesrv/kvConfig.json\n`,
-    command: ['mqnamesrv', '-c', namesrvConfig],
+    config: namesrvConfig,
+    command: ['mqnamesrv', '-c', namesrvConfig.file],
     ...member('namesrv')
   }
   return { stateDirectory, namesrvAddress, namesrv, brokers }

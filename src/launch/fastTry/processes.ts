@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Platform } from '../../platform/index.ts'
+import { writeCopy } from './configCopy.ts'
 import type { Member } from './layout.ts'
 
 const POLL_MS = 50
@@ -46,10 +47,7 @@ export class Processes {
     }
     for (const file of [member.pidFile, member.outputFile]) await disk.makeDirectory(dirname(file))
     await disk.makeDirectory(member.logDirectory)
-    if (member.configText !== null) {
-      await disk.makeDirectory(dirname(member.configFile))
-      await disk.writeFileAtomic(member.configFile, Buffer.from(member.configText, 'latin1'))
-    }
+    await writeCopy(member.config, disk)
     const output = openSync(member.outputFile, 'a')
     const [program = '', ...rest] = member.command
     const child = spawn(join(this.#root, 'bin', program), rest, {
@@ -61,6 +59,11 @@ export class Processes {
     child.unref()
     await disk.writeFileAtomic(member.pidFile, Buffer.from(`${child.pid}\n`))
     await this.#untilServing(child, member)
+  }
+
+  /** Why a member that was started is not running any more: its last words. Null while it runs. */
+  async ending(member: Member): Promise<string | null> {
+    return (await this.pid(member)) === null ? lastLines(member) : null
   }
 
   /** Asks the member to end (SIGTERM) and resolves when it is gone; false if it was not running. */
@@ -165,7 +168,7 @@ function isOurs(pid: number, member: Member): boolean {
   }
   // A dying process loses its command line before its ports; a zombie has lost both.
   if (commandLine === '') return state !== 'Z' && state !== 'X'
-  return commandLine.includes(member.configFile)
+  return commandLine.includes(member.config.file)
 }
 
 function lastLines(member: Member): string {
