@@ -35,7 +35,7 @@ function run(name: string, nameServer: string, until?: string): Promise<Ended> {
 }
 
 t.test('the examples run and say what they should', async t => {
-  const cluster = await startCluster(t, 1)
+  const cluster = await startCluster(t, 1, { enablePropertyFilter: 'true' })
   await cluster.settled()
   const expected: [name: string, lines: RegExp, until?: string][] = [
     ['producer', /^([0-9A-F]+ stored in queue \d at \d+\n){10}$/],
@@ -50,6 +50,7 @@ t.test('the examples run and say what they should', async t => {
       'transaction',
       /^order 1: commit\norder 2: rollback\norder 3: commit\norder [13] is delivered\norder [13] is delivered\n$/
     ],
+    ['sqlFilter', /^(consuming, Ctrl-C ends it\n|amount [3459]\n)+$/, 'amount 9'],
     ['delay', /^"tea is ready" came after [1-9]\.\d s\n$/],
     ['admin', /queue 0: 0 to 0\nqueue 1: 0 to 0\n$/]
   ]

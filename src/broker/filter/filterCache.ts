@@ -1,5 +1,5 @@
 import type { Logger } from '../../platform/index.ts'
-import { FilterSyntaxError } from './parser.ts'
+import { expressionCharactersMax, FilterSyntaxError } from './parser.ts'
 import { SqlFilter } from './sqlFilter.ts'
 
 const expressionsMax = 1_000
@@ -25,6 +25,8 @@ export class FilterCache {
       return known
     }
     const made = this.#make(expression)
+    // What is too long to compile would only push all others out.
+    if (expression.length > expressionCharactersMax) return made
     this.#kept.set(expression, made)
     this.#characters += expression.length
     for (const oldest of this.#kept.keys()) {

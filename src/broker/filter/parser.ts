@@ -10,8 +10,8 @@ import {
   type OrderOperator,
   type TextOperator
 } from './syntax.ts'
-import { imageOf, Kind, Lexer, placeOf, type Token, TokenError } from './tokens.ts'
-import { compareNumbers } from './values.ts'
+import { escaped, imageOf, Kind, Lexer, placeOf, type Token, TokenError } from './tokens.ts'
+import { compareValues, FAILED, type Value } from './values.ts'
 
 /** Longer texts are refused: an expression is kept as long as its group is. */
 export const expressionCharactersMax = 65_535
@@ -88,6 +88,7 @@ class Parser {
   readonly #text: string
   readonly #lexer: Lexer
   #token: Token | null = null
+  #behind: Token | null = null
   /** What would have been taken instead of the token at hand. */
   readonly #expected = new Set<Kind>()
   #depth = 0
@@ -110,9 +111,17 @@ class Parser {
     return this.#token
   }
 
+  /** The token behind the one at hand. */
+  #peekBehind(): Token {
+    this.#peek()
+    this.#behind ??= this.#lexer.next()
+    return this.#behind
+  }
+
   #take(): Token {
     const token = this.#peek()
-    this.#token = null
+    this.#token = this.#behind
+    this.#behind = null
     this.#expected.clear()
     return token
   }
@@ -136,13 +145,19 @@ class Parser {
 
   #unexpected(): FilterSyntaxError {
     const { kind, text, at } = this.#peek()
-    const encountered = kind === Kind.end ? imageOf(kind) : ` ${imageOf(kind)} "${text} "`
+    const encountered = kind === Kind.end ? imageOf(kind) : ` ${imageOf(kind)} "${escaped(text)} "`
     const wanted = [...this.#expected].sort((one, other) => one - other)
     return parseError(
       `Encountered "${encountered}" at ${placeOf(this.#text, at)}.\n` +
         `Was expecting${wanted.length === 1 ? '' : ' one of'}:\n    ` +
         wanted.map(one => `${imageOf(one)} ...\n    `).join('')
     )
+  }
+
+  /** At a NOT that nothing follows which it could negate; the original names what could stand in its place. */
+  #notNegatable(): FilterSyntaxError {
+    for (const kind of [Kind.between, Kind.in, ...comparing]) this.#expected.add(kind)
+    return this.#unexpected()
   }
 
   #term(): void {
@@ -152,25 +167,24 @@ class Parser {
   }
 
   #or(): Node {
-    const first = this.#and()
-    if (!this.#has(Kind.or)) return first
-    const parts = [condition(first)]
-    while (this.#has(Kind.or)) {
-      this.#take()
-      parts.push(condition(this.#and()))
-    }
-    return logic('or', parts)
+    return this.#chain(Kind.or, 'or', () => this.#and())
   }
 
   #and(): Node {
-    const first = this.#equality()
-    if (!this.#has(Kind.and)) return first
-    const parts = [condition(first)]
-    while (this.#has(Kind.and)) {
+    return this.#chain(Kind.and, 'and', () => this.#equality())
+  }
+
+  /** The first part has to be a condition only when there is a second, and is looked at after that. */
+  #chain(sign: Kind, kind: 'and' | 'or', next: () => Node): Node {
+    const first = next()
+    const parts: ConditionNode[] = []
+    while (this.#has(sign)) {
       this.#take()
-      parts.push(condition(this.#equality()))
+      const part = next()
+      if (parts.length === 0) parts.push(condition(first))
+      parts.push(condition(part))
     }
-    return logic('and', parts)
+    return parts.length === 0 ? first : logic(kind, parts)
   }
 
   #equality(): Node {
@@ -198,8 +212,8 @@ class Parser {
       this.#term()
       const negated = this.#has(Kind.not)
       if (negated) {
+        if (!negatable.includes(this.#peekBehind().kind)) throw this.#notNegatable()
         this.#take()
-        if (!this.#hasOneOf(negatable)) throw this.#unexpected()
       }
       left = this.#comparisonOf(left, negated)
     }
@@ -305,7 +319,7 @@ function decimal(text: string): NumberNode {
     throw new FilterSyntaxError(`java.lang.NumberFormatException: For input string: "${digits}"`)
   const value = big <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(big) : big
   const kind = value <= 2_147_483_647 ? 'int' : 'long'
-  return { kind, value, literal: true, depth: 1 }
+  return { kind, value, minuses: 0, depth: 1 }
 }
 
 function float(text: string): NumberNode {
@@ -313,7 +327,7 @@ function float(text: string): NumberNode {
   if (value === Number.POSITIVE_INFINITY)
     throw runtimeError(`${text} is greater than 1.7976931348623157E308`)
   if (value === 0) throw runtimeError(`${text} is less than 4.9E-324`)
-  return { kind: 'double', value, literal: true, depth: 1 }
+  return { kind: 'double', value, minuses: 0, depth: 1 }
 }
 
 function stringValue(token: Token): string {
@@ -337,7 +351,7 @@ function not(operand: ConditionNode): ConditionNode {
 
 function negate(node: Node): Node {
   if (!isNumber(node)) return { kind: 'nothing', operand: node, depth: above(node) }
-  return { ...node, value: -node.value, literal: false }
+  return { ...node, value: -node.value, minuses: node.minuses + 1 }
 }
 
 function equal(left: Node, right: Node): ConditionNode {
@@ -362,10 +376,25 @@ function between(value: Node, low: Node, high: Node, negated: boolean): Conditio
     for (const bound of [low, high])
       if (bound.kind === 'boolean' && bound.value === null)
         throw runtimeError('Illegal values of between, values can not be null!')
-    if (isNumber(low) && isNumber(high) && compareNumbers(high, low) < 0)
-      throw runtimeError(
-        `Illegal values of between, left value(${constantText(low)}) must less than or equal to right value(${constantText(high)})`
-      )
+    checkBounds(low, high)
   }
   return logic('and', [order('>=', value, low), order('<=', value, high)])
+}
+
+/** Two constants that are not null. */
+function checkBounds(low: Node, high: Node): void {
+  const sign = compareValues(constantValue(high), constantValue(low))
+  if (sign === FAILED) {
+    const text = low.kind === 'string' ? low : high
+    throw runtimeError(`java.lang.NumberFormatException: For input string: "${constantText(text)}"`)
+  }
+  if (sign < 0)
+    throw runtimeError(
+      `Illegal values of between, left value(${constantText(low)}) must less than or equal to right value(${constantText(high)})`
+    )
+}
+
+function constantValue(node: Node): Value {
+  if (isNumber(node)) return node
+  return node.kind === 'string' ? node.value : node.kind === 'boolean' && node.value === true
 }

@@ -5,8 +5,8 @@ export interface NumberNode {
   readonly kind: 'int' | 'long' | 'double'
   /** A bigint only where it is beyond 2^53. */
   readonly value: number | bigint
-  /** False behind a unary minus: BETWEEN compares its bounds only if both are literals. */
-  readonly literal: boolean
+  /** Unary minuses in front; with any it is no literal. BETWEEN compares its bounds only if both are literals. */
+  readonly minuses: number
   readonly depth: number
 }
 
@@ -70,7 +70,7 @@ export function isCondition(node: Node): node is ConditionNode {
 
 /** A literal; a number behind a minus is none. */
 export function isConstant(node: Node): boolean {
-  return isNumber(node) ? node.literal : node.kind === 'string' || node.kind === 'boolean'
+  return isNumber(node) ? node.minuses === 0 : node.kind === 'string' || node.kind === 'boolean'
 }
 
 /** The value of a constant as messages show it. */
@@ -83,8 +83,10 @@ export function constantText(node: Node): string {
 
 /** A part of an expression as messages show it. */
 export function nodeText(node: Node): string {
-  if (isNumber(node))
-    return node.literal ? constantText(node) : `(- ${constantText(node).replace(/^-/, '')})`
+  if (isNumber(node)) {
+    const digits = constantText(node).replace(/^-/, '')
+    return `${'(- '.repeat(node.minuses)}${digits}${')'.repeat(node.minuses)}`
+  }
   return textOf(node)
 }
 

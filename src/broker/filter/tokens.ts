@@ -112,8 +112,7 @@ export class Lexer {
     if (at >= this.#text.length)
       return { kind: Kind.end, text: '', at: Math.max(0, this.#text.length - 1) }
     const token = this.#number(at) ?? this.#word(at) ?? this.#string(at) ?? this.#sign(at)
-    if (token === null)
-      throw this.#error(at, `"${escaped(this.#text[at]!)}" (${this.#text.charCodeAt(at)}), `, at)
+    if (token === null) throw this.#nothingAt(at)
     this.#at = at + token.text.length
     return token
   }
@@ -157,7 +156,7 @@ export class Lexer {
       if (text[end] !== "'") break
       quote = text.indexOf("'", end + 1)
     }
-    if (end < 0) throw this.#error(text.length - 1, '<EOF> ', at, text.length)
+    if (end < 0) throw this.#error(at, text.length)
     return { kind: Kind.string, text: text.slice(at, end), at }
   }
 
@@ -166,11 +165,22 @@ export class Lexer {
     return text === '' ? null : { kind: signs.get(text)!, text, at }
   }
 
-  #error(at: number, encountered: string, from: number, to: number = from): TokenError {
-    const after = escaped(this.#text.slice(from, to))
-    return new TokenError(
-      `Lexical error at ${placeOf(this.#text, at)}.  Encountered: ${encountered}after : "${after}"`
-    )
+  #nothingAt(at: number): TokenError {
+    const rest = this.#text.slice(at, at + 2)
+    if (rest === '/*') return this.#error(at, this.#text.length)
+    // A point and a stroke may begin something: what follows is what is wrong.
+    return this.#error(at, rest.startsWith('.') || rest.startsWith('/') ? at + 1 : at)
+  }
+
+  /** At `from` something began that cannot go on with what stands at `at`. */
+  #error(from: number, at: number): TokenError {
+    const text = this.#text
+    const ended = at >= text.length
+    const wrong = ended ? '<EOF> ' : `"${escaped(text[at]!)}" (${text.charCodeAt(at)}), `
+    // The end counts as a character; one character alone is not shown.
+    const place = placeOf(ended ? `${text} ` : text, at)
+    const after = ended && at - from <= 1 ? '' : escaped(text.slice(from, at))
+    return new TokenError(`Lexical error at ${place}.  Encountered: ${wrong}after : "${after}"`)
   }
 }
 
