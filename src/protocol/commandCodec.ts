@@ -3,7 +3,8 @@ import { getInt16, getInt32, putInt32 } from './bytes.ts'
 import { type RemotingCommand, SerializeType } from './command.ts'
 import { ProtocolError } from './errors.ts'
 import { FRAME_PREFIX_BYTES, type Frame } from './frame.ts'
-import { HotHeader, scanHeader } from './hot/hotHeader.ts'
+import { HotHeader } from './hot/hotHeader.ts'
+import { scanHeader } from './hot/scanHeader.ts'
 import { readJsonHeader, writeJsonHeader } from './jsonHeader.ts'
 
 /** The general way to read a frame; the body stays a view of the frame. Throws ProtocolError LMQ_BAD_FRAME: close the connection. */

@@ -9,8 +9,9 @@ import {
 } from '../fields.ts'
 import type { Frame } from '../frame.ts'
 import { readInt, readLong } from './decimal.ts'
-import { HotHeader, scanHeader } from './hotHeader.ts'
+import { HotHeader } from './hotHeader.ts'
 import { names } from './names.ts'
+import { scanHeader } from './scanHeader.ts'
 
 /** Bits of a pull's sysFlag (remoting.md 2.4). */
 export const PullSysFlag = {

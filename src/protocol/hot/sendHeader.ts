@@ -10,8 +10,9 @@ import {
 import type { Frame } from '../frame.ts'
 import { RequestCode } from '../requestCodes.ts'
 import { readBoolean, readInt, readLong } from './decimal.ts'
-import { HotHeader, scanHeader } from './hotHeader.ts'
+import { HotHeader } from './hotHeader.ts'
 import { names } from './names.ts'
+import { scanHeader } from './scanHeader.ts'
 
 const EMPTY = Buffer.alloc(0)
 
