@@ -8,7 +8,7 @@
 import { type ConsumeQueue, UNIT_BYTES, UnitSpan, unitPosition, unitSize } from './consumeQueue.ts'
 import { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 import { edgeResult, edgeStatus, emptyResult } from './pullResults.ts'
-import type { ReaderHost } from './reader.ts'
+import type { ReaderHost } from './readerHost.ts'
 import { readStoreTime } from './storedMessageView.ts'
 import type { PullLimits } from './types.ts'
 

@@ -2,7 +2,6 @@
  * Pulls (broker.md 4.2): units of the queue are chosen first, then their messages are taken from the log, neighbours
  * within an entry as one view. Everything that is in memory is answered at once, the rest by a promise.
  */
-import type { LogReader } from '../raft/index.ts'
 import {
   type ConsumeQueue,
   UNIT_BYTES,
@@ -11,12 +10,10 @@ import {
   unitSize,
   unitTagsLow
 } from './consumeQueue.ts'
-import type { StoreCounters } from './counters.ts'
 import { FilteredPull } from './filteredPull.ts'
 import { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 import { edgeResult, edgeStatus, emptyResult } from './pullResults.ts'
-import type { QueueFiles } from './queueFiles.ts'
-import type { QueueTable } from './queueTable.ts'
+import type { ReaderHost } from './readerHost.ts'
 import { readStoreTime } from './storedMessageView.ts'
 import type { Arrival, PullLimits } from './types.ts'
 
@@ -27,13 +24,6 @@ export const DEFAULT_PULL_LIMITS: PullLimits = {
   diskCount: 8,
   memoryReachBytes: 1_717_986_918,
   filterUnits: 800
-}
-
-export interface ReaderHost {
-  readonly queues: QueueTable
-  readonly files: QueueFiles
-  readonly counters: StoreCounters
-  log(): LogReader
 }
 
 /** What a pull takes: runs of neighbouring messages. */
