@@ -19,7 +19,7 @@ import { RemotingError } from './errors.ts'
 import { InputQueue } from './input.ts'
 import { Invocations, PromiseReceiver } from './invocation.ts'
 import { OutputBuffer } from './output.ts'
-import type { Connection, RequestHead, Reservation, ResponseReceiver } from './types.ts'
+import type { OwnedConnection, RequestHead, Reservation, ResponseReceiver } from './types.ts'
 
 const REMARK_CHARACTERS_MAX = 2_048
 
@@ -32,7 +32,7 @@ const REMARK_CHARACTERS_MAX = 2_048
  *   reading --(output over outputPauseBytes, handlingMax, or the server is quiet)--> held: socket paused, frames already here wait
  *   held --(output left, handlers answered)--> reading
  */
-export class SocketConnection implements Connection {
+export class SocketConnection implements OwnedConnection {
   readonly id: number
   remoteHost: string
   remotePort: number
@@ -40,7 +40,6 @@ export class SocketConnection implements Connection {
   localHost: string
   closed = false
   attachment: unknown = null
-  /** What this connection counts for in the endpoint's totals. */
   accountedOutputBytes = 0
   accountedInputBytes = 0
   /** Tick of the last traffic in either direction. */
@@ -180,7 +179,6 @@ export class SocketConnection implements Connection {
     this.#socket.destroy()
   }
 
-  /** As `close`, when the other side is to blame: logged at a bounded rate. */
   drop(reason: string): void {
     if (this.closed) return
     this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'connection dropped', {
@@ -190,7 +188,6 @@ export class SocketConnection implements Connection {
     this.close(reason)
   }
 
-  /** Sends what there is, then closes. */
   end(reason: string): void {
     if (this.closed) return
     if (!this.#connected) {
@@ -205,14 +202,12 @@ export class SocketConnection implements Connection {
     this.#socket.end()
   }
 
-  /** For a connection that was ended and does not get rid of its output. */
   abort(): void {
     this.closed = true
     this.#closeReason ??= 'aborted'
     this.#socket.destroy()
   }
 
-  /** Hands everything of this turn to the socket at once. */
   flush(): void {
     this.#flushScheduled = false
     if (this.closed || !this.#connected) return
@@ -224,7 +219,6 @@ export class SocketConnection implements Connection {
     this.#resumeIfPossible()
   }
 
-  /** Once a second: idle, stalled? */
   sweep(): void {
     if (this.closed) return
     const { limits, wheel } = this.#endpoint

@@ -1,10 +1,15 @@
 import type { Clock, Logger, Timer } from '../platform/index.ts'
 import { BoundedLog } from './boundedLog.ts'
-import type { SocketConnection } from './connection.ts'
 import { DeadlineWheel, TICK_MS } from './deadlines.ts'
 import type { RemotingLimits } from './limits.ts'
 import { ChunkPool } from './output.ts'
-import type { CloseListener, ConnectionListener, FrameHandler, RequestHandler } from './types.ts'
+import type {
+  CloseListener,
+  ConnectionListener,
+  FrameHandler,
+  OwnedConnection,
+  RequestHandler
+} from './types.ts'
 
 /** Idle and stalled connections are looked for every so many ticks, totals are counted then too. */
 const SWEEP_TICKS = 10
@@ -26,14 +31,14 @@ export class Endpoint {
   readonly handlers = new Map<number, RequestHandler>()
   readonly frameHandlers = new Map<number, FrameHandler>()
   defaultHandler: RequestHandler | null = null
-  readonly connections = new Set<SocketConnection>()
+  readonly connections = new Set<OwnedConnection>()
   readonly openListeners: ConnectionListener[] = []
   readonly closeListeners: CloseListener[] = []
 
   #nextConnectionId = 1
   #opaque = 0
-  #dirty: SocketConnection[] = []
-  #spare: SocketConnection[] = []
+  #dirty: OwnedConnection[] = []
+  #spare: OwnedConnection[] = []
   #outputBytes = 0
   #inputBytes = 0
   #timer: Timer | null = null
@@ -69,11 +74,11 @@ export class Endpoint {
     return this.#opaque
   }
 
-  opened(connection: SocketConnection): void {
+  opened(connection: OwnedConnection): void {
     for (const listener of this.openListeners) listener(connection)
   }
 
-  closed(connection: SocketConnection, reason: string): void {
+  closed(connection: OwnedConnection, reason: string): void {
     this.connections.delete(connection)
     for (const listener of this.closeListeners) {
       try {
@@ -85,7 +90,7 @@ export class Endpoint {
   }
 
   /** The connection has output; it is flushed once at the end of this turn. */
-  willFlush(connection: SocketConnection): void {
+  willFlush(connection: OwnedConnection): void {
     if (this.#dirty.push(connection) === 1) this.clock.turnEnd(this.#flushAll)
   }
 
@@ -123,8 +128,8 @@ export class Endpoint {
     for (const connection of this.connections) connection.sweep()
   }
 
-  #closeLargest(bytesOf: (connection: SocketConnection) => number, reason: string): void {
-    let largest: SocketConnection | null = null
+  #closeLargest(bytesOf: (connection: OwnedConnection) => number, reason: string): void {
+    let largest: OwnedConnection | null = null
     for (const connection of this.connections) {
       if (connection.closed) continue
       if (largest === null || bytesOf(connection) > bytesOf(largest)) largest = connection

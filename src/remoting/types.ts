@@ -72,5 +72,24 @@ export interface Connection {
   close(reason: string): void
 }
 
+/** A connection as the server or client that it belongs to handles it; users of the room do not see this side. */
+export interface OwnedConnection extends Connection {
+  /** What this connection counts for in its endpoint's totals. */
+  readonly accountedOutputBytes: number
+  readonly accountedInputBytes: number
+  /** Hands everything of this turn to the socket at once. */
+  flush(): void
+  /** Once a second: idle, stalled? */
+  sweep(): void
+  /** Reads nothing more while there is a reason not to. */
+  holdIfNeeded(): void
+  /** As `close`, when the other side is to blame: logged at a bounded rate. */
+  drop(reason: string): void
+  /** Sends what there is, then closes. */
+  end(reason: string): void
+  /** For a connection that was ended and does not get rid of its output. */
+  abort(): void
+}
+
 export type ConnectionListener = (connection: Connection) => void
 export type CloseListener = (connection: Connection, reason: string) => void
