@@ -1,4 +1,5 @@
-import { type Entry, entryBytesMax, entryHeaderCrc, entryPrevCrc, positionAfter } from './entry.ts'
+import { mustContinue } from './continuity.ts'
+import { type Entry, entryHeaderCrc } from './entry.ts'
 import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
@@ -179,28 +180,14 @@ export class DiskLog implements RaftLog {
     this.mustWork()
     const { segmentBytes } = this.#options
     for (const entry of entries) {
-      const { bytes } = entry
-      const expected = positionAfter(this.endPosition, bytes.length, segmentBytes)
-      if (entry.index !== this.lastIndex + 1) {
-        throw new Error(`entry ${entry.index} does not follow ${this.lastIndex}`)
-      }
-      if (entry.position !== expected || bytes.length > entryBytesMax(segmentBytes)) {
-        throw new Error(
-          `entry ${entry.index} of ${bytes.length} bytes stands at ${entry.position}, it belongs to ${expected}`
-        )
-      }
-      if (entryPrevCrc(bytes) !== this.lastHeaderCrc || entry.term < this.lastTerm) {
-        throw new Error(
-          `entry ${entry.index} of term ${entry.term} does not continue the chain of ${this.lastIndex} of term ${this.lastTerm}`
-        )
-      }
+      mustContinue(entry, this, segmentBytes)
       this.tail.push(entry)
       this.terms.append(entry.index, entry.term)
       this.lastIndex = entry.index
       this.lastTerm = entry.term
-      this.lastHeaderCrc = entryHeaderCrc(bytes)
+      this.lastHeaderCrc = entryHeaderCrc(entry.bytes)
       this.lastTimeMs = entry.timeMs
-      this.endPosition = entry.position + bytes.length
+      this.endPosition = entry.position + entry.bytes.length
     }
     if (entries.length > 0) this.#queue.write(entries, writeSeq)
   }
