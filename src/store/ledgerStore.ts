@@ -1,6 +1,6 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
 import type { Logger, Platform } from '../platform/index.ts'
-import { NotLeaderError, type RaftNode, type RaftStatus, type StateMachine } from '../raft/index.ts'
+import type { RaftNode, RaftStatus, StateMachine } from '../raft/index.ts'
 import type { AppendRefusal, AppendWaiter, BatchAppendWaiter, MessageInput } from './append.ts'
 import { Appender } from './appender.ts'
 import { Checkpoints } from './checkpoint.ts'
@@ -8,6 +8,7 @@ import { encodeCommand } from './commandCodec.ts'
 import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
+import { failureOf } from './failures.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import { Lookups } from './lookups.ts'
@@ -23,16 +24,15 @@ import type { StoreTables, Tables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
 import type { TransactionInDoubt } from './transactions.ts'
 import { Trimmer } from './trimmer.ts'
-import {
-  type Arrival,
-  type KeyQuery,
-  type KeyQueryResult,
-  type PullLimits,
-  type QueueUnit,
-  type Store,
-  StoreError,
-  type StoreRuntime,
-  type TablesChange
+import type {
+  Arrival,
+  KeyQuery,
+  KeyQueryResult,
+  PullLimits,
+  QueueUnit,
+  Store,
+  StoreRuntime,
+  TablesChange
 } from './types.ts'
 
 const STOP_GRACE_MS = 3_000
@@ -232,10 +232,10 @@ export class LedgerStore implements Store, StateMachine {
     return new Promise((resolve, reject) => {
       const refusal = this.appender.addCommand(
         encodeCommand(command),
-        { applied: resolve, failed: reason => reject(this.#failure(reason)) },
+        { applied: resolve, failed: reason => reject(failureOf(reason, this.node.leaderId)) },
         command.type === 'deleteTopic' ? command.topic : undefined
       )
-      if (refusal !== null) reject(this.#failure(refusal))
+      if (refusal !== null) reject(failureOf(refusal, this.node.leaderId))
     })
   }
 
@@ -251,15 +251,15 @@ export class LedgerStore implements Store, StateMachine {
     offset: ConsumerOffset,
     options: { ageMs?: number; mayGoBack?: boolean } = {}
   ): Promise<void> {
-    if (!this.appender.ready) return Promise.reject(this.#failure('notLeader'))
+    if (!this.appender.ready) return Promise.reject(failureOf('notLeader', this.node.leaderId))
     return new Promise((resolve, reject) => {
       const taken = this.#offsetCommits.add(
         offset,
         options.ageMs ?? 0,
         options.mayGoBack === true,
-        { done: resolve, failed: reason => reject(this.#failure(reason)) }
+        { done: resolve, failed: reason => reject(failureOf(reason, this.node.leaderId)) }
       )
-      if (!taken) reject(this.#failure('busy'))
+      if (!taken) reject(failureOf('busy', this.node.leaderId))
     })
   }
 
@@ -486,20 +486,5 @@ export class LedgerStore implements Store, StateMachine {
     const { tables, index } = this.#parts
     if (this.#checkpoints.isBehind || index?.isBehind || tables.timers.isBehind) return 'busy'
     return null
-  }
-
-  #failure(reason: string): Error {
-    switch (reason) {
-      case 'busy':
-        return new StoreError('busy', 'too much waits for its commit: try again')
-      case 'timeout':
-        return new StoreError('timeout', 'not committed in time: it may still be')
-      case 'stopped':
-        return new StoreError('stopped', 'the store is being stopped')
-      case 'tooLarge':
-        return new StoreError('tooLarge', 'the command is larger than an entry of the log')
-      default:
-        return new NotLeaderError(this.node.leaderId)
-    }
   }
 }
