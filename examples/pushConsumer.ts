@@ -16,5 +16,5 @@ const consumer = new PushConsumer({
 })
 consumer.subscribe('ExampleTopic', 'even || odd')
 await consumer.start()
-console.log('consuming, Ctrl-C ends it')
 process.once('SIGINT', () => void consumer.close())
+console.log('consuming, Ctrl-C ends it')

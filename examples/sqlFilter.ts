@@ -24,5 +24,5 @@ const consumer = new PushConsumer({
 consumer.subscribeSql('ExampleTopic', "amount BETWEEN 3 AND 5 OR colour = 'red'")
 // Rejects when the expression does not compile, or the broker has filters switched off.
 await consumer.start()
-console.log('consuming, Ctrl-C ends it')
 process.once('SIGINT', () => void consumer.close())
+console.log('consuming, Ctrl-C ends it')

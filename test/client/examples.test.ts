@@ -13,7 +13,7 @@ interface Ended {
   err: string
 }
 
-/** Runs an example as a user does; `until` ends it like Ctrl-C when that text was printed. */
+/** Runs an example as a user does; when `until` was printed, and that Ctrl-C ends it, that is what ends it. */
 function run(name: string, nameServer: string, until?: string): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(FOLDER, `${name}.js`)], {
@@ -21,10 +21,13 @@ function run(name: string, nameServer: string, until?: string): Promise<Ended> {
     })
     let out = ''
     let err = ''
+    let ended = false
     child.stdout.on('data', (chunk: Buffer) => {
-      const had = until !== undefined && out.includes(until)
       out += chunk.toString()
-      if (until !== undefined && !had && out.includes(until)) child.kill('SIGINT')
+      // Messages may come before the consumer says that it has started.
+      const over = until !== undefined && out.includes(until) && out.includes('Ctrl-C')
+      if (over && !ended) child.kill('SIGINT')
+      ended = over
     })
     child.stderr.on('data', (chunk: Buffer) => {
       err += chunk.toString()
