@@ -193,11 +193,16 @@ export function bodies(result: PullResult): string[] {
   return messagesOf(result).map(stored => stored.body.toString())
 }
 
+/** By UTF-16 code units, which is what `sort()` would do unasked. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
 /** Everything that replicas must agree on, and what can be read of it. */
 export async function fingerprint(store: Store): Promise<unknown> {
   const { tables } = store
   const queues: unknown[] = []
-  for (const topic of store.topicsWithQueues().sort()) {
+  for (const topic of store.topicsWithQueues().sort(compareText)) {
     for (const queueId of store.queueIds(topic)) {
       const max = store.maxOffset(topic, queueId)
       if (max === 0) continue

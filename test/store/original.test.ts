@@ -9,7 +9,7 @@ import {
   type StoredMessage
 } from '../../src/protocol/index.ts'
 import { UNIT_BYTES } from '../../src/store/consumeQueue.ts'
-import { HOST, messagesOf, openLeader, pull, send } from './helpers.ts'
+import { compareText, HOST, messagesOf, openLeader, pull, send } from './helpers.ts'
 
 const RECORDED = 'test/vectors/store/master-4.9.7.tgz'
 
@@ -28,7 +28,9 @@ function untar(bytes: Buffer): Map<string, Buffer> {
 
 function messagesIn(files: Map<string, Buffer>): { stored: StoredMessage; bytes: Buffer }[] {
   const found: { stored: StoredMessage; bytes: Buffer }[] = []
-  for (const name of [...files.keys()].filter(path => path.includes('/commitlog/')).sort()) {
+  for (const name of [...files.keys()]
+    .filter(path => path.includes('/commitlog/'))
+    .sort(compareText)) {
     const segment = files.get(name)!
     for (let at = 0; at + 8 <= segment.length; ) {
       const size = segment.readUInt32BE(at)
