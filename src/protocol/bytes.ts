@@ -41,3 +41,14 @@ export function putInt64(bytes: Uint8Array, at: number, value: number): void {
   putInt32(bytes, at, high)
   putInt32(bytes, at + 4, value - high * TWO_32)
 }
+
+/** Unsigned 48 bits: positions in the log (up to 256 TiB) and times in the store's key index. */
+export function getUint48(bytes: Uint8Array, at: number): number {
+  return getUint16(bytes, at) * TWO_32 + getUint32(bytes, at + 2)
+}
+
+export function putUint48(bytes: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / TWO_32)
+  putInt16(bytes, at, high)
+  putInt32(bytes, at + 2, value - high * TWO_32)
+}

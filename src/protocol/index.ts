@@ -1,5 +1,14 @@
 export * from './bodies/index.ts'
 export {
+  getInt32,
+  getInt64,
+  getUint32,
+  getUint48,
+  putInt32,
+  putInt64,
+  putUint48
+} from './bytes.ts'
+export {
   CommandFlag,
   isOneway,
   isResponse,
@@ -48,6 +57,7 @@ export {
   IPV6_HOST_BYTES,
   parseHostText
 } from './hosts.ts'
+export { readLong } from './hot/decimal.ts'
 export { PullHeader, PullSysFlag, pullHeaderFromCommand, scanPullHeader } from './hot/pullHeader.ts'
 export {
   PULL_RESPONSE_HEAD_BYTES_MAX,

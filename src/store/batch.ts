@@ -5,9 +5,9 @@
  *   slab | room for header | message | message | … | trailer? || room for header | message …
  *          ^ one batch                                          ^ the next one
  */
+import { getUint32, putInt32 } from '../protocol/index.ts'
 import { ENTRY_HEADER_BYTES, EntryKind, type Proposal } from '../raft/index.ts'
 import type { AppendFailure, AppendWaiter, BatchAppendWaiter } from './append.ts'
-import { getUint32, putInt32 } from './bytes.ts'
 import { FLAG_COMMANDS_TRAILER, TRAILER_LENGTH_BYTES } from './commandCodec.ts'
 import type { CommandResult } from './commands.ts'
 import { placeMessage } from './storedMessageView.ts'

@@ -12,7 +12,7 @@
  *   timers done     (i64 due time · i64 place) …
  * A type number is never given to something else: old logs hold it.
  */
-import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
+import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { Command, ConsumerOffset } from './commands.ts'
 import { decodeTimers, encodeTimers } from './timers.ts'
 import { decodeChecks, encodeChecks } from './transactions.ts'

@@ -8,7 +8,7 @@
  * Appended by apply only. The tail's bytes are never moved while a checkpoint writes them: a full tail grows
  * into a new buffer, and is made small again by `compact` when nothing is being written.
  */
-import { getInt32, getInt64, putInt32, putInt64 } from './bytes.ts'
+import { getInt32, getInt64, putInt32, putInt64 } from '../protocol/index.ts'
 import type { Arrival, QueueUnit } from './types.ts'
 
 /**

@@ -7,7 +7,7 @@
  *    4  u48  physicalOffset  of the message
  *   10  u48  storeTimestamp  ms
  */
-import { getUint32, getUint48, putInt32, putUint48 } from './bytes.ts'
+import { getUint32, getUint48, putInt32, putUint48 } from '../protocol/index.ts'
 
 export const RECORD_BYTES = 16
 /** About 1.5 ms of sorting. */

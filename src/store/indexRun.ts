@@ -1,6 +1,6 @@
 /** Runs of the key index on the disk: files of sorted records (indexChunk.ts), searched by pages and merged by streams. */
 import type { Disk, DiskFile } from '../platform/index.ts'
-import { getUint32 } from './bytes.ts'
+import { getUint32 } from '../protocol/index.ts'
 import {
   RECORD_BYTES,
   RecordRange,

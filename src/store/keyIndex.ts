@@ -8,7 +8,7 @@
  */
 import { join } from 'node:path'
 import type { Disk, Logger } from '../platform/index.ts'
-import { putUint48 } from './bytes.ts'
+import { putUint48 } from '../protocol/index.ts'
 import { FileCache } from './fileCache.ts'
 import {
   CHUNK_RECORDS,

@@ -1,6 +1,6 @@
 /** Single messages and places: by log position, by queue offset, by time, by key. Rare, so promises are fine here. */
+import { getUint32 } from '../protocol/index.ts'
 import type { LogReader } from '../raft/index.ts'
-import { getUint32 } from './bytes.ts'
 import { type ConsumeQueue, decodeUnit, UNIT_BYTES, UnitSpan } from './consumeQueue.ts'
 import { keyHash, topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'

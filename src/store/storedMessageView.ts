@@ -3,18 +3,21 @@
  * One object is filled again and again; nothing is allocated.
  */
 import {
+  getInt32,
+  getInt64,
   getMagic,
   getSysFlag,
+  getUint32,
   MAGIC_V1,
   MAGIC_V2,
   PHYSICAL_OFFSET_AT,
+  putInt64,
   QUEUE_ID_AT,
   QUEUE_OFFSET_AT,
   reconsumeTimesAt,
   STORED_MESSAGE_FIXED_BYTES,
   storeTimestampAt
 } from '../protocol/index.ts'
-import { getInt32, getInt64, getUint32, putInt64 } from './bytes.ts'
 
 const PREPARED = 0x4
 const ROLLBACK = 0xc

@@ -10,7 +10,7 @@
  *   N i64 MiB of the log         u32 waiting messages that lie in it
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
  */
-import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
+import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
 import type { KeyValueChange } from './keyValueStore.ts'
 import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'

@@ -3,8 +3,17 @@
  * adds one, the command of its delivery takes it away. The index is ordered by due time and lies in the state database, so that a
  * million of them cost no memory; what the last checkpoint has not written yet is held here and laid over it.
  */
-import { ByteRange, findProperty, MessageProperty, SystemTopic } from '../protocol/index.ts'
-import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
+import {
+  ByteRange,
+  findProperty,
+  getInt64,
+  getUint32,
+  MessageProperty,
+  putInt32,
+  putInt64,
+  readLong,
+  SystemTopic
+} from '../protocol/index.ts'
 import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
 import type { StoredMessageView } from './storedMessageView.ts'
 
@@ -231,14 +240,8 @@ function dueOf(message: StoredMessageView): number {
   const value = new ByteRange()
   const { bytes, propertiesStart, propertiesEnd } = message
   if (!findProperty(bytes, propertiesStart, propertiesEnd, dueName, value)) return -1
-  let dueMs = 0
-  if (value.end - value.start > 15) return -1
-  for (let at = value.start; at < value.end; at++) {
-    const digit = bytes[at]! - 0x30
-    if (digit < 0 || digit > 9) return -1
-    dueMs = dueMs * 10 + digit
-  }
-  return dueMs
+  const dueMs = readLong(bytes, value.start, value.end - value.start)
+  return dueMs >= 0 ? dueMs : -1
 }
 
 /** Body of the command: (i64 due time · i64 place) … */

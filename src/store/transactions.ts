@@ -3,8 +3,16 @@
  * replica: opened when the half message is applied, counted up and closed by commands. The message itself stays in the log, which is not
  * trimmed beyond the oldest of them.
  */
-import { ByteRange, findProperty, MessageProperty, SystemTopic } from '../protocol/index.ts'
-import { getInt64, getUint32, putInt32, putInt64 } from './bytes.ts'
+import {
+  ByteRange,
+  findProperty,
+  getInt64,
+  getUint32,
+  MessageProperty,
+  putInt32,
+  putInt64,
+  SystemTopic
+} from '../protocol/index.ts'
 import type { StoredMessageView } from './storedMessageView.ts'
 
 export const HALF_TOPIC: string = SystemTopic.TRANS_HALF
