@@ -108,7 +108,11 @@ export class Appender implements ProposalSource {
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
-    const lane = this.#lanes.get(message.topic) ?? this.#newLane(message.topic)
+    let lane: Lane | AppendRefusal | undefined = this.#lanes.get(message.topic)
+    if (lane === undefined) {
+      this.#forgetLanes()
+      lane = this.#newLane(message.topic)
+    }
     if (typeof lane === 'string') return this.#refused(lane)
     const size = this.#fill(message, lane)
     const refusal = this.#intakeRefusal(size) ?? messageRefusal(message)
@@ -127,6 +131,7 @@ export class Appender implements ProposalSource {
     commands: readonly Buffer[],
     waiter: BatchAppendWaiter
   ): AppendRefusal | null {
+    this.#forgetLanes()
     let size = 0
     for (const message of messages) {
       const lane = this.#lanes.get(message.topic) ?? this.#newLane(message.topic)
@@ -327,10 +332,16 @@ export class Appender implements ProposalSource {
     const topicBytes = Buffer.from(topic)
     const refusal = topicRefusal(topic, topicBytes.length)
     if (refusal !== null) return refusal
-    if (this.#lanes.size >= LANES_MAX && this.#isIdle()) this.#lanes.clear()
     const lane = new Lane(topicBytes)
     this.#lanes.set(topic, lane)
     return lane
+  }
+
+  /** When they are many, and all offsets that were given are applied: nobody waiting any more does not mean that. */
+  #forgetLanes(): void {
+    if (this.#lanes.size < LANES_MAX) return
+    const pending = this.#taken.length - this.#takenHead + this.#closed.length
+    if (pending === 0 && this.#open === null) this.#lanes.clear()
   }
 
   #intakeRefusal(bytes: number): AppendRefusal | null {

@@ -122,6 +122,8 @@ export class Checkpoints {
       await this.#enqueue(true, false)
       if (this.#syncedIndex >= target) return
     }
+    // Who trims the log relies on it: as long as older entries are applied once more, they are needed.
+    throw new Error(`the state up to entry ${target} could not be written yet`)
   }
 
   /** The last one; `clean` = the node stopped orderly, and all is durable. */

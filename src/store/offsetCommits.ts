@@ -19,6 +19,12 @@ interface Waiting extends ConsumerOffset {
   mayGoBack: boolean
 }
 
+/** What went into one flush. */
+interface Sent {
+  readonly seq: number
+  readonly entries: ReadonlyMap<string, Waiting>
+}
+
 export interface OffsetWaiter {
   done(): void
   failed(reason: string): void
@@ -36,11 +42,13 @@ export class OffsetCommits {
   #waiting = new Map<string, Waiting>()
   #waiters: OffsetWaiter[] = []
   /** What was proposed and is not applied yet; the newest last. */
-  readonly #inFlight: Map<string, Waiting>[] = []
+  readonly #inFlight: Sent[] = []
   /** When the newest value of a queue was taken from its client (monotonic). */
   readonly #takenMs = new Map<string, number>()
   #timer: Timer | null = null
-  #idle: (() => void)[] = []
+  #sentSeq = 0
+  /** Each waits until nothing up to `seq` is in flight. */
+  #settling: { seq: number; resolve: () => void }[] = []
   #prunedMs = 0
 
   constructor(host: OffsetCommitsHost, intervalMs: number) {
@@ -104,19 +112,21 @@ export class OffsetCommits {
     if (overwriting.length > 0) commands.push({ type: 'setOffsets', offsets: overwriting })
     if (forward.length > 0 || overwriting.length === 0)
       commands.push({ type: 'commitOffsets', offsets: forward })
-    this.#inFlight.push(waiting)
-    const flight = new Flight(commands.length, failure => this.#landed(waiting, waiters, failure))
+    const sent: Sent = { seq: ++this.#sentSeq, entries: waiting }
+    this.#inFlight.push(sent)
+    const flight = new Flight(commands.length, failure => this.#landed(sent, waiters, failure))
     for (const command of commands) {
       const refusal = this.#host.propose(command, flight)
       if (refusal !== null) flight.failed(refusal)
     }
   }
 
-  /** Resolves when all that was taken so far is applied, or lost with the leadership. */
+  /** Resolves when all that was taken so far is applied, or lost with the leadership. What comes later is not waited for. */
   async settle(): Promise<void> {
     this.flush()
-    if (this.#inFlight.length === 0) return
-    await new Promise<void>(resolve => this.#idle.push(resolve))
+    const last = this.#inFlight.at(-1)
+    if (last === undefined) return
+    await new Promise<void>(resolve => this.#settling.push({ seq: last.seq, resolve }))
   }
 
   /** The leadership is gone. */
@@ -130,36 +140,43 @@ export class OffsetCommits {
     for (const waiter of waiters) waiter.failed(reason)
   }
 
-  #landed(waiting: Map<string, Waiting>, waiters: OffsetWaiter[], failure: string | null): void {
-    const at = this.#inFlight.indexOf(waiting)
-    if (at >= 0) this.#inFlight.splice(at, 1)
+  #landed(sent: Sent, waiters: OffsetWaiter[], failure: string | null): void {
+    this.#inFlight.splice(this.#inFlight.indexOf(sent), 1)
     for (const waiter of waiters) {
       if (failure === null) waiter.done()
       else waiter.failed(failure)
     }
     // Taken from a client and not in the log: tried again while this node leads.
-    if (failure === 'busy' || failure === 'timeout') {
-      for (const [key, entry] of waiting) if (!this.#waiting.has(key)) this.#waiting.set(key, entry)
-      this.#timer ??= this.#host.clock.after(this.#intervalMs, () => this.flush())
+    if (failure === 'busy' || failure === 'timeout') this.#tryAgain(sent)
+    if (this.#settling.length === 0) return
+    const oldestSeq = this.#inFlight[0]?.seq ?? Number.POSITIVE_INFINITY
+    const settled = this.#settling.filter(wait => wait.seq < oldestSeq)
+    this.#settling = this.#settling.filter(wait => wait.seq >= oldestSeq)
+    for (const wait of settled) wait.resolve()
+  }
+
+  /** But for what has a newer value by now: behind that one it would move the offset back. */
+  #tryAgain({ seq, entries }: Sent): void {
+    for (const [key, entry] of entries) {
+      if (this.#waiting.has(key)) continue
+      const isOld = this.#inFlight.some(other => other.seq > seq && other.entries.has(key))
+      if (!isOld) this.#waiting.set(key, entry)
     }
-    if (this.#inFlight.length > 0) return
-    const idle = this.#idle
-    this.#idle = []
-    for (const resolve of idle) resolve()
+    this.#timer ??= this.#host.clock.after(this.#intervalMs, () => this.flush())
   }
 
   #lastValue(key: string, offset: ConsumerOffset): number {
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined) return waiting.offset
     for (let i = this.#inFlight.length - 1; i >= 0; i--) {
-      const entry = this.#inFlight[i]!.get(key)
+      const entry = this.#inFlight[i]!.entries.get(key)
       if (entry !== undefined) return entry.offset
     }
     return this.#host.tables.consumerOffset(offset.group, offset.topic, offset.queueId)
   }
 
   #isInFlight(key: string): boolean {
-    return this.#inFlight.some(flight => flight.has(key))
+    return this.#inFlight.some(sent => sent.entries.has(key))
   }
 
   #prune(nowMs: number): void {

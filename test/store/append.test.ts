@@ -191,6 +191,37 @@ t.test('a send that is not committed within 2.5 s fails, one that is younger doe
   await store.stop()
 })
 
+t.test(
+  'offsets given are remembered while an entry may still come, also with many topics',
+  async t => {
+    const clock = new FakeClock()
+    const { store, node } = await openFake(t.testdir(), {
+      platform: { ...createRealPlatform(), clock }
+    })
+    node.lead()
+    // Topics that are only looked at: nobody may send a message with a negative queue.
+    for (let i = 0; i < 20_000; i++) store.append(message(`T${i}`, -1, ''), new Waiter())
+    const slow = new Waiter()
+    t.equal(store.append(message('T0', 0, 'slow'), slow), null)
+    node.propose()
+    clock.advance(3_000)
+    t.equal(slow.result, 'timeout')
+    store.append(message('one more topic', 0, 'x'), new Waiter())
+    const next = new Waiter()
+    store.append(message('T0', 0, 'next'), next)
+    node.commit()
+    t.equal(next.result, 'stored')
+    t.equal(next.queueOffset, 1)
+    t.equal(store.maxOffset('T0', 0), 2)
+    // With nothing on its way they are looked up again, the topics of one entry all together.
+    const both = new Waiter()
+    t.equal(store.appendBatch([message('T1', 0, 'a'), message('yet another', 0, 'b')], both), null)
+    node.commit()
+    t.strictSame([both.result, both.queueOffsets], ['stored', [0, 0]])
+    await store.stop()
+  }
+)
+
 t.test('losing the leadership fails everything at once and forgets the offsets given', async t => {
   const { store, node } = await openFake(t.testdir())
   node.lead()

@@ -185,6 +185,60 @@ t.test('an explicit commit may go back, one that rides on a pull does not', asyn
   await store.stop()
 })
 
+t.test('an offset whose entry took too long is not proposed again behind a newer one', async t => {
+  const clock = new FakeClock()
+  const { store, node } = await openFake(t.testdir(), {
+    platform: { ...createRealPlatform(), clock }
+  })
+  node.lead()
+  clock.advance(160)
+  for (const value of [10, 20, 30]) {
+    store.commitOffset(offset(0, value), { mayGoBack: true })
+    clock.advance(100)
+    node.propose()
+  }
+  store.commitOffset(offset(1, 7), { mayGoBack: true })
+  clock.advance(100)
+  node.propose()
+  // All of them time out, at one look; what is tried again is the newest value of each queue.
+  clock.advance(2_500)
+  node.commit()
+  clock.advance(200)
+  node.commit()
+  t.strictSame(offsetsIn(store, 2), [30, 7])
+  await store.stop()
+})
+
+t.test(
+  'who asks for an offset waits for what was taken before, not for what comes later',
+  async t => {
+    const clock = new FakeClock()
+    const { store, node, log } = await openFake(t.testdir(), {
+      platform: { ...createRealPlatform(), clock }
+    })
+    node.lead()
+    store.commitOffset(offset(0, 1))
+    let settled = false
+    const before = store.flushOffsets().then(() => {
+      settled = true
+    })
+    node.propose()
+    const firstIndex = log.entries.length
+    store.commitOffset(offset(0, 2))
+    clock.advance(100)
+    node.propose()
+    await new Promise(resolve => setImmediate(resolve))
+    t.equal(settled, false)
+    t.ok(log.entries.length > firstIndex)
+    node.commit(firstIndex)
+    await new Promise(resolve => setImmediate(resolve))
+    t.equal(settled, true, 'an offset is always on its way somewhere')
+    node.commit()
+    await before
+    await store.stop()
+  }
+)
+
 t.test('what a forwarder held for longer than a newer value is here comes too late', async t => {
   const clock = new FakeClock()
   const { store, node } = await openFake(t.testdir(), {
