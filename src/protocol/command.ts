@@ -75,10 +75,6 @@ export function response(
   }
 }
 
-export function isResponse(command: { flag: number }): boolean {
-  return (command.flag & CommandFlag.response) !== 0
-}
-
 export function isOneway(command: { flag: number }): boolean {
   return (command.flag & CommandFlag.oneway) !== 0
 }

@@ -36,7 +36,7 @@ export function encodeCommand(command: RemotingCommand): Buffer[] {
 }
 
 /** Length word, header length word and header of a frame whose body of `bodyBytes` is sent by other means. */
-export function encodeHeader(command: RemotingCommand, bodyBytes: number): Buffer {
+function encodeHeader(command: RemotingCommand, bodyBytes: number): Buffer {
   let head: Buffer
   if (command.serializeType === SerializeType.ROCKETMQ) {
     head = writeBinaryHeader(command, FRAME_PREFIX_BYTES)

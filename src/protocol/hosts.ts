@@ -90,7 +90,7 @@ function groups(text: string): number[] | null {
 }
 
 /** IPv6 as eight groups with the longest run of zeros shortened. */
-export function decodeAddress(bytes: Uint8Array, at: number, length: number): string {
+function decodeAddress(bytes: Uint8Array, at: number, length: number): string {
   if (length === 4) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`
   const parts: string[] = []
   for (let i = 0; i < 16; i += 2)

@@ -11,7 +11,6 @@ export {
 export {
   CommandFlag,
   isOneway,
-  isResponse,
   OWN_LANGUAGE,
   OWN_VERSION,
   type RemotingCommand,
@@ -23,7 +22,6 @@ export {
   CommandPeek,
   decodeCommand,
   encodeCommand,
-  encodeHeader,
   peekCode,
   peekCommand
 } from './commandCodec.ts'
@@ -45,9 +43,8 @@ export {
   requiredLong,
   requiredText
 } from './fields.ts'
-export { FRAME_BYTES_MAX, FRAME_PREFIX_BYTES, Frame, FrameReader } from './frame.ts'
+export { FRAME_BYTES_MAX, Frame, FrameReader } from './frame.ts'
 export {
-  decodeAddress,
   decodeHost,
   encodeAddress,
   encodeHost,
@@ -77,7 +74,6 @@ export {
   type SendResponseOptions,
   SendResponseWriter
 } from './hot/sendResponse.ts'
-export { parseJson } from './json/bean.ts'
 export { javaDouble } from './json/javaDouble.ts'
 export { parseLenientJson } from './json/lenientJson.ts'
 export type { Form, Of } from './json/schema.ts'
@@ -94,7 +90,6 @@ export {
 export {
   DLQ_PREFIX,
   dlqTopic,
-  GROUP_CHARACTERS_MAX,
   groupProblem,
   isForbiddenForSending,
   isSystemTopic,
@@ -103,7 +98,6 @@ export {
   replyTopic,
   retryTopic,
   SystemTopic,
-  TOPIC_CHARACTERS_MAX,
   topicProblem,
   topicProblemText
 } from './names.ts'
@@ -125,8 +119,8 @@ export {
   parsePropertiesFile,
   writePropertiesFile
 } from './propertiesFile.ts'
-export { RequestCode, requestCodeName } from './requestCodes.ts'
-export { ResponseCode, responseCodeName } from './responseCodes.ts'
+export { RequestCode } from './requestCodes.ts'
+export { ResponseCode } from './responseCodes.ts'
 export {
   bodyCrcOf,
   decodeStoredMessage,
@@ -137,11 +131,8 @@ export {
   writeStoredMessage
 } from './storedMessage.ts'
 export {
-  BODY_CRC_AT,
   BORN_HOST_AT,
-  BORN_TIMESTAMP_AT,
   bornHostBytes,
-  FLAG_AT,
   getBodyCrc,
   getBodyRange,
   getBornTimestamp,
@@ -158,7 +149,6 @@ export {
   getTopicRange,
   getTotalSize,
   isStoredMessage,
-  MAGIC_AT,
   MAGIC_BLANK,
   MAGIC_V1,
   MAGIC_V2,
@@ -171,7 +161,6 @@ export {
   QUEUE_OFFSET_AT,
   reconsumeTimesAt,
   STORED_MESSAGE_FIXED_BYTES,
-  SYS_FLAG_AT,
   storeHostAt,
   storeHostBytes,
   storeTimestampAt,

@@ -4,7 +4,7 @@ export const GROUP_CHARACTERS_MAX = 255
 
 export const RETRY_PREFIX = '%RETRY%'
 export const DLQ_PREFIX = '%DLQ%'
-export const REPLY_TOPIC_POSTFIX = 'REPLY_TOPIC'
+const REPLY_TOPIC_POSTFIX = 'REPLY_TOPIC'
 
 export const SystemTopic = {
   AUTO_CREATE: 'TBW102',

@@ -2,8 +2,8 @@
  * Message properties on the wire and in the log: `name 01 value 02` for each pair, the last 02 missing from 4.9 senders (remoting.md 4.3).
  * Pairs without name or without value do not exist; a later pair of the same name replaces an earlier one.
  */
-export const NAME_END = 0x01
-export const PAIR_END = 0x02
+const NAME_END = 0x01
+const PAIR_END = 0x02
 
 /** Longest property block that a stored message can hold (its length word is a signed i16). */
 export const PROPERTIES_BYTES_MAX = 32_767

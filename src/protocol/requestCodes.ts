@@ -165,12 +165,3 @@ export const RequestCode = {
 } as const
 
 export type RequestCode = (typeof RequestCode)[keyof typeof RequestCode]
-
-const names = new Map<number, string>(
-  Object.entries(RequestCode).map(([name, code]) => [code, name])
-)
-
-/** For logs and metrics: the name of a code, or its number as text. */
-export function requestCodeName(code: number): string {
-  return names.get(code) ?? String(code)
-}

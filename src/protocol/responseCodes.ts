@@ -58,12 +58,3 @@ export const ResponseCode = {
 } as const
 
 export type ResponseCode = (typeof ResponseCode)[keyof typeof ResponseCode]
-
-const names = new Map<number, string>(
-  Object.entries(ResponseCode).map(([name, code]) => [code, name])
-)
-
-/** For logs and error texts: the name of a code, or its number as text. */
-export function responseCodeName(code: number): string {
-  return names.get(code) ?? String(code)
-}

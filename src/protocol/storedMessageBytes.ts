@@ -26,13 +26,13 @@ export const MAGIC_BLANK = 0xcbd43194
 export const STORED_MESSAGE_FIXED_BYTES = 91
 export const TOPIC_BYTES_MAX = 127
 
-export const MAGIC_AT = 4
-export const BODY_CRC_AT = 8
+const MAGIC_AT = 4
+const BODY_CRC_AT = 8
 export const QUEUE_ID_AT = 12
-export const FLAG_AT = 16
+const FLAG_AT = 16
 export const QUEUE_OFFSET_AT = 20
 export const PHYSICAL_OFFSET_AT = 28
-export const SYS_FLAG_AT = 36
+const SYS_FLAG_AT = 36
 export const BORN_TIMESTAMP_AT = 40
 export const BORN_HOST_AT = 48
 

@@ -9,7 +9,7 @@ import { type JsonObject, type JsonValue, ObjectKeyed } from './value.ts'
  */
 
 /** Deeper nesting is refused: no body of the protocol has more than about ten levels. */
-export const JSON_DEPTH_MAX = 64
+const JSON_DEPTH_MAX = 64
 
 /** Throws ProtocolError with `code` and the position of what does not parse. */
 export function parseLenientJson(
