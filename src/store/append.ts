@@ -55,8 +55,6 @@ export type AppendFailure = 'timeout' | 'notLeader' | 'notStarted'
  */
 export type AppendRefusal = 'notLeader' | 'busy' | 'diskFull' | 'tooLarge' | 'illegal' | 'stopped'
 
-export const TOPIC_BYTES_MAX = 127
-export const PROPERTIES_BYTES_MAX = 32_767
 /** Between what an entry may have (16 MiB) and a batch of the largest messages. */
 export const APPEND_BYTES_MAX = 12 * 1024 * 1024
 /** Highest queue id that is stored; the protocol allows more, no topic has them. */

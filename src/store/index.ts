@@ -1,15 +1,11 @@
 export {
-  APPEND_TIMEOUT_MS,
   type AppendFailure,
   type AppendRefusal,
   type AppendWaiter,
   type BatchAppendWaiter,
   type MessageInput,
-  PENDING_BYTES_MAX,
   PENDING_SENDS_MAX,
-  PROPERTIES_BYTES_MAX,
-  QUEUE_ID_MAX,
-  TOPIC_BYTES_MAX
+  QUEUE_ID_MAX
 } from './append.ts'
 export type {
   Command,
@@ -23,7 +19,7 @@ export { PUT_LATENCY_BUCKETS, StoreCounters } from './counters.ts'
 export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
 export { openStore } from './openStore.ts'
 export { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
-export { type DataVersion, LOCK_LIVE_MS, type StoreTables } from './tables.ts'
+export type { DataVersion, StoreTables } from './tables.ts'
 export { compareTimers, type TimerRef } from './timers.ts'
 export type { TransactionCheck, TransactionInDoubt } from './transactions.ts'
 export {

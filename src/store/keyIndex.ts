@@ -29,7 +29,7 @@ const LEVEL_MAX = 3
 /** A run is written at the latest when its messages span this: bounds what a start indexes again. */
 const RUN_LOG_BYTES = 256 * 1024 * 1024
 /** Beyond, the disk does not follow: sends are refused. */
-export const SORTED_CHUNKS_MAX = 64
+const SORTED_CHUNKS_MAX = 64
 const OPEN_RUNS_MAX = 32
 
 export class KeyIndex {
@@ -288,7 +288,7 @@ export class KeyIndex {
   }
 }
 
-export function runKey(sequence: number): Buffer {
+function runKey(sequence: number): Buffer {
   const key = Buffer.from(`${RecordKind.run}......`)
   putUint48(key, 1, sequence)
   return key

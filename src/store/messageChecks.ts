@@ -1,12 +1,11 @@
 /** What cannot be stored at all, whatever the protocol let through. Codes and remarks for clients are the broker's. */
-import { IPV4_HOST_BYTES, IPV6_HOST_BYTES } from '../protocol/index.ts'
 import {
-  type AppendRefusal,
-  type MessageInput,
+  IPV4_HOST_BYTES,
+  IPV6_HOST_BYTES,
   PROPERTIES_BYTES_MAX,
-  QUEUE_ID_MAX,
   TOPIC_BYTES_MAX
-} from './append.ts'
+} from '../protocol/index.ts'
+import { type AppendRefusal, type MessageInput, QUEUE_ID_MAX } from './append.ts'
 
 /** The topic is looked at by `topicRefusal`, once for each topic. */
 export function messageRefusal(message: MessageInput): AppendRefusal | null {

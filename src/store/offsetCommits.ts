@@ -9,7 +9,7 @@ import type { CommandWaiter } from './batch.ts'
 import type { Command, CommandResult, ConsumerOffset } from './commands.ts'
 import type { StoreTables } from './tables.ts'
 
-export const OFFSETS_PENDING_MAX = 50_000
+const OFFSETS_PENDING_MAX = 50_000
 /** Proposed at once when that many wait. */
 const OFFSETS_COMMAND_MAX = 5_000
 /** A forwarder holds a request for 2 s at most; remembered for longer than that. */

@@ -337,7 +337,7 @@ export class Tables implements StoreTables {
   }
 }
 
-export function offsetsKey(topic: string, group: string): string {
+function offsetsKey(topic: string, group: string): string {
   return `${topic}@${group}`
 }
 

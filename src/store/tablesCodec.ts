@@ -57,7 +57,7 @@ export interface MetaRecord {
   trim: { index: number; position: number }
 }
 
-export function recordKey(kind: string, name: string): Buffer {
+function recordKey(kind: string, name: string): Buffer {
   return Buffer.from(kind + name)
 }
 
