@@ -1,6 +1,5 @@
 export type { SegmentInfo } from './log/index.ts'
 export {
-  ENTRY_BYTES_MAX,
   ENTRY_HEADER_BYTES,
   type Entry,
   EntryKind,

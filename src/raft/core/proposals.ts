@@ -45,7 +45,7 @@ function majorityHasRoom(s: RaftState, role: LeaderRole): boolean {
 }
 
 /** Disk and followers get it at once and in parallel. */
-export function appendOwn(
+function appendOwn(
   s: RaftState,
   role: LeaderRole,
   entryKind: EntryKind,

@@ -24,7 +24,7 @@ export const ENTRY_HEADER_BYTES = 64
 /** Largest entry that a log takes, header included (raft.md 4.2). */
 export const ENTRY_BYTES_MAX = 16 * 1024 * 1024
 export const ENTRY_MAGIC = 0x4c444d51
-export const ENTRY_VERSION = 1
+const ENTRY_VERSION = 1
 export const BLANK_MAGIC = 0x4c444d42
 export const BLANK_HEADER_BYTES = 8
 
@@ -72,7 +72,7 @@ export const entrySize = (b: Buffer, at = 0): number => b.readUInt32BE(at + 4)
 export const entryIndex = (b: Buffer, at = 0): number => getUint64(b, at + 8)
 export const entryTerm = (b: Buffer, at = 0): number => getUint64(b, at + 16)
 export const entryPosition = (b: Buffer, at = 0): number => getUint64(b, at + 24)
-export const entryKind = (b: Buffer, at = 0): number => b.readUInt8(at + 32)
+const entryKind = (b: Buffer, at = 0): number => b.readUInt8(at + 32)
 export const entryBodyCrc = (b: Buffer, at = 0): number => b.readUInt32BE(at + 40)
 export const entryPrevCrc = (b: Buffer, at = 0): number => b.readUInt32BE(at + 44)
 export const entryTimeMs = (b: Buffer, at = 0): number => getUint64(b, at + 48)

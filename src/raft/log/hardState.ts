@@ -15,7 +15,7 @@ import type { Founder, HardState } from './types.ts'
  *   16  u32  length    of the payload
  *   20       payload   numbers as u64, strings as u16 length + UTF-8, in the order of `encodePayload`
  */
-export const SLOT_BYTES = 4096
+const SLOT_BYTES = 4096
 const SLOT_HEADER_BYTES = 20
 const SLOT_MAGIC = 0x4c444853
 const PAYLOAD_VERSION = 1
@@ -62,7 +62,7 @@ class PayloadReader {
 }
 
 /** Throws RangeError when strings are too long for a slot. */
-export function encodeSlot(state: StoredState, sequence: number): Buffer {
+function encodeSlot(state: StoredState, sequence: number): Buffer {
   const w = new PayloadWriter()
   w.number(PAYLOAD_VERSION)
   w.number(state.segmentBytes)
@@ -95,7 +95,7 @@ export function encodeSlot(state: StoredState, sequence: number): Buffer {
 }
 
 /** null: the slot holds nothing that can be believed. */
-export function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | null {
+function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | null {
   if (slot.length < SLOT_BYTES || slot.readUInt32BE(0) !== SLOT_MAGIC) return null
   const end = SLOT_HEADER_BYTES + slot.readUInt32BE(16)
   if (end > SLOT_BYTES || crc32(slot.subarray(8, end)) !== slot.readUInt32BE(4)) return null

@@ -5,16 +5,11 @@ export {
   type Entry,
   type EntryHeader,
   EntryKind,
-  entryBodyCrc,
   entryBytesMax,
   entryHeaderCrc,
-  entryIndex,
   entryIsSound,
-  entryPosition,
   entryPrevCrc,
   entrySize,
-  entryTerm,
-  entryTimeMs,
   positionAfter,
   sealEntry
 } from './entry.ts'

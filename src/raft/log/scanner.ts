@@ -27,7 +27,7 @@ import type { Fault, TermStart } from './types.ts'
 /** How far a good record is looked for behind a bad one: more than the largest write. */
 export const SEARCH_BYTES = 32 * 1024 * 1024
 /** More damage than this is a lost disk: the node has to come back as a new one. */
-export const FAULTS_MAX = 65_536
+const FAULTS_MAX = 65_536
 const UNITS_PER_READ = 4096
 const MAGIC = Buffer.alloc(4)
 MAGIC.writeUInt32BE(ENTRY_MAGIC)

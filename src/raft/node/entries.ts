@@ -61,7 +61,7 @@ export function receiveEntries(
 }
 
 /** Throws WireError when a configuration does not parse. */
-export function summaryOf(entry: Entry): EntrySummary {
+function summaryOf(entry: Entry): EntrySummary {
   return {
     index: entry.index,
     term: entry.term,

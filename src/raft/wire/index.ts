@@ -1,4 +1,3 @@
-export { type Codec, codec, type FieldTable, type MessageOf } from './codec.ts'
 export { decodeConfiguration, encodeConfiguration } from './configuration.ts'
 export {
   encodeFrameHead,
@@ -18,4 +17,4 @@ export {
   WIRE_PROTOCOL,
   WireRefuseCode
 } from './handshake.ts'
-export { decodeMessage, type EncodedMessage, encodeMessage } from './messages.ts'
+export { decodeMessage, encodeMessage } from './messages.ts'
