@@ -5,7 +5,7 @@ import { javaHash } from '../protocol/index.ts'
  * The order in which Java's HashMap and HashSet give out what was put in: RocketMQ's tools print maps that way, and
  * scripts compare their output.
  */
-export function javaOrder<T>(items: readonly T[], hashOf: (item: T) => number): T[] {
+function javaOrder<T>(items: readonly T[], hashOf: (item: T) => number): T[] {
   let buckets = 16
   while (items.length > buckets * 0.75) buckets *= 2
   return items

@@ -9,7 +9,7 @@ export interface QueueBounds {
   readonly maxOffset: number
 }
 
-export function propertiesMapText(message: ReceivedMessage, bounds: QueueBounds | null): string {
+function propertiesMapText(message: ReceivedMessage, bounds: QueueBounds | null): string {
   const properties = new Map(message.properties)
   if (bounds !== null) {
     properties.set(MessageProperty.MIN_OFFSET, String(bounds.minOffset))

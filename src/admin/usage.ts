@@ -4,7 +4,7 @@ import { format } from './format.ts'
 const WIDTH = 110
 
 /** Options that every command has. */
-export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
+const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   flag('h', 'help', 'Print help'),
   value('n', 'namesrvAddr', "Name server address list, eg: '192.168.0.1:9876;192.168.0.2:9876'")
 ]

@@ -16,7 +16,7 @@ export function checkBatch(messages: readonly PreparedMessage[], bytesMax: numbe
   if (bytes > bytesMax) throw badArgument(`the batch has ${bytes} bytes, allowed are ${bytesMax}`)
 }
 
-export function batchBytes(messages: readonly PreparedMessage[]): number {
+function batchBytes(messages: readonly PreparedMessage[]): number {
   return messages.reduce((sum, message) => sum + batchEntryBytes(message), 0)
 }
 

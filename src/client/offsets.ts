@@ -1,7 +1,7 @@
 import { RequestCode, ResetOffsetBody, ResponseCode } from '../protocol/index.ts'
 import { readBody } from './bodies.ts'
 import { numberField } from './caller.ts'
-import { asError, badArgument, ClientError, refused } from './errors.ts'
+import { asError, badArgument, refused } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
 
@@ -224,9 +224,4 @@ export async function offsetByTime(
     { timeoutMs: EDGE_CALL_TIMEOUT_MS }
   )
   return numberField(address, answer, 'offset')
-}
-
-/** True for failures that a later try may cure, and that therefore say nothing about the group's offset. */
-export function isPassing(error: unknown): boolean {
-  return error instanceof ClientError && error.retryable
 }

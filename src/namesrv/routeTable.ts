@@ -11,13 +11,13 @@ import {
 } from './routeTypes.ts'
 
 /** Silence after which a broker is forgotten, unless it names another figure (broker.md 1.3). */
-export const BROKER_TIMEOUT_MS = 120_000
+const BROKER_TIMEOUT_MS = 120_000
 /** What registrations may fill the tables with. */
-export const GROUPS_MAX = 10_000
-export const MEMBERS_MAX = 1_000
-export const TOPICS_MAX = 500_000
+const GROUPS_MAX = 10_000
+const MEMBERS_MAX = 1_000
+const TOPICS_MAX = 500_000
 /** Pairs of a topic and a broker name that offers it. */
-export const OFFERS_MAX = 2_000_000
+const OFFERS_MAX = 2_000_000
 
 export interface RouteTableOptions {
   /** Topics that a full table lacks are removed for its broker (5.3's deleteTopicWithBrokerRegistration). */

@@ -3,7 +3,7 @@ import type { ConsumerTable } from './consumers.ts'
 import type { ProducerTable } from './producers.ts'
 
 /** Broker.md 4.6: a client without heartbeat for so long is dropped. */
-export const clientExpiryMs = 120_000
+const clientExpiryMs = 120_000
 const scanPeriodMs = 10_000
 
 /** Closes the connections of clients that went silent; their registrations go with the connection. */

@@ -7,7 +7,7 @@ import { unregisterClient } from './unregisterClient.ts'
 export { ChangeNotices } from './changeNotices.ts'
 export type { ClientInfo } from './clientInfo.ts'
 export { type ConsumerGroup, ConsumerTable } from './consumers.ts'
-export { ClientHousekeeping, clientExpiryMs } from './housekeeping.ts'
+export { ClientHousekeeping } from './housekeeping.ts'
 export { ProducerTable } from './producers.ts'
 export {
   isTagType,

@@ -35,7 +35,7 @@ export function isTagType(expressionType: string | null | undefined): boolean {
 
 const tagsMax = 1_000
 /** No list of tags is longer. */
-export const expressionCharactersMax = 65_535
+const expressionCharactersMax = 65_535
 
 /** Takes a tag expression apart (broker.md 4.4); throws SubscriptionSyntaxError. */
 export function tagSubscription(

@@ -1,4 +1,4 @@
 export type { BrokerContext } from './context.ts'
 export { Dispatcher } from './dispatcher.ts'
-export type { Answer, Caller, Handler } from './handler.ts'
-export { LargeAnswers, type Pace } from './largeAnswers.ts'
+export type { Caller, Handler } from './handler.ts'
+export { LargeAnswers } from './largeAnswers.ts'

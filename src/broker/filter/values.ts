@@ -105,7 +105,7 @@ export function isTrueText(bytes: Uint8Array, start: number, end: number): boole
   )
 }
 
-export function latin1(bytes: Uint8Array, start: number, end: number): string {
+function latin1(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
 }
 
@@ -119,7 +119,7 @@ export function compareDoubles(left: number, right: number): number {
 }
 
 /** Integers exactly, as doubles where one of them is one. */
-export function compareNumbers(left: JavaNumber, right: JavaNumber): number {
+function compareNumbers(left: JavaNumber, right: JavaNumber): number {
   if (left.kind === 'double' || right.kind === 'double')
     return compareDoubles(Number(left.value), Number(right.value))
   return left.value < right.value ? -1 : left.value > right.value ? 1 : 0

@@ -1,4 +1,4 @@
-export { Forwarder, type RunHere } from './forwarder.ts'
+export { Forwarder } from './forwarder.ts'
 export {
   directCaller,
   FORWARDED_REQUEST,

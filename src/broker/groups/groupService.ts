@@ -19,7 +19,7 @@ const builtInGroups = [
 const systemGroupPrefix = 'CID_RMQ_SYS_'
 
 /** A subscription group as the original makes it when nothing else is said (broker.md 2.9). */
-export function newGroup(groupName: string): GroupSettings {
+function newGroup(groupName: string): GroupSettings {
   return {
     groupName,
     consumeEnable: true,

@@ -1,1 +1,1 @@
-export { GroupService, newGroup } from './groupService.ts'
+export { GroupService } from './groupService.ts'

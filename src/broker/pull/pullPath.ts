@@ -33,7 +33,7 @@ interface HeadFields {
 }
 
 /** The response code of a read (broker.md 4.2); `offset` is what was asked for. */
-export function pullCode(status: PullStatus, offset: number): number {
+function pullCode(status: PullStatus, offset: number): number {
   switch (status) {
     case PullStatus.FOUND:
       return ResponseCode.SUCCESS

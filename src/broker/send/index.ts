@@ -1,5 +1,5 @@
-export { badParameterCode, SendAnswers } from './answers.ts'
-export { type AppendOutcome, PromiseWaiter } from './promiseWaiter.ts'
+export { badParameterCode } from './answers.ts'
+export { PromiseWaiter } from './promiseWaiter.ts'
 export { encodePair, PropertyScan } from './propertyScan.ts'
 export { sendHandlers } from './sendHandler.ts'
-export { realPlace, SendPath } from './sendPath.ts'
+export { SendPath } from './sendPath.ts'

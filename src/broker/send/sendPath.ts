@@ -306,7 +306,7 @@ function brokerPairs(broker: BrokerContext): Buffer {
 }
 
 /** The pairs that lead a delayed message back. */
-export function realPlace(topic: string, queueId: number): Buffer {
+function realPlace(topic: string, queueId: number): Buffer {
   return Buffer.concat([
     encodePair(MessageProperty.REAL_TOPIC, topic),
     encodePair(MessageProperty.REAL_QID, String(queueId))

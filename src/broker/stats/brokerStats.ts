@@ -23,7 +23,7 @@ export type StatName = (typeof StatName)[keyof typeof StatName]
 const itemsMax = 200_000
 
 /** Counters of one queue's puts, fetched once and then added to. */
-export class PutStats {
+class PutStats {
   readonly topicNums: StatItem
   readonly topicSize: StatItem
   readonly queueNums: StatItem
@@ -38,7 +38,7 @@ export class PutStats {
 }
 
 /** Counters of one group's reads of one queue. */
-export class GetStats {
+class GetStats {
   readonly groupNums: StatItem
   readonly groupSize: StatItem
   readonly queueNums: StatItem

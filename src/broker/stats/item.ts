@@ -49,8 +49,8 @@ class Window {
 }
 
 export const samplePeriodMs = 10_000
-export const samplesPerTenMinutes = 60
-export const samplesPerHour = 360
+const samplesPerTenMinutes = 60
+const samplesPerHour = 360
 const minuteSamples = 7
 const hourSamples = 7
 const daySamples = 25
