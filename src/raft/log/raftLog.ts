@@ -341,7 +341,6 @@ export class DiskLog implements RaftLog {
     this.#reader.forget()
     await this.segmentFiles.dropBelow(position, path => this.#preparer.recycle(path))
     await this.index.trimBefore(index)
-    this.#options.logger.info('Trimmed the log', { firstIndex: index, startPosition: position })
   }
 
   segments(): SegmentInfo[] {

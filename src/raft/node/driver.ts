@@ -32,11 +32,11 @@ const NO_ENTRIES: readonly Entry[] = []
 const NO_SUMMARIES: readonly EntrySummary[] = []
 
 const ROLE_LINES = {
-  follower: 'follows',
-  preCandidate: 'hears no leader and asks whether it could win an election',
-  candidate: 'asks for votes',
-  leader: 'was elected',
-  stopped: 'takes part no more'
+  follower: 'Follows',
+  preCandidate: 'Hears no leader and asks whether it could win an election',
+  candidate: 'Asks for votes',
+  leader: 'Was elected',
+  stopped: 'Takes part no more'
 } as const
 
 export type Role = Extract<Effect, { kind: 'roleChanged' }>
@@ -203,7 +203,7 @@ export class Driver {
   end(reason: string): void {
     if (this.#ended) return
     this.halt()
-    this.#logger.error(`the raft node ends: ${reason}`)
+    this.#logger.error(`The raft node ends: ${reason}`)
     this.#host.fatal(reason)
   }
 
@@ -232,7 +232,7 @@ export class Driver {
       } while (!this.#ended && this.#offer())
     } catch (error) {
       const { message, stack } = error as Error
-      this.#logger.error('a broken invariant', { stack })
+      this.#logger.error('A broken invariant', { stack })
       this.end(message)
     } finally {
       this.#running = false
@@ -300,7 +300,7 @@ export class Driver {
         this.reads.failed(effect.id, effect.reason, effect.leaderId)
         return
       case 'transferEnded':
-        this.#logger.info(effect.ok ? 'leadership was handed over' : 'no hand-over of leadership', {
+        this.#logger.info(effect.ok ? 'Leadership was handed over' : 'No hand-over of leadership', {
           target: effect.target,
           reason: effect.reason
         })
@@ -319,7 +319,7 @@ export class Driver {
         return
       case 'whole':
         this.log.markWhole().catch((error: Error) => {
-          this.#logger.warn('the boot id was not saved', { cause: error.message })
+          this.#logger.warn('The boot id was not saved', { cause: error.message })
         })
         return
       case 'report':
@@ -361,7 +361,6 @@ export class Driver {
     this.#ledger.rewriting(writeSeq)
     this.log.writeRepair(index, entry.bytes).then(
       () => {
-        this.#logger.info('a damaged entry was repaired', { index })
         this.#ledger.rewritten(writeSeq)
         this.#reportWrites()
         this.applier.pump()
@@ -373,7 +372,7 @@ export class Driver {
 
   #roleChanged(role: Role): void {
     const { role: name, term, leaderId, ready } = role
-    const line = ready ? 'leads and takes proposals' : ROLE_LINES[name]
+    const line = ready ? 'Leads and takes proposals' : ROLE_LINES[name]
     this.#logger.info(`${line}, term ${term}`, { leaderId, group: this.#options.group })
     if (name === 'candidate') this.elections += 1
     if (name !== 'leader') {
@@ -391,7 +390,7 @@ export class Driver {
       this.#host.apply(entries)
     } catch (error) {
       const { message, stack } = error as Error
-      this.#logger.error('applying committed entries failed', { stack })
+      this.#logger.error('Applying committed entries failed', { stack })
       this.end(`applying entry ${entries[0]?.index} and later failed: ${message}`)
     }
   }

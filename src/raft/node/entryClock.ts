@@ -46,7 +46,7 @@ export class EntryClock {
     const differenceMs = this.#lastMs - wallMs
     if (Math.abs(differenceMs) > WORTH_A_LINE_MS && nowMs - this.#loggedMs > LOG_PERIOD_MS) {
       this.#loggedMs = nowMs
-      this.#logger.warn('the wall clock differs from the time in the log', {
+      this.#logger.warn('The wall clock differs from the time in the log', {
         logMinusWallMs: Math.round(differenceMs)
       })
     }

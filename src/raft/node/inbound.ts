@@ -145,7 +145,7 @@ export class Inbound {
         if (!(error instanceof WireError)) throw error
         deaf = true
         const peer = session?.peerId ?? 'a stranger'
-        this.#logger.warn(`dropped a connection of ${peer}`, {
+        this.#logger.warn(`Dropped a connection of ${peer}`, {
           reason: error.message,
           address: socket.remoteAddress
         })
@@ -174,7 +174,7 @@ export class Inbound {
     })
     socket.write([encodeFrameHead(FrameType.helloReply, reply, 0)])
     if (refusal !== null) {
-      this.#logRefusal(`refused ${hello.nodeId.slice(0, 64)}: ${refusal.remark}`, socket)
+      this.#logRefusal(`Refused ${hello.nodeId.slice(0, 64)}: ${refusal.remark}`, socket)
       socket.end()
       return null
     }

@@ -208,7 +208,7 @@ export class PeerStream {
     this.#lastRefusal = ''
     const pings = this.#platform.clock.every(PING_PERIOD_MS, () => this.#ping(socket))
     this.#state = { kind: 'up', socket, pings }
-    this.#logger.info(`connected to ${this.peer.id}`, {
+    this.#logger.info(`Connected to ${this.peer.id}`, {
       host: this.peer.host,
       port: this.peer.port
     })
@@ -263,7 +263,7 @@ export class PeerStream {
   /** One line for each new cause, not for each attempt. */
   #logBreak(wasUp: boolean, error: Error | null): void {
     const cause = error === null ? 'closed by the peer' : error.message
-    if (wasUp) this.#logger.warn(`the stream to ${this.peer.id} broke`, { cause })
+    if (wasUp) this.#logger.warn(`The stream to ${this.peer.id} broke`, { cause })
     else if (cause !== this.#lastError && error !== null) {
       this.#logger.info(`${this.peer.id} cannot be reached`, { cause })
     }

@@ -142,7 +142,7 @@ t.test('who may talk to a node', async t => {
       await stranger.end()
       t.equal(stranger.replies.length, 0)
     }
-    t.ok(node.lines.some(line => line.message.includes('dropped a connection of a stranger')))
+    t.ok(node.lines.some(line => line.message.includes('Dropped a connection of a stranger')))
   })
 
   t.test('nor as many as can connect: they keep no member out', async t => {
@@ -255,7 +255,7 @@ t.test('a node with the data of another cluster is refused', async t => {
   const [n0, n1, n2] = two.nodes as [TestNode, TestNode, TestNode]
   await n0.start({ directory: join(dir, 'one', 'n0'), appliedIndex: 0 })
   await Promise.all([n1.start(), n2.start()])
-  await until(() => n0.logged('refused n1') || n1.logged('refuses this node'), 'a refusal')
+  await until(() => n0.logged('Refused n1') || n1.logged('refuses this node'), 'a refusal')
   t.notOk(n1.raft.ready || n2.raft.ready, 'no group is founded without n0')
 })
 
