@@ -159,7 +159,7 @@ export class ClientInstance {
       this.#greeted.add(address)
     } catch (error) {
       if (this.#closed) return
-      this.logger.warn('a heartbeat failed', { address, error: asError(error).message })
+      this.logger.warn('A heartbeat failed', { address, error: asError(error).message })
     }
   }
 
@@ -186,7 +186,7 @@ export class ClientInstance {
       }
     }
     if (before !== null) {
-      this.logger.info('a route changed', {
+      this.logger.info('A route changed', {
         topic: route.topic,
         leaders: route.brokers.map(b => `${b.brokerName}=${leaderAddress(b) ?? 'none'}`).join(' ')
       })

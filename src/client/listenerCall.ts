@@ -35,7 +35,7 @@ export async function callListener(
     verdict = (await group.options.listener(messages, context)) === 'later' ? 'later' : 'done'
   } catch (error) {
     thrown = asError(error).message
-    group.instance.logger.warn('the message listener failed', {
+    group.instance.logger.warn('The message listener failed', {
       group: group.options.group,
       messageId: messages[0]?.messageId,
       error: asError(error).stack ?? thrown

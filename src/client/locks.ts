@@ -41,7 +41,7 @@ export async function unlockQueues(
       { body: lockBody(instance, group, queues), timeoutMs: LOCK_TIMEOUT_MS }
     )
   } catch (error) {
-    instance.logger.info('queues could not be unlocked, their locks will expire', {
+    instance.logger.info('Queues could not be unlocked, their locks will expire', {
       group,
       brokerName,
       error: asError(error).message

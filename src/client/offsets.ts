@@ -68,7 +68,7 @@ export class RemoteOffsetStore implements OffsetStore {
       progress.storedOffset = offset
     } catch (error) {
       this.#instance.routes.refreshSoon(queue.topic)
-      this.#instance.logger.warn('an offset could not be stored yet', {
+      this.#instance.logger.warn('An offset could not be stored yet', {
         group: this.#group,
         ...queue,
         offset,
@@ -123,7 +123,7 @@ export class LocalOffsetStore implements OffsetStore {
       await this.#instance.platform.disk.writeFileAtomic(this.#path, content)
     } catch (error) {
       this.#changed = true
-      this.#instance.logger.warn('the offsets file could not be written', {
+      this.#instance.logger.warn('The offsets file could not be written', {
         path: this.#path,
         error: asError(error).message
       })

@@ -178,8 +178,8 @@ export class PullLoop {
     }
     const fields = { group: options.group, ...this.#queue.queue, error: asError(error).message }
     // The first failure is the news; the repetitions come each second.
-    if (this.#failures === 0) instance.logger.warn('a pull failed, it will be repeated', fields)
-    else instance.logger.debug('a pull failed again', fields)
+    if (this.#failures === 0) instance.logger.warn('A pull failed, it will be repeated', fields)
+    else instance.logger.debug('A pull failed again', fields)
     instance.routes.refreshSoon(this.#queue.queue.topic)
     const step = Math.min(this.#failures++, FAILURE_PAUSES_MS.length - 1)
     return FAILURE_PAUSES_MS[step]!

@@ -255,7 +255,7 @@ export class PushConsumer {
     })
     this.#loops.set(key, loop)
     loop.run().catch((error: unknown) => {
-      this.#group.instance.logger.error('a pull loop ended by itself', {
+      this.#group.instance.logger.error('A pull loop ended by itself', {
         ...queue,
         error: asError(error).stack
       })
@@ -328,7 +328,7 @@ export class PushConsumer {
           else this.#release(process)
         }
       } catch (error) {
-        instance.logger.warn('queue locks could not be renewed', { error: asError(error).message })
+        instance.logger.warn('Queue locks could not be renewed', { error: asError(error).message })
       }
     }
   }

@@ -23,7 +23,7 @@ export async function assignTopic(group: ConsumerGroup, topic: string): Promise<
       : allocateQueues(options.allocation, instance.clientId, queues, members)
   } catch (error) {
     if (!(error instanceof ClientError)) throw error
-    instance.logger.debug('the queues of a topic could not be divided now', {
+    instance.logger.debug('The queues of a topic could not be divided now', {
       group: options.group,
       topic,
       error: asError(error).message
@@ -53,7 +53,7 @@ async function groupMembers(
       const members = readBody(form, answer.body, address).consumerIdList
       if (members.includes(instance.clientId)) return members
     } catch (error) {
-      instance.logger.debug('a broker did not name the members of the group', {
+      instance.logger.debug('A broker did not name the members of the group', {
         group: options.group,
         address,
         error: asError(error).message

@@ -99,7 +99,7 @@ export class RouteTable {
 
   refreshSoon(topic: string): void {
     this.refresh(topic).catch((error: unknown) => {
-      this.#logger.warn('the route of a topic could not be refreshed', {
+      this.#logger.warn('The route of a topic could not be refreshed', {
         topic,
         error: asError(error).message
       })

@@ -58,7 +58,7 @@ export async function sendBack(
     )
     return true
   } catch (error) {
-    instance.logger.info('a message could not be sent back, it is sent as a copy', {
+    instance.logger.info('A message could not be sent back, it is sent as a copy', {
       group: options.group,
       messageId: message.messageId,
       error: asError(error).message
@@ -104,7 +104,7 @@ export async function sendRetryCopy(
     )
     return true
   } catch (error) {
-    instance.logger.warn('a message could neither be sent back nor copied, it stays here', {
+    instance.logger.warn('A message could neither be sent back nor copied, it stays here', {
       group: options.group,
       messageId: message.messageId,
       error: asError(error).message

@@ -109,7 +109,7 @@ export class TransactionProducer extends Producer {
     try {
       return await listener()
     } catch (error) {
-      this.instance.logger.warn('the listener of transactions failed: the broker will ask again', {
+      this.instance.logger.warn('The listener of transactions failed: the broker will ask again', {
         group: this.#group,
         error: asError(error).message
       })
@@ -123,7 +123,7 @@ export class TransactionProducer extends Producer {
     this.#checking++
     this.#answer(command, connection)
       .catch((error: unknown) =>
-        this.instance.logger.warn('a question about a transaction could not be answered', {
+        this.instance.logger.warn('A question about a transaction could not be answered', {
           group: this.#group,
           error: asError(error).message
         })
@@ -187,7 +187,7 @@ export class TransactionProducer extends Producer {
         return
       } catch (error) {
         if (this.instance.closed || platform.clock.monotonicMs() >= untilMs) {
-          logger.warn('the end of a transaction could not be sent: the broker will ask', {
+          logger.warn('The end of a transaction could not be sent: the broker will ask', {
             group: this.#group,
             error: asError(error).message
           })

@@ -18,7 +18,7 @@ export class BoundedLog {
   warn(nowMs: number, message: string, fields: LogFields): void {
     if (nowMs - this.#windowStartMs >= WINDOW_MS) {
       if (this.#suppressed > 0) {
-        this.#logger.warn('events like the last ones were not logged', { count: this.#suppressed })
+        this.#logger.warn('Events like the last ones were not logged', { count: this.#suppressed })
       }
       this.#windowStartMs = nowMs
       this.#lines = 0

@@ -112,7 +112,7 @@ export class SocketConnection implements OwnedConnection {
       return
     }
     const remark = `the answer has ${bytes} bytes, a frame may have ${this.#endpoint.limits.frameBytesMax}`
-    this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'answer too large', {
+    this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'Answer too large', {
       remote: this.remoteAddress,
       bytes
     })
@@ -181,7 +181,7 @@ export class SocketConnection implements OwnedConnection {
 
   drop(reason: string): void {
     if (this.closed) return
-    this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'connection dropped', {
+    this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'Connection dropped', {
       remote: this.remoteAddress,
       reason
     })
@@ -407,7 +407,7 @@ export class SocketConnection implements OwnedConnection {
 
   #answered(command: RemotingCommand): void {
     if (this.invocations.answered(command)) return
-    this.#endpoint.logger.debug('answer to no request of ours, or too late', {
+    this.#endpoint.logger.debug('Answer to no request of ours, or too late', {
       remote: this.remoteAddress,
       opaque: command.opaque
     })
@@ -449,7 +449,7 @@ export class SocketConnection implements OwnedConnection {
   #failed(request: RequestHead, code: number, error: unknown): void {
     const message = messageOf(error)
     if (!(error instanceof ProtocolError)) {
-      this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'a request handler failed', {
+      this.#endpoint.noise.warn(this.#endpoint.clock.monotonicMs(), 'A request handler failed', {
         code,
         remote: this.remoteAddress,
         error: error instanceof Error ? (error.stack ?? message) : message

@@ -84,7 +84,7 @@ export class Endpoint {
       try {
         listener(connection, reason)
       } catch (error) {
-        this.logger.error('a close listener failed', { remote: connection.remoteAddress, error })
+        this.logger.error('A close listener failed', { remote: connection.remoteAddress, error })
       }
     }
   }

@@ -138,7 +138,7 @@ export class RemotingServer {
     }
     if (this.#stopping || connections.size >= limits.connectionsMax) {
       if (!this.#stopping) {
-        noise.warn(clock.monotonicMs(), 'connection refused: too many', {
+        noise.warn(clock.monotonicMs(), 'Connection refused: too many', {
           remote: `${socket.remoteAddress}:${socket.remotePort}`,
           connectionsMax: limits.connectionsMax
         })

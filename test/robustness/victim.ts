@@ -29,7 +29,7 @@ function log(level: keyof typeof lines, message: string, fields: LogFields = {})
   if (level !== 'warn') return
   const reason = String(fields['reason'] ?? '').replaceAll(/\d+/g, 'N')
   const key =
-    message === 'a request handler failed'
+    message === 'A request handler failed'
       ? `${message}: ${String(fields['error']).split('\n').slice(0, 3).join(' ')}`
       : `${message.replaceAll(/\d+/g, 'N')} ${reason}`.slice(0, 300)
   if (warnings.has(key) || warnings.size < KEPT_LINES_MAX)
