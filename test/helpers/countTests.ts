@@ -1,29 +1,32 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 
-/** Counts the assertions of a TAP report, of subtests too, and says so as `N passed, N failed`. */
-const report = readFileSync(process.argv[2]!, 'utf8')
+/**
+ * Adds up TAP reports and says how many tests passed and failed, in two forms: `# tests N, pass N, fail N` and `N passed, N failed`.
+ * A report of tap ends with its own sum, which also counts files that ended early; of any other the lines without indent count.
+ */
 let passed = 0
 let failed = 0
-const lines = report.split('\n')
-for (const [at, line] of lines.entries()) {
-  const match = /^(\s*)(not )?ok \d+/.exec(line)
-  if (match === null || /# (SKIP|TODO)/i.test(line)) continue
-  // The line that sums up a subtest follows the subtest's plan: its parts are counted already.
-  if (line.trimEnd().endsWith('{') || isSummary(lines, at, match[1]!.length)) continue
-  if (match[2] === undefined) passed += 1
-  else failed += 1
+for (const file of process.argv.slice(2)) {
+  const counts = countReport(readFileSync(file, 'utf8'))
+  passed += counts.passed
+  failed += counts.failed
 }
 console.log(`# tests ${passed + failed}, pass ${passed}, fail ${failed}`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1
 
-/** Whether the line at `at` closes a subtest, which stands above it with a deeper indent. */
-function isSummary(all: readonly string[], at: number, indent: number): boolean {
-  for (let above = at - 1; above >= 0; above -= 1) {
-    const text = all[above]!
-    if (text.trim() === '') continue
-    return text.search(/\S/) > indent && /^\s*(# |1\.\.\d|\.\.\.|ok|not ok)/.test(text)
+function countReport(report: string): { passed: number; failed: number } {
+  const sum = /^# \{ total: .*\}$/gm.exec(report)?.[0]
+  if (sum !== undefined) {
+    return {
+      passed: Number(/pass: (\d+)/.exec(sum)?.[1] ?? 0),
+      failed: Number(/fail: (\d+)/.exec(sum)?.[1] ?? 0)
+    }
   }
-  return false
+  const results = report
+    .split('\n')
+    .filter(line => /^(not )?ok\b/.test(line) && !/# (SKIP|TODO)\b/i.test(line))
+  const failures = results.filter(line => line.startsWith('not ')).length
+  return { passed: results.length - failures, failed: failures }
 }
