@@ -19,21 +19,21 @@ export function configHandlers(context: NameServerContext): [number, RequestHand
     const { entries } = parsePropertiesFile(request.body.toString())
     const refused = config.refusedKey(entries)
     if (refused !== null) {
-      log.warn('configuration change refused', { key: refused })
+      log.warn('Configuration change refused', { key: refused })
       return response(ResponseCode.NO_PERMISSION, 'Can not update config in black list.')
     }
     try {
       for (const key of config.update(entries)) {
         if (warnedOf.has(key) || warnedOf.size >= UNKNOWN_KEYS_MAX) continue
         warnedOf.add(key)
-        log.warn('unknown configuration key ignored', { key: key.slice(0, 100) })
+        log.warn('Unknown configuration key ignored', { key: key.slice(0, 100) })
       }
     } catch (error) {
       if (!(error instanceof NamesrvConfigError)) throw error
       return response(ResponseCode.SYSTEM_ERROR, error.message)
     }
     await context.saveConfig()
-    log.info('configuration changed', { keys: [...entries.keys()].slice(0, 20).join(',') })
+    log.info('Configuration changed', { keys: [...entries.keys()].slice(0, 20).join(',') })
     return response(ResponseCode.SUCCESS)
   }
 

@@ -48,9 +48,9 @@ export class NameServer {
   async start(): Promise<void> {
     const { clock, network, disk } = this.#platform
     const config = this.#config
-    for (const key of config.unknownKeys) this.#log.warn('unknown configuration key', { key })
+    for (const key of config.unknownKeys) this.#log.warn('Unknown configuration key', { key })
     for (const key of config.keysWithoutEffect) {
-      this.#log.info('configuration key has no effect here', { key })
+      this.#log.info('Configuration key has no effect here', { key })
     }
     this.#kv = await KvTable.open(disk, config.kvConfigPath)
     const server = new RemotingServer({
@@ -70,7 +70,7 @@ export class NameServer {
       const lost = this.#table.connectionLost(connection)
       if (this.#server === null) return
       for (const { brokerName, brokerId, brokerAddr } of lost) {
-        this.#log.warn('broker channel destroyed', { brokerName, brokerId, brokerAddr, reason })
+        this.#log.warn('Broker channel destroyed', { brokerName, brokerId, brokerAddr, reason })
       }
     })
     await server.start()
@@ -133,7 +133,7 @@ export class NameServer {
     }
     for (const { member, silentMs, connection } of this.#table.expire(nowMs)) {
       const { brokerName, brokerId, brokerAddr } = member
-      this.#log.warn('broker expired', { brokerName, brokerId, brokerAddr, silentMs })
+      this.#log.warn('Broker expired', { brokerName, brokerId, brokerAddr, silentMs })
       connection?.close(`broker ${brokerAddr} expired`)
     }
   }

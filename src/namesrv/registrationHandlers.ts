@@ -49,12 +49,12 @@ export function registrationHandlers(context: NameServerContext): [number, Reque
       if (lastRefusal.size >= REFUSALS_MAX) lastRefusal.clear()
       if (lastRefusal.get(brokerAddr) !== result.note) {
         lastRefusal.set(brokerAddr, result.note)
-        log.warn('broker registration refused', fields)
+        log.warn('Broker registration refused', fields)
       }
     } else {
       lastRefusal.delete(brokerAddr)
-      if (result.outcome === 'new') log.info('broker registered', fields)
-      if (result.outcome === 'changed') log.info('broker registration changed', fields)
+      if (result.outcome === 'new') log.info('Broker registered', fields)
+      if (result.outcome === 'changed') log.info('Broker registration changed', fields)
     }
     const header: Record<string, string> = {}
     if (result.haServerAddr !== null) header['haServerAddr'] = result.haServerAddr
@@ -66,7 +66,7 @@ export function registrationHandlers(context: NameServerContext): [number, Reque
   const unregister: RequestHandler = request => {
     const { brokerName, brokerAddr } = readIdentity(request)
     if (table.unregister(brokerName, brokerAddr)) {
-      log.info('broker unregistered', { brokerName, brokerAddr })
+      log.info('Broker unregistered', { brokerName, brokerAddr })
     }
     return response(ResponseCode.SUCCESS)
   }

@@ -52,7 +52,7 @@ export function routeHandlers(context: NameServerContext): [number, RequestHandl
     request => {
       const brokerName = requiredText(request.extFields, 'brokerName')
       const count = table.changePermissions(brokerName, change)
-      log.info('write permission changed', { brokerName, request: header, topics: count })
+      log.info('Write permission changed', { brokerName, request: header, topics: count })
       return response(ResponseCode.SUCCESS, null, { [header]: String(count) })
     }
 
@@ -60,7 +60,7 @@ export function routeHandlers(context: NameServerContext): [number, RequestHandl
     const topic = requiredText(request.extFields, 'topic')
     const clusterName = optionalText(request.extFields, 'clusterName')
     table.deleteTopic(topic, clusterName === '' ? null : clusterName)
-    log.info('topic deleted', { topic, clusterName })
+    log.info('Topic deleted', { topic, clusterName })
     return response(ResponseCode.SUCCESS)
   }
 

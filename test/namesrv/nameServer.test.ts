@@ -179,7 +179,7 @@ t.test(
     t.equal(await seen(client, 'T'), '0=a:1 3=c:1 / perm 6 queues 4')
     clock.advance(5_000)
     t.equal(await seen(client, 'T'), '3=c:1 / perm 6 queues 4')
-    t.equal(logger.lines.filter(line => line.message === 'broker expired').length, 2)
+    t.equal(logger.lines.filter(line => line.message === 'Broker expired').length, 2)
     await register(c, { id: 3, addr: 'c:1' })
     clock.advance(120_000)
     t.equal(await seen(client, 'T'), '3=c:1 / perm 6 queues 4')
