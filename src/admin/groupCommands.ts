@@ -6,6 +6,7 @@ import {
   type OffsetWrapper,
   type QueueTable,
   RETRY_PREFIX,
+  ResponseCode,
   retryTopic,
   SubscriptionGroupConfig,
   versionName
@@ -21,8 +22,6 @@ import {
 import { frontCut, timeText } from './format.ts'
 import { deleteTopicEverywhere } from './topicCommands.ts'
 import { routeOrNull } from './topicQueries.ts'
-
-const CONSUMER_NOT_ONLINE = 206
 
 /** What 4.9 knows of a group, in its order. */
 const GROUP_FIELDS = [
@@ -302,7 +301,7 @@ async function connectionOrNull(
   try {
     return await connectionOf(context, group, null)
   } catch (error) {
-    if (isRefusal(error, CONSUMER_NOT_ONLINE)) return null
+    if (isRefusal(error, ResponseCode.CONSUMER_NOT_ONLINE)) return null
     throw error
   }
 }

@@ -6,12 +6,10 @@ import {
   type ReceivedMessage,
   type TopicRoute
 } from '../client/index.ts'
-import type { ConsumerConnection } from '../protocol/index.ts'
+import { type ConsumerConnection, ResponseCode } from '../protocol/index.ts'
 import type { CommandContext } from './command.ts'
 import { connectionOf } from './groupCommands.ts'
 import { consumerGroupsOf } from './topicQueries.ts'
-
-const CONSUMER_NOT_ONLINE = 206
 
 type TrackType =
   | 'CONSUMED'
@@ -34,7 +32,7 @@ export async function messageTracks(
     try {
       track = { type: await trackOf(context, route, message, group), reason: null }
     } catch (error) {
-      const type = isRefusal(error, CONSUMER_NOT_ONLINE) ? 'NOT_ONLINE' : 'UNKNOWN'
+      const type = isRefusal(error, ResponseCode.CONSUMER_NOT_ONLINE) ? 'NOT_ONLINE' : 'UNKNOWN'
       track = { type, reason: reasonOf(error) }
     }
     tracks.push(

@@ -1,5 +1,5 @@
 import { anyAddress, isRefusal, type MessageQueue, queueKey } from '../client/index.ts'
-import { type OffsetWrapper, type QueueTable, retryTopic } from '../protocol/index.ts'
+import { type OffsetWrapper, type QueueTable, ResponseCode, retryTopic } from '../protocol/index.ts'
 import {
   type Command,
   type CommandContext,
@@ -11,7 +11,6 @@ import {
 import { parseTime } from './format.ts'
 import { javaQueueOrder } from './javaOrder.ts'
 
-const CONSUMER_NOT_ONLINE = 206
 /** "To the end" in place of a time. */
 const NOW = -1
 
@@ -91,7 +90,7 @@ async function resetOffsets(
       table.push(...(await context.admin.offsets.reset(address, reset)))
     }
   } catch (error) {
-    if (!isRefusal(error, CONSUMER_NOT_ONLINE)) throw error
+    if (!isRefusal(error, ResponseCode.CONSUMER_NOT_ONLINE)) throw error
     headline('consumerGroup')
     await resetOffline(context, reset)
     return

@@ -7,13 +7,17 @@ import {
   subscribeQueues,
   type TopicRoute
 } from '../client/index.ts'
-import { DLQ_PREFIX, type QueueTable, RETRY_PREFIX, type TopicOffset } from '../protocol/index.ts'
+import {
+  DLQ_PREFIX,
+  type QueueTable,
+  RETRY_PREFIX,
+  ResponseCode,
+  type TopicOffset
+} from '../protocol/index.ts'
 import { type Command, type CommandContext, CommandError, flag, required } from './command.ts'
 import { frontCut, timeWithMillis } from './format.ts'
 import { javaQueueOrder } from './javaOrder.ts'
 import { routeText } from './routeText.ts'
-
-const TOPIC_NOT_EXIST = 17
 
 const topic = required('t', 'topic', 'topic name')
 
@@ -153,7 +157,7 @@ export async function routeOrNull(
   try {
     return await context.admin.route(name)
   } catch (error) {
-    if (isRefusal(error, TOPIC_NOT_EXIST)) return null
+    if (isRefusal(error, ResponseCode.TOPIC_NOT_EXIST)) return null
     throw error
   }
 }

@@ -5,13 +5,12 @@ import {
   KVTable,
   ProducerTableInfo,
   parsePropertiesFile,
-  RequestCode
+  RequestCode,
+  ResponseCode
 } from '../protocol/index.ts'
 import { readBody } from './bodies.ts'
 import { isRefusal } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
-
-const SYSTEM_ERROR = 1
 
 /** What single brokers are asked: remoting.md 2.15. */
 export class BrokerAdmin {
@@ -52,7 +51,7 @@ export class BrokerAdmin {
       })
       return readBody(BrokerStatsData, answer.body, broker)
     } catch (error) {
-      if (isRefusal(error, SYSTEM_ERROR)) return null
+      if (isRefusal(error, ResponseCode.SYSTEM_ERROR)) return null
       throw error
     }
   }

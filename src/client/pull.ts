@@ -1,4 +1,4 @@
-import { type RemotingCommand, RequestCode, ResponseCode } from '../protocol/index.ts'
+import { PullSysFlag, type RemotingCommand, RequestCode, ResponseCode } from '../protocol/index.ts'
 import { numberField } from './caller.ts'
 import { ClientError, refused } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
@@ -6,11 +6,6 @@ import type { MessageQueue } from './queue.ts'
 import { type ReceivedMessage, readMessages } from './received.ts'
 import { anyAddress, LEADER_ID } from './route.ts'
 import type { Subscription } from './subscription.ts'
-
-/** Bits of a pull's sysFlag (remoting.md 2.4). */
-const COMMIT_OFFSET = 1
-const SUSPEND = 2
-const SUBSCRIPTION = 4
 
 /** A call may take this much longer than the broker holds it: scan of held pulls plus transport (remoting.md 2.4). */
 const ANSWER_MARGIN_MS = 15_000
@@ -61,7 +56,10 @@ export async function pull(instance: ClientInstance, options: PullOptions): Prom
       queueId: queue.queueId,
       queueOffset: options.offset,
       maxMsgNums: options.maxMessages,
-      sysFlag: (commits ? COMMIT_OFFSET : 0) | (options.suspendMs > 0 ? SUSPEND : 0) | SUBSCRIPTION,
+      sysFlag:
+        PullSysFlag.subscription |
+        (commits ? PullSysFlag.commitOffset : 0) |
+        (options.suspendMs > 0 ? PullSysFlag.suspend : 0),
       commitOffset: commits ? options.commitOffset : 0,
       suspendTimeoutMillis: options.suspendMs,
       // Carried by every pull, so that a new leader that has not heard of us yet serves us at once.

@@ -1,4 +1,4 @@
-import { RETRY_PREFIX, RequestCode } from '../protocol/index.ts'
+import { RETRY_PREFIX, RequestCode, ResponseCode } from '../protocol/index.ts'
 import { asError, ClientError } from './errors.ts'
 import { type ConsumerGroup, type ConsumeService, statsOf } from './group.ts'
 import { offsetByTime, queueEdge } from './offsets.ts'
@@ -13,7 +13,6 @@ const PAUSED_PAUSE_MS = 1_000
 const FLOW_CONTROL_PAUSE_MS = 20
 /** After failures: quick at first, because a new leader takes about a second. */
 const FAILURE_PAUSES_MS = [50, 100, 200, 500, 1_000] as const
-const FLOW_CONTROL_CODE = 215
 
 export interface PullLoopHooks {
   /** True when the queue may be read; in orderly mode this gets its lock. */
@@ -173,7 +172,7 @@ export class PullLoop {
 
   #failed(error: unknown): number {
     const { instance, options } = this.#group
-    if (error instanceof ClientError && error.responseCode === FLOW_CONTROL_CODE) {
+    if (error instanceof ClientError && error.responseCode === ResponseCode.FLOW_CONTROL) {
       return FLOW_CONTROL_PAUSE_MS
     }
     const fields = { group: options.group, ...this.#queue.queue, error: asError(error).message }

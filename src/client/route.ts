@@ -1,7 +1,6 @@
+import { TopicPerm } from '../protocol/index.ts'
 import { compareText, type MessageQueue } from './queue.ts'
 
-const PERM_READ = 4
-const PERM_WRITE = 2
 /** The id under which a broker group's leader is published. */
 export const LEADER_ID = 0
 
@@ -44,14 +43,14 @@ export function publishQueues(route: TopicRoute): MessageQueue[] {
   }
   return [...route.queues]
     .sort((a, b) => compareText(a.brokerName, b.brokerName))
-    .filter(data => (data.perm & PERM_WRITE) !== 0 && led.has(data.brokerName))
+    .filter(data => (data.perm & TopicPerm.write) !== 0 && led.has(data.brokerName))
     .flatMap(data => numbered(topic, data.brokerName, data.writeQueueNums))
 }
 
 /** Queues to consume: readable ones, also of groups that have no leader just now. */
 export function subscribeQueues(route: TopicRoute): MessageQueue[] {
   return route.queues
-    .filter(data => (data.perm & PERM_READ) !== 0)
+    .filter(data => (data.perm & TopicPerm.read) !== 0)
     .flatMap(data => numbered(route.topic, data.brokerName, data.readQueueNums))
 }
 
