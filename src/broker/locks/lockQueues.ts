@@ -8,6 +8,7 @@ import {
 import type { QueueRef } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
+import { queueCount } from '../topics/index.ts'
 
 /** Queues of one request; a consumer asks for those of one broker that it subscribes. */
 const queuesMax = 65_536
@@ -20,8 +21,7 @@ function queuesOf(body: LockBatchRequestBody, broker: BrokerContext): QueueRef[]
   for (const { topic, queueId } of body.mqSet.slice(0, queuesMax)) {
     const settings = broker.topics.find(topic)
     if (settings === undefined || !Number.isInteger(queueId) || queueId < 0) continue
-    if (queueId < Math.max(settings.readQueueNums, settings.writeQueueNums))
-      queues.push({ topic, queueId })
+    if (queueId < queueCount(settings)) queues.push({ topic, queueId })
   }
   return queues
 }

@@ -8,10 +8,10 @@ import {
   response
 } from '../../protocol/index.ts'
 import type { Handler } from '../dispatch/handler.ts'
+import { queueCount } from '../topics/index.ts'
 
 /**
  * UPDATE_CONSUMER_OFFSET (15). Facts: broker.md 4.5. One-way it joins the next coalesced command; two-way it is answered when committed.
-
  */
 export const updateConsumerOffset: Handler = {
   code: RequestCode.UPDATE_CONSUMER_OFFSET,
@@ -27,7 +27,7 @@ export const updateConsumerOffset: Handler = {
     const settings = broker.topics.find(topic)
     if (settings === undefined)
       return response(ResponseCode.TOPIC_NOT_EXIST, `Topic ${topic} not exist!`)
-    const queues = Math.max(settings.readQueueNums, settings.writeQueueNums)
+    const queues = queueCount(settings)
     const problem = offsetProblem(queueId, queues, offset)
     if (problem !== null) return response(ResponseCode.SYSTEM_ERROR, problem)
     const progress = { group, topic, queueId, offset }

@@ -18,6 +18,7 @@ import type { Connection } from '../../remoting/index.ts'
 import type { AppendFailure, MessageInput, TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { type Timing, timeMessage } from '../timer/timedSend.ts'
+import { queueCount } from '../topics/index.ts'
 import { SendAnswers } from './answers.ts'
 import { appendHalfPairs, isHalf } from './half.ts'
 import { encodePair, PropertyScan } from './propertyScan.ts'
@@ -132,7 +133,7 @@ export class SendPath implements SendOutcome {
         `the broker[${settings.publicHost}] sending message is forbidden`
       )
     if (isForbiddenForSending(header.topic)) return this.forbidden(header.topic)
-    const queues = Math.max(topic.writeQueueNums, topic.readQueueNums)
+    const queues = queueCount(topic)
     if (header.queueId >= queues || queues === 0)
       return this.answers.badParameter(
         header.version,

@@ -1,1 +1,1 @@
-export { LimitReachedError, newTopic, TopicService } from './topicService.ts'
+export { LimitReachedError, newTopic, queueCount, TopicService } from './topicService.ts'

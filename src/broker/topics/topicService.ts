@@ -38,6 +38,11 @@ export function newTopic(
   }
 }
 
+/** Queues that exist, to be read or to be written: a topic that shrinks loses the one kind before the other. */
+export function queueCount(topic: TopicSettings): number {
+  return Math.max(topic.readQueueNums, topic.writeQueueNums)
+}
+
 /** The topics of this broker: looked up in the replicated table, made through the log. */
 export class TopicService {
   readonly #store: Store

@@ -20,6 +20,7 @@ import type { ConsumerOffset, TopicSettings } from '../../../store/index.ts'
 import type { ClientInfo } from '../../clients/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
+import { queueCount } from '../../topics/index.ts'
 import { success, systemError } from '../refusals.ts'
 
 interface Reset {
@@ -95,7 +96,7 @@ function oneQueue(
 ): QueueTable<number> | RemotingCommand {
   const min = broker.store.minOffset(topic.topicName, queueId)
   const max = broker.store.maxOffset(topic.topicName, queueId)
-  if (queueId >= Math.max(topic.readQueueNums, topic.writeQueueNums))
+  if (queueId >= queueCount(topic))
     return systemError(`Queue ${queueId} of topic ${topic.topicName} does not exist`)
   if (broker.groups.find(group) === undefined)
     return response(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${group} does not exist`)

@@ -11,6 +11,7 @@ import {
 import { isTagType, type Subscription } from '../../clients/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
+import { queueCount } from '../../topics/index.ts'
 import { subscriptionDataOf } from '../clients/subscriptionData.ts'
 import { success, systemError } from '../refusals.ts'
 
@@ -49,7 +50,7 @@ export const queryConsumeQueue: Handler = {
 
 function hasQueue(topic: string, queueId: number, broker: BrokerContext): boolean {
   const settings = broker.topics.find(topic)
-  const queues = Math.max(settings?.readQueueNums ?? 0, settings?.writeQueueNums ?? 0)
+  const queues = settings === undefined ? 0 : queueCount(settings)
   return (queueId >= 0 && queueId < queues) || broker.store.queueIds(topic).includes(queueId)
 }
 

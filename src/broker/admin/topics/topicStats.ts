@@ -7,6 +7,7 @@ import {
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { StatName } from '../../stats/index.ts'
+import { queueCount } from '../../topics/index.ts'
 import { success, topicUnknown } from '../refusals.ts'
 
 /** GET_TOPIC_STATS_INFO (202): every queue, empty ones too: who made a topic waits for it (observed.md). Facts: remoting.md 2.13. */
@@ -18,7 +19,7 @@ export const topicStats: Handler = {
     const settings = broker.topics.find(topic)
     if (settings === undefined) return topicUnknown(topic)
     const { brokerName } = broker.config.settings
-    const queues = Math.max(settings.readQueueNums, settings.writeQueueNums)
+    const queues = queueCount(settings)
     return await broker.largeAnswers.run(queues, caller.connection, async pace => {
       const stats = TopicStatsTable.of({
         topicPutTps: broker.stats.find(StatName.TOPIC_PUT_NUMS, topic)?.spans().minute.tps ?? 0
