@@ -1,4 +1,5 @@
 import { putInt16, putInt32 } from '../bytes.ts'
+import { decimalBytes, writeDecimal } from './decimal.ts'
 
 /** Pieces of answer frames that never change, made once, so that an answer is a few copies and some digits. */
 
@@ -23,4 +24,16 @@ export function binaryKey(key: string): Buffer {
 export function putBytes(target: Uint8Array, at: number, piece: Uint8Array): number {
   for (let i = 0; i < piece.length; i++) target[at + i] = piece[i]!
   return at + piece.length
+}
+
+/** Writes one entry of a binary header with a decimal value behind a `binaryKey`; answers where it ends. */
+export function numberEntry(
+  target: Uint8Array,
+  from: number,
+  key: Uint8Array,
+  value: number
+): number {
+  const at = putBytes(target, from, key)
+  putInt32(target, at - 4, decimalBytes(value))
+  return writeDecimal(target, at, value)
 }

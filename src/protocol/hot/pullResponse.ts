@@ -1,8 +1,8 @@
 import { putInt16, putInt32 } from '../bytes.ts'
 import { CommandFlag, SerializeType } from '../command.ts'
 import { languageName } from '../languageCodes.ts'
-import { binaryKey, putBytes } from './answerTemplate.ts'
-import { decimalBytes, writeDecimal } from './decimal.ts'
+import { binaryKey, numberEntry, putBytes } from './answerTemplate.ts'
+import { writeDecimal } from './decimal.ts'
 
 /** What varies from one pull answer to the next; only read. */
 export interface PullAnswer {
@@ -89,10 +89,10 @@ export class PullResponseWriter {
     if (answer.remark !== null) at = putBytes(target, at, this.#remark(answer.remark).utf8)
     putInt32(target, from + 13, at - from - 17)
     const mapAt = at + 4
-    at = entry(target, mapAt, BINARY_SUGGEST, answer.suggestWhichBrokerId)
-    at = entry(target, at, BINARY_NEXT, answer.nextBeginOffset)
-    at = entry(target, at, BINARY_MIN, answer.minOffset)
-    at = entry(target, at, BINARY_MAX, answer.maxOffset)
+    at = numberEntry(target, mapAt, BINARY_SUGGEST, answer.suggestWhichBrokerId)
+    at = numberEntry(target, at, BINARY_NEXT, answer.nextBeginOffset)
+    at = numberEntry(target, at, BINARY_MIN, answer.minOffset)
+    at = numberEntry(target, at, BINARY_MAX, answer.maxOffset)
     putInt32(target, mapAt - 4, at - mapAt)
     return at
   }
@@ -117,9 +117,3 @@ const BINARY_SUGGEST = binaryKey('suggestWhichBrokerId')
 const BINARY_NEXT = binaryKey('nextBeginOffset')
 const BINARY_MIN = binaryKey('minOffset')
 const BINARY_MAX = binaryKey('maxOffset')
-
-function entry(target: Uint8Array, from: number, key: Uint8Array, value: number): number {
-  const at = putBytes(target, from, key)
-  putInt32(target, at - 4, decimalBytes(value))
-  return writeDecimal(target, at, value)
-}

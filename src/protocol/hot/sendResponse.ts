@@ -1,8 +1,8 @@
 import { putInt16, putInt32 } from '../bytes.ts'
 import { CommandFlag, SerializeType } from '../command.ts'
 import { languageName } from '../languageCodes.ts'
-import { binaryEntry, binaryKey, putBytes } from './answerTemplate.ts'
-import { decimalBytes, writeDecimal, writeHex, writeHexLong } from './decimal.ts'
+import { binaryEntry, binaryKey, numberEntry, putBytes } from './answerTemplate.ts'
+import { writeDecimal, writeHex, writeHexLong } from './decimal.ts'
 
 /** What varies from one send answer to the next. The caller's own object may serve: it is only read. */
 export interface SendAnswer {
@@ -152,10 +152,4 @@ const BINARY_TRANSACTION_ID = binaryKey('transactionId')
 function hasTransactionId(answer: SendAnswer): boolean {
   const id = answer.transactionId
   return id !== null && id.length > 0 && id.length <= TRANSACTION_ID_CHARACTERS_MAX
-}
-
-function numberEntry(target: Uint8Array, from: number, key: Uint8Array, value: number): number {
-  const at = putBytes(target, from, key)
-  putInt32(target, at - 4, decimalBytes(value))
-  return writeDecimal(target, at, value)
 }
