@@ -156,6 +156,11 @@ export class DelayService {
       if (messages.length > 0 && bytes + unit.size > entryBytesMax) break
       const stored = await store.messageAt(unit.physicalOffset)
       if (generation !== this.#generation) return 0
+      if (stored === null && unit.physicalOffset >= store.runtime().logStartPosition) {
+        // Not readable now: it is repaired from the other members. Those before it go meanwhile.
+        if (taken === 0) throw new Error(`no message can be read at ${unit.physicalOffset}`)
+        break
+      }
       taken++
       const message = stored === null ? null : deliveryOf(stored, this.#broker.storeHost)
       if (message === null) {
@@ -178,7 +183,19 @@ export class DelayService {
       return taken
     }
     const waiter = new PromiseWaiter()
-    if (store.appendAtomic(messages, [progress], waiter) !== null) return 0
+    const refused = store.appendAtomic(messages, [progress], waiter)
+    if (refused === 'tooLarge' || refused === 'illegal') {
+      if (taken > 1) return await this.#deliver(level, units.slice(0, 1), generation)
+      // It would hold up all that wait behind it for ever.
+      this.#broker.logger.error('Delayed message dropped: the log does not take it again', {
+        level: level.level,
+        physicalOffset: units[0]!.physicalOffset,
+        refused
+      })
+      await store.execute(progress)
+      return taken
+    }
+    if (refused !== null) return 0
     const outcome = await waiter.outcome
     if (!outcome.stored)
       return await this.#whetherDone(level, progress.offset, outcome.reason, taken, generation)
