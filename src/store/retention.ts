@@ -45,6 +45,8 @@ export class Retention {
   #timer: Timer | null = null
   #busy = false
   #cleanDueMs: number
+  /** Time of the last applied entry, and when it was seen first (monotonic). */
+  #logTime = { timeMs: 0, seenMs: 0 }
   /** Share of the disk that is used, whole per cent rounded up, as the original compares it. */
   usedPercent = 0
   diskFull = false
@@ -70,6 +72,7 @@ export class Retention {
   }
 
   #tick(): void {
+    this.#nowMs()
     if (this.#busy) return
     this.#busy = true
     this.#pass()
@@ -79,6 +82,15 @@ export class Retention {
       .finally(() => {
         this.#busy = false
       })
+  }
+
+  /** The log's time, gone on since its last entry, if the wall clock is ahead of it: one that was set wrong must not let everything expire. */
+  #nowMs(): number {
+    const { clock, tables } = this.#host
+    const monotonicMs = clock.monotonicMs()
+    if (tables.timeMs !== this.#logTime.timeMs)
+      this.#logTime = { timeMs: tables.timeMs, seenMs: monotonicMs }
+    return Math.min(clock.wallMs(), tables.timeMs + monotonicMs - this.#logTime.seenMs)
   }
 
   async #pass(): Promise<void> {
@@ -139,11 +151,11 @@ export class Retention {
   ): Promise<number> {
     const { clock } = this.#host
     const settings = this.#settings
-    const wallMs = clock.wallMs()
+    const nowMs = this.#nowMs()
     const byTime =
       manual ||
       this.usedPercent > settings.diskMaxUsedPercent ||
-      settings.deleteWhenHours.includes(new Date(wallMs).getHours())
+      settings.deleteWhenHours.includes(new Date(clock.wallMs()).getHours())
     if (!byTime && !forced) return 0
     const needed = forced ? null : await this.#firstNeeded()
     // Not even a full disk may take a half message away: nobody could commit it any more. It ends with its last check, or of age.
@@ -154,7 +166,7 @@ export class Retention {
     while (count < SEGMENTS_A_PASS && count + 1 < segments.length) {
       const segment = segments[count]!
       const next = segments[count + 1]!
-      const expired = segment.lastTimeMs + settings.fileReservedMs < wallMs
+      const expired = segment.lastTimeMs + settings.fileReservedMs < nowMs
       if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
       if (next.firstPosition > inDoubt || next.firstPosition > waiting) break
       // Without a snapshot to give, a member that lacks these entries could never follow again.

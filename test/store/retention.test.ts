@@ -84,6 +84,16 @@ t.test('the leader drops whole segments by age, and every replica the same', asy
   await restarted.store.stop()
 })
 
+t.test('a wall clock that jumps ahead lets nothing expire before its time', async t => {
+  const { store, node, clock } = await filled(t.testdir())
+  clock.wallMs = () => 1_900_000_000_000
+  t.equal(await store.cleanExpired(), true, 'what is old enough by the time of the log goes')
+  while (node.trims.length === 0) await turn()
+  t.equal(store.minOffset('T', 0), 5)
+  t.equal(await store.cleanExpired(), false)
+  await store.stop()
+})
+
 t.test('what a member still has to fetch stays, until the disk forces it', async t => {
   const platform = createRealPlatform()
   const disk = Object.create(platform.disk) as typeof platform.disk
@@ -107,7 +117,8 @@ t.test('what a member still has to fetch stays, until the disk forces it', async
     clock.advance(10)
     await turn()
   }
-  t.equal(store.minOffset('T', 0), 9, 'beyond age and members')
+  // The disk stays full, so a further pass may have taken the next segment too.
+  t.ok(store.minOffset('T', 0) >= 9, 'beyond age and members')
   await store.stop()
 })
 
