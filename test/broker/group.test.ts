@@ -104,6 +104,15 @@ t.test(
       })
     })
 
+    t.test('properties count for the bytes that may wait', async t => {
+      survivor.config.update([['forwardHoldMaxBytes', '20000']])
+      const startMs = platform.clock.monotonicMs()
+      const answer = await client.send('W', 'x', { props: { p: 'x'.repeat(30_000) } })
+      t.equal(answer.code, ResponseCode.SERVICE_NOT_AVAILABLE)
+      t.ok(platform.clock.monotonicMs() - startMs < 300)
+      survivor.config.update([['forwardHoldMaxBytes', '33554432']])
+    })
+
     t.test('what does not fit is refused at once', async t => {
       const answers = await Promise.all(
         Array.from({ length: 5 }, async (_, i) => {

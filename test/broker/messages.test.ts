@@ -11,6 +11,7 @@ import {
   ResponseCode,
   TopicRouteData
 } from '../../src/protocol/index.ts'
+import { NotLeaderError } from '../../src/raft/index.ts'
 import { halt, newDirectory, platform, serving, startBroker, TestClient, until } from './helpers.ts'
 
 /** What a broker puts into every message. */
@@ -359,6 +360,21 @@ t.test('delays and retries', async t => {
     t.equal(broker.store.tables.delayProgress(1), 1)
   })
 
+  t.test('what cannot be read at its time is repaired first, not dropped', async t => {
+    const offset = broker.store.maxOffset('D', 1)
+    const messageAt = broker.store.messageAt
+    let reads = 0
+    broker.store.messageAt = async position => {
+      reads += 1
+      return reads > 2 ? await messageAt.call(broker.store, position) : null
+    }
+    await client.send('D', 'damaged for a while', { queueId: 1, props: { DELAY: '1' } })
+    const held = await client.pull('D', 1, offset, { sysFlag: 2, suspendMs: 10_000 })
+    broker.store.messageAt = messageAt
+    t.equal(decodeStoredMessages(held.body!)[0]?.body.toString(), 'damaged for a while')
+    t.ok(reads > 2)
+  })
+
   t.test('a level above the highest is the highest', async t => {
     await client.send('D', 'x', { queueId: 2, props: { DELAY: '99' } })
     t.equal(broker.store.maxOffset('SCHEDULE_TOPIC_XXXX', 3), 1)
@@ -401,6 +417,67 @@ t.test('delays and retries', async t => {
     t.equal((await client.read('%DLQ%SG', 0))[0]?.body.toString(), 'x')
     t.equal((await client.send('%RETRY%SG', 'y', { ...given, reconsumeTimes: 2 })).code, 0)
     t.equal(broker.store.maxOffset('%DLQ%SG', 0), 1)
+  })
+})
+
+t.test('delayed messages that are larger together than an entry come one by one', async t => {
+  const broker = await startBroker(t, {
+    messageDelayLevel: '1s',
+    mappedFileSizeCommitLog: '524288',
+    maxMessageSize: '300000'
+  })
+  await serving(broker)
+  const client = new TestClient(t, broker.address)
+  await client.send('D', 'makes the topic')
+  for (let i = 0; i < 3; i++) {
+    const sent = await client.send('D', `${i}`.repeat(200_000), { props: { DELAY: '1' } })
+    t.equal(sent.code, 0, sent.remark ?? '')
+  }
+  await until(() => broker.store.maxOffset('D', 0) === 4)
+  t.equal(broker.store.tables.delayProgress(1), 3)
+  const bodies = await client.read('D', 0)
+  t.equal(bodies[1]?.body.toString().slice(0, 3), '000')
+})
+
+t.test('consumer offsets in trouble', async t => {
+  const broker = await startBroker(t)
+  await serving(broker)
+  const client = new TestClient(t, broker.address)
+  await client.send('O', 'makes the topic')
+  const queue = { consumerGroup: 'G', topic: 'O', queueId: 0 }
+
+  t.test(
+    'a question that cannot be asked now is not answered: any error means "no offset"',
+    async t => {
+      const { store } = broker
+      const { readIndex } = store
+      store.readIndex = () => Promise.reject(new Error('10000 reads are waiting already'))
+      await t.rejects(client.ask(RequestCode.QUERY_CONSUMER_OFFSET, queue, null, 300), {
+        code: 'LMQ_REQUEST_TIMEOUT'
+      })
+      store.readIndex = readIndex
+      t.equal((await client.ask(RequestCode.QUERY_CONSUMER_OFFSET, queue)).code, 0)
+    }
+  )
+
+  t.test('what waited for a lost leadership is that old at the next leader', async t => {
+    const { store } = broker
+    const { commitOffsetAndWait } = store
+    const agesMs: number[] = []
+    store.commitOffsetAndWait = async (offset, options) => {
+      agesMs.push(options?.ageMs ?? 0)
+      if (agesMs.length > 1) return await commitOffsetAndWait.call(store, offset, options)
+      await new Promise<void>(resolve => {
+        platform.clock.after(200, resolve)
+      })
+      throw new NotLeaderError(null)
+    }
+    const update = { ...queue, commitOffset: 1 }
+    t.equal((await client.ask(RequestCode.UPDATE_CONSUMER_OFFSET, update)).code, 0)
+    store.commitOffsetAndWait = commitOffsetAndWait
+    t.equal(agesMs.length, 2)
+    t.equal(agesMs[0], 0)
+    t.ok(agesMs[1]! >= 190, `${agesMs[1]} ms`)
   })
 })
 

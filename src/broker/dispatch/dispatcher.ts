@@ -70,9 +70,22 @@ export class Dispatcher {
     if (handler.needsLeader && !this.#acceptsWrites())
       return this.#elsewhere(handler, request, caller)
     const answer = this.#call(handler, request, caller)
-    if (answer instanceof Promise)
-      return answer.catch((error: unknown) => this.#afterError(handler, request, caller, error))
-    return answer
+    return answer instanceof Promise ? this.#caught(handler, request, caller, answer) : answer
+  }
+
+  #caught(
+    handler: Handler,
+    request: RemotingCommand,
+    caller: Caller,
+    answer: Promise<RemotingCommand | null>
+  ): Promise<RemotingCommand | null> {
+    const { clock } = this.#broker.platform
+    const startedMs = clock.monotonicMs()
+    return answer.catch((error: unknown) => {
+      // What it waited here is part of its age: an offset must not overtake a newer one at the next leader.
+      const heldMs = caller.heldMs + clock.monotonicMs() - startedMs
+      return this.#afterError(handler, request, { ...caller, heldMs }, error)
+    })
   }
 
   #call(
@@ -121,10 +134,7 @@ export class Dispatcher {
     try {
       const answer = this.#call(handler, request, caller)
       if (!(answer instanceof Promise)) respond(answer)
-      else
-        answer
-          .catch((error: unknown) => this.#afterError(handler, request, caller, error))
-          .then(respond, fail)
+      else this.#caught(handler, request, caller, answer).then(respond, fail)
     } catch (error) {
       fail(error)
     }

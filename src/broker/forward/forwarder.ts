@@ -1,5 +1,5 @@
 import type { Logger, Platform, Timer } from '../../platform/index.ts'
-import { type RemotingCommand, ResponseCode, response } from '../../protocol/index.ts'
+import { isOneway, type RemotingCommand, ResponseCode, response } from '../../protocol/index.ts'
 import { type RemotingClient, RemotingError, type ResponseReceiver } from '../../remoting/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
@@ -46,6 +46,13 @@ class Forwarded implements ResponseReceiver {
   failed(error: Error): void {
     this.#forwarder.failed(this, error)
   }
+}
+
+/** A send's properties are among its fields. */
+function fieldBytes({ extFields, remark }: RemotingCommand): number {
+  let bytes = remark?.length ?? 0
+  for (const name in extFields) bytes += name.length + extFields[name]!.length
+  return bytes
 }
 
 /** The fixed part of what a held request costs beside its body and fields, bytes. */
@@ -108,7 +115,7 @@ export class Forwarder {
     // It outlives this turn: what the socket delivered may be used again.
     const body = request.body === null ? null : Buffer.from(request.body)
     const kept = { ...request, body }
-    const bytes = (body?.length ?? 0) + requestOverheadBytes
+    const bytes = (body?.length ?? 0) + fieldBytes(request) + requestOverheadBytes
     const item = new Forwarded(
       this,
       handler,
@@ -143,8 +150,9 @@ export class Forwarder {
 
   #send(item: Forwarded): boolean {
     if (this.#stopped) return false
+    const heldMs = this.#platform.clock.monotonicMs() - item.arrivedMs + item.caller.heldMs
     if (this.#acceptsWrites()) {
-      this.#runHere(item.handler, item.request, item.caller)
+      this.#runHere(item.handler, item.request, { ...item.caller, heldMs })
       return true
     }
     const status = this.#store.status()
@@ -157,7 +165,6 @@ export class Forwarder {
       key === undefined
     )
       return false
-    const heldMs = this.#platform.clock.monotonicMs() - item.arrivedMs + item.caller.heldMs
     const command = wrapForwarded(item.request, { key, address: item.caller.address, heldMs })
     this.#inFlight++
     this.#client.call(address, command, this.#config.values.forwardTimeoutMillis, item)
@@ -189,7 +196,8 @@ export class Forwarder {
     const nowMs = this.#platform.clock.monotonicMs()
     const holdMs = this.#config.values.forwardHoldMillis
     for (const item of held) {
-      if (item.caller.connection.closed) continue
+      // Nobody waits for its answer any more; a one-way request (a consumer's last offsets) has none.
+      if (item.caller.connection.closed && !isOneway(item.request)) continue
       if (this.#held.length === 0 && this.#send(item)) continue
       if (nowMs - item.arrivedMs >= holdMs) this.#refuse(item)
       else {

@@ -6,6 +6,7 @@ import {
   requiredText,
   response
 } from '../../protocol/index.ts'
+import { NotLeaderError } from '../../raft/index.ts'
 import type { Handler } from '../dispatch/handler.ts'
 
 /**
@@ -20,7 +21,16 @@ export const queryConsumerOffset: Handler = {
     const group = requiredText(request.extFields, 'consumerGroup')
     const topic = requiredText(request.extFields, 'topic')
     const queueId = requiredInt(request.extFields, 'queueId')
-    const offset = await broker.offsets.query(group, topic, queueId)
+    let offset: number
+    try {
+      offset = await broker.offsets.query(group, topic, queueId)
+    } catch (error) {
+      if (error instanceof NotLeaderError) throw error
+      // Too many wait (a large cluster starts anew): no answer, as without a leader; clients ask again.
+      const reason = error instanceof Error ? error.message : String(error)
+      broker.logger.warn('Offset query left unanswered', { group, topic, queueId, reason })
+      return null
+    }
     if (offset >= 0) return response(ResponseCode.SUCCESS, null, { offset: String(offset) })
     if (optionalBoolean(request.extFields, 'setZeroIfNotFound') === false)
       return response(
