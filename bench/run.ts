@@ -14,9 +14,10 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Admin } from '../src/client/index.ts'
 import { readCluster } from '../src/launch/fastTry/cluster.ts'
-import { run, type Session } from '../src/launch/fastTry/commands.ts'
+import { run } from '../src/launch/fastTry/commands.ts'
 import { parsePortOffset, readLayout } from '../src/launch/fastTry/layout.ts'
 import { Processes } from '../src/launch/fastTry/processes.ts'
+import type { Session } from '../src/launch/fastTry/session.ts'
 import { createRealPlatform } from '../src/platform/index.ts'
 
 interface Report {

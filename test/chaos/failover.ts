@@ -16,9 +16,10 @@ import {
   PushConsumer
 } from '../../src/client/index.ts'
 import { readCluster } from '../../src/launch/fastTry/cluster.ts'
-import { run, type Session } from '../../src/launch/fastTry/commands.ts'
+import { run } from '../../src/launch/fastTry/commands.ts'
 import { type Member, parsePortOffset, readLayout } from '../../src/launch/fastTry/layout.ts'
 import { Processes } from '../../src/launch/fastTry/processes.ts'
+import type { Session } from '../../src/launch/fastTry/session.ts'
 import { createRealPlatform } from '../../src/platform/index.ts'
 import { type Acknowledged, type CommittedSample, check, longestGap, type Seen } from './history.ts'
 

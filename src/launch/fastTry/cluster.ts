@@ -1,6 +1,6 @@
 import { Admin, ClientError } from '../../client/index.ts'
-import type { Session } from './commands.ts'
 import type { Member } from './layout.ts'
+import type { Session } from './session.ts'
 
 const CLUSTER = 'RaftCluster'
 const LEADER_BROKER_ID = 0

@@ -1,7 +1,6 @@
-import type { Platform } from '../../platform/index.ts'
 import { type ClusterView, readCluster } from './cluster.ts'
 import type { Layout, Member } from './layout.ts'
-import type { Processes } from './processes.ts'
+import type { Session } from './session.ts'
 import { exchangeMessages } from './trial.ts'
 
 const POLL_MS = 100
@@ -10,15 +9,6 @@ const LEADER_TIMEOUT_MS = 60_000
 
 export const VERBS = ['start', 'stop', 'restart', 'kill', 'status', 'clean'] as const
 export type Verb = (typeof VERBS)[number]
-
-export interface Session {
-  platform: Platform
-  layout: Layout
-  processes: Processes
-  print: (line: string) => void
-  /** Runs one of mqadmin's commands with its output on the terminal; resolves to its exit status. */
-  mqadmin: (...argv: string[]) => Promise<number>
-}
 
 /** Carries out one command line; `target` is null for the whole cluster. */
 export async function run(session: Session, verb: Verb, target: string | null): Promise<void> {

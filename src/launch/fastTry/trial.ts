@@ -1,5 +1,5 @@
 import { ClientError, Producer, PullConsumer } from '../../client/index.ts'
-import type { Session } from './commands.ts'
+import type { Session } from './session.ts'
 
 const TOPIC = 'FastTry'
 const GROUP = 'fast_try'
