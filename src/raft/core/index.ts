@@ -1,4 +1,4 @@
-export { entryPosition } from './place.ts'
+export { BLANK_BYTES, entryPosition } from './place.ts'
 export { ROOM_PERMILLE } from './proposals.ts'
 export { Raft } from './raft.ts'
 export { defaultLimits, defaultTimings } from './settings.ts'

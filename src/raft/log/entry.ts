@@ -1,4 +1,8 @@
 import { crc32 } from 'node:zlib'
+import { BLANK_BYTES } from '../core/index.ts'
+
+/** The rule of places is the core's: leader, followers and files must agree on it. */
+export { entryPosition as positionAfter } from '../core/index.ts'
 
 /**
  * One entry of the log: a batch, 64 bytes of header and the body, big-endian (raft.md 4.2).
@@ -26,7 +30,7 @@ export const ENTRY_BYTES_MAX = 16 * 1024 * 1024
 export const ENTRY_MAGIC = 0x4c444d51
 const ENTRY_VERSION = 1
 export const BLANK_MAGIC = 0x4c444d42
-export const BLANK_HEADER_BYTES = 8
+export const BLANK_HEADER_BYTES: number = BLANK_BYTES
 
 export const EntryKind = { messages: 1, commands: 2, configuration: 3, noop: 4 } as const
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
@@ -142,16 +146,6 @@ export function bodyIsSound(buffer: Buffer, at = 0): boolean {
 /** Whether `bytes` is exactly one sound entry. */
 export function entryIsSound(bytes: Buffer): boolean {
   return headerIsSound(bytes) && entrySize(bytes) === bytes.length && bodyIsSound(bytes)
-}
-
-/**
- * Where an entry of `sizeBytes` begins when the one before ends at `end` (raft.md 4.2): there, or at the next
- * segment, if it does not fit or would leave fewer than 8 bytes for the blank's header.
- * Pure, so that every replica comes to the same positions.
- */
-export function positionAfter(end: number, sizeBytes: number, segmentBytes: number): number {
-  const room = segmentBytes - (end % segmentBytes)
-  return sizeBytes + BLANK_HEADER_BYTES <= room ? end : end + room
 }
 
 /** Largest entry that fits into a segment of this size. */
