@@ -11,6 +11,8 @@ export interface CampaignOptions {
   readonly workers: number
   /** No seed is begun after it; null: all of them. */
   readonly timeMs: number | null
+  /** Ends with the first seed that fails. */
+  readonly first: boolean
   readonly print: (text: string) => void
 }
 
@@ -53,8 +55,8 @@ export class Campaign {
   }
 
   #take(): number | null {
-    const { lastSeed, timeMs } = this.#o
-    if (this.#nextSeed > lastSeed) return null
+    const { lastSeed, timeMs, first } = this.#o
+    if (this.#nextSeed > lastSeed || (first && this.failed.length > 0)) return null
     if (timeMs !== null && Date.now() - this.#startedMs > timeMs) return null
     return this.#nextSeed++
   }

@@ -28,8 +28,10 @@ export class SimCluster {
   readonly nameServers: Machine[]
   readonly clients: Machine[]
   readonly violations: string[] = []
-  /** Why brokers ended by themselves; each must be the consequence of a fault. */
+  /** Why processes ended by themselves. */
   readonly fatals: string[] = []
+  /** Whose disk was harmed; no other process may end by itself. */
+  readonly mayEnd = new Set<Machine>()
   readonly running = new Map<Machine, Broker>()
   /** Machines that are to stay off for now. */
   readonly heldOff = new Set<Machine>()
@@ -182,6 +184,7 @@ export class SimCluster {
     })
     const config = new LiveConfig(entries, {}, platform)
     const broker = await openBroker(config, platform, this.#logger(process), {
+      ...(plan.raftTimings === null ? {} : { raftTimings: plan.raftTimings }),
       onFatal: reason => this.#ended(process, reason),
       doors: {
         openState: directory => machine.state.open(directory),
@@ -206,6 +209,7 @@ export class SimCluster {
     const { machine } = process
     this.fatals.push(`${process.name}: ${reason}`)
     this.log.add('ENDED', process.name, reason)
+    if (!this.mayEnd.has(machine)) this.violation(`${process.name} ended by itself: ${reason}`)
     this.scheduler.after(0, null, 'sim', () => {
       if (!process.alive) return
       this.kill(machine)

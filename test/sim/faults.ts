@@ -3,6 +3,8 @@ import type { Dice } from './dice.ts'
 import type { Machine } from './machine.ts'
 import type { FaultKind } from './plan.ts'
 
+/** Lines of a node's log. */
+const IN_ELECTION = /^(asks for votes|was elected|leads and takes)/
 const HOUR_MS = 3_600_000
 
 /** Disturbs the cluster by the plan until it is told to stop; then `heal` leaves everything whole. */
@@ -21,7 +23,14 @@ export class Faults {
   }
 
   start(): void {
-    for (const [kind, meanMs] of this.#cluster.plan.faults) this.#plan(kind, meanMs)
+    const { plan, log } = this.#cluster
+    for (const [kind, meanMs] of plan.faults) {
+      if (kind !== 'killInElection') this.#plan(kind, meanMs)
+    }
+    if (!plan.faults.has('killInElection')) return
+    log.listener = (_name, message) => {
+      if (IN_ELECTION.test(message) && this.#on && this.#dice.chance(0.4)) this.#killInElection()
+    }
   }
 
   /** Everything runs and is connected from here on; nothing more is done to it. */
@@ -40,6 +49,21 @@ export class Faults {
       a.disk.failNoMore()
     }
     for (const machine of [...nameServers, ...brokers]) this.#cluster.start(machine)
+  }
+
+  /** Some moments after somebody asked for votes or won, and back before the election is over. */
+  #killInElection(): void {
+    const dice = this.#dice
+    const broker = dice.pick(this.#cluster.brokers)
+    this.#later(dice.skewed(0.1, 30), () => {
+      if (broker.process === null) return
+      this.#count('killInElection', broker.name)
+      this.#cluster.heldOff.add(broker)
+      const loses = this.#cluster.plan.syncFlush && dice.chance(0.3)
+      if (loses) this.#cluster.powerLoss(broker)
+      else this.#cluster.kill(broker)
+      this.#later(dice.skewed(0.1, 100), () => this.#cluster.start(broker))
+    })
   }
 
   #plan(kind: FaultKind, meanMs: number): void {
@@ -62,7 +86,7 @@ export class Faults {
 
   /** Often short, now and then long. */
   #spanMs(): number {
-    return this.#dice.skewed(20, 15_000)
+    return this.#dice.skewed(20, this.#cluster.plan.spanMaxMs)
   }
 
   #startLater(machine: Machine): void {
@@ -189,12 +213,14 @@ export class Faults {
         break
       case 'diskError':
         this.#count(kind, this.#victim.name)
+        cluster.mayEnd.add(this.#victim)
         cluster.judge.harmed(this.#victim)
         this.#victim.disk.failNext(dice.pick(['write', 'sync', 'read'] as const), 'EIO')
         break
       case 'diskFull': {
         const { disk } = this.#victim
         this.#count(kind, this.#victim.name)
+        cluster.mayEnd.add(this.#victim)
         disk.capacityBytes = disk.usedBytes() + dice.below(100_000)
         this.#later(this.#spanMs(), () => {
           disk.capacityBytes = Number.MAX_SAFE_INTEGER
@@ -210,6 +236,9 @@ export class Faults {
         this.#kill(machine)
         break
       }
+      case 'killInElection':
+        this.#killInElection()
+        break
       case 'transfer': {
         const leader = cluster.leader()
         if (leader === null) break
@@ -254,7 +283,7 @@ export class Faults {
 
   /** While it is down: a bit somewhere, or a block of zeros. */
   #rot(): void {
-    const { judge, log } = this.#cluster
+    const { judge, log, mayEnd } = this.#cluster
     const victim = this.#victim
     const dice = this.#dice
     const paths = victim.disk.paths().filter(path => {
@@ -263,6 +292,7 @@ export class Faults {
     })
     if (paths.length === 0) return
     judge.harmed(victim)
+    mayEnd.add(victim)
     this.#kill(victim)
     const path = dice.pick(paths)
     const { length } = victim.disk.contents(path)

@@ -1,7 +1,7 @@
 /**
  * The whole cluster in one thread, on simulated time, chance, disks and wires (raft.md 5.2).
  *
- *   npm run sim -- --seeds 1..1000 [--workers 2] [--minutes 10]
+ *   npm run sim -- --seeds 1..1000 [--workers 2] [--minutes 10] [--first]
  *   npm run sim -- --seed 17 [--lines 200]
  *
  * Many seeds: a progress line, and for each seed that fails the command that plays it again. One seed: its plan, its log,
@@ -18,7 +18,8 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1..100' },
     workers: { type: 'string', default: '1' },
     minutes: { type: 'string' },
-    lines: { type: 'string', default: '100' }
+    lines: { type: 'string', default: '100' },
+    first: { type: 'boolean', default: false }
   }
 })
 
@@ -46,6 +47,7 @@ async function playMany(range: string): Promise<boolean> {
     lastSeed: wholeNumber('seeds', last),
     workers: Math.max(1, wholeNumber('workers', values.workers)),
     timeMs: values.minutes === undefined ? null : Number(values.minutes) * 60_000,
+    first: values.first,
     print: text => console.log(text)
   })
   return campaign.run()

@@ -21,7 +21,8 @@ export const FAULTS = [
   'diskFull',
   'bitRot',
   'killNameServer',
-  'transfer'
+  'transfer',
+  'killInElection'
 ] as const
 export type FaultKind = (typeof FAULTS)[number]
 
@@ -39,7 +40,11 @@ export interface Plan {
   readonly clockDrift: boolean
   /** Mean time between two faults of the kind, ms of virtual time. */
   readonly faults: ReadonlyMap<FaultKind, number>
+  /** How long a fault lasts at most. */
+  readonly spanMaxMs: number
   readonly faultyMs: number
+  /** Short elections, for runs with many of them; null: the usual ones. */
+  readonly raftTimings: Readonly<Record<string, number>> | null
   readonly lanes: number
   readonly batchLanes: number
   readonly delayLanes: number
@@ -49,12 +54,16 @@ export interface Plan {
 }
 
 const FAULT_SHARE = 0.3
+/** Runs with few messages and many elections. */
+const STORM_SHARE = 0.35
+const STORM_TIMINGS = { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
 
 export function drawPlan(seed: number, dice: Dice): Plan {
   const syncFlush = dice.chance(0.6)
+  const storm = dice.chance(STORM_SHARE)
   const faults = new Map<FaultKind, number>()
   for (const kind of FAULTS) {
-    const meanMs = dice.skewed(1_500, 20_000)
+    const meanMs = storm ? dice.skewed(300, 5_000) : dice.skewed(1_500, 20_000)
     // Without fsync a majority that loses power together loses what it acknowledged: so it is documented.
     if (kind === 'powerLossAll' && !syncFlush) continue
     if (dice.chance(FAULT_SHARE)) faults.set(kind, meanMs)
@@ -72,11 +81,13 @@ export function drawPlan(seed: number, dice: Dice): Plan {
     syncMs: dice.skewed(0.1, 10),
     clockDrift: dice.chance(0.3),
     faults,
+    spanMaxMs: storm ? 2_000 : 15_000,
     faultyMs: dice.between(5_000, 30_000),
-    lanes: 1 + dice.below(4),
+    raftTimings: storm ? STORM_TIMINGS : null,
+    lanes: 1 + dice.below(storm ? 2 : 4),
     batchLanes: dice.below(3),
     delayLanes: dice.below(2),
-    pauseMs: dice.skewed(1, 100),
+    pauseMs: storm ? dice.skewed(20, 200) : dice.skewed(1, 100),
     // A batch must fit into a segment.
     bodyBytesMax: Math.min(dice.pick([20, 200, 2_000, 20_000]), segmentBytes / 16),
     orderly: dice.chance(0.3)
@@ -84,10 +95,10 @@ export function drawPlan(seed: number, dice: Dice): Plan {
 }
 
 export function describePlan(plan: Plan): string {
-  const { faults, ...rest } = plan
+  const { faults, raftTimings, ...rest } = plan
   const kinds = [...faults].map(([kind, ms]) => `${kind}/${Math.round(ms)}`)
   const rounded = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`
   )
-  return `${rounded.join(' ')} faults=${kinds.join(',') || 'none'}`
+  return `${rounded.join(' ')} ${raftTimings === null ? '' : 'storm '}faults=${kinds.join(',') || 'none'}`
 }

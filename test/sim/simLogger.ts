@@ -6,6 +6,8 @@ const LINES_MAX = 400
 export class LogBook {
   readonly lines: string[] = []
   errors = 0
+  /** Hears of each line. */
+  listener: ((name: string, message: string) => void) | null = null
   readonly #nowMs: () => number
 
   constructor(nowMs: () => number) {
@@ -23,6 +25,7 @@ export class LogBook {
       if (died()) return
       if (level === 'error') this.errors += 1
       this.add(level, name, message, fields)
+      this.listener?.(name, message)
     }
     return { debug: () => {}, info: at('info'), warn: at('WARN'), error: at('ERROR') }
   }
