@@ -1,153 +1,203 @@
 /**
- * Starts a cluster of three real processes, measures it, and ends it:
+ * Measures a cluster of three real processes beside the floor and its peers, all on this machine, in rounds that take turns:
  *
- *   npm run bench -- [--seconds 10] [--rounds 3] [--bare PATH-OF-A-BARE-PIPELINE]
+ *   npm run bench -- [--quick] [--seconds 10] [--rounds 5] [--peers nats,rocketmq] [--floor ring,fresh] [--json FILE]
+ *   npm run bench -- --guard
  *
- * Sends of 1 KiB and 128 B with 4 connections and 64 open on each, one at a time, batches of 32; then all of it is consumed.
- * Takes PORT_OFFSET (default 5000). Prints a table of medians. With `--bare` a program that measures a pipeline without
- * parsing and store (SIZE, SYNC, SECS in its environment, one line of JSON with `tps`) runs between the rounds, for ratios.
+ * bench/README.md says what the rows and columns are. Takes PORT_OFFSET (default 5000) for our cluster.
  */
-import { execFileSync } from 'node:child_process'
-import { dirname, join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import os from 'node:os'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { Admin } from '../src/client/index.ts'
-import { readCluster } from '../src/launch/fastTry/cluster.ts'
-import { run } from '../src/launch/fastTry/commands.ts'
-import { parsePortOffset, readLayout } from '../src/launch/fastTry/layout.ts'
-import { Processes } from '../src/launch/fastTry/processes.ts'
-import type { Session } from '../src/launch/fastTry/session.ts'
-import { createRealPlatform } from '../src/platform/index.ts'
+import {
+  GUARD_RATIO,
+  guardVerdict,
+  medianOf,
+  ratio,
+  type Series,
+  TABLE_HEAD,
+  tableLine
+} from './figures.ts'
+import { Floor } from './floor.ts'
+import { LedgerMq } from './ledgermq.ts'
+import { LOADS, type Load, type Options, type PeerName, parseOptions } from './options.ts'
+import { Nats } from './peers/nats.ts'
+import { RocketMq } from './peers/rocketmq.ts'
+import type { System } from './system.ts'
 
-interface Report {
-  messagesPerSecond: number
-  p50Ms?: number
-  p99Ms?: number
-  p999Ms?: number
-  cpuMicrosPerMessage: Record<string, number>
-  residentMb: Record<string, number>
+const PEERS: Readonly<Record<PeerName, () => System[]>> = {
+  nats: () => [new Nats('always'), new Nats('default')],
+  rocketmq: () => [new RocketMq()]
 }
+
+/** Load on each system before the first round. */
+const FIRST_LOAD_SECONDS = 10
 
 interface Row {
-  name: string
-  topic: string
-  args: string[]
-  /** Body size for the bare pipeline of the same round. */
-  size: number
+  load: Load
+  series: Series[]
 }
 
-const QUEUES = 4
-const ROWS: readonly Row[] = [
-  { name: '1 KiB, 4 × 64', topic: 'Bench1024', size: 1024, args: ['--size', '1024'] },
-  { name: '128 B, 4 × 64', topic: 'Bench128', size: 128, args: ['--size', '128'] },
-  {
-    name: '1 KiB, one at a time',
-    topic: 'BenchSingle',
-    size: 1024,
-    args: ['--size', '1024', '--connections', '1', '--inflight', '1']
-  },
-  {
-    name: '1 KiB in batches of 32',
-    topic: 'BenchBatch',
-    size: 1024,
-    args: ['--size', '1024', '--batch', '32', '--inflight', '8']
+const started: System[] = []
+let ending: Promise<unknown> | null = null
+
+/** Ends all systems, once. */
+function stopAll(): Promise<unknown> {
+  ending ??= Promise.allSettled(started.map(system => system.stop()))
+  return ending
+}
+
+async function start(system: System): Promise<string | null> {
+  started.push(system)
+  return system.start()
+}
+
+/** Those of the peers that serve; a word about each other one. */
+async function startPeers(peers: readonly System[]): Promise<System[]> {
+  const serving: System[] = []
+  for (const peer of peers) {
+    const reason = await start(peer).catch((error: Error) => error.message)
+    if (reason === null) serving.push(peer)
+    else console.error(`Left out, ${peer.name}: ${reason}.`)
   }
-]
-
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '10' },
-    rounds: { type: 'string', default: '3' },
-    bare: { type: 'string' }
-  }
-})
-const platform = createRealPlatform()
-const root = process.cwd()
-const offset = parsePortOffset(process.env['PORT_OFFSET'] ?? '5000')
-const layout = await readLayout(root, offset, platform.disk)
-const session: Session = {
-  platform,
-  layout,
-  processes: new Processes(root, platform),
-  print: () => {},
-  mqadmin: async () => 0
-}
-const here = dirname(fileURLToPath(import.meta.url))
-
-function measure(program: string, args: readonly string[]): Report {
-  const output = execFileSync('node', [join(here, program), ...args], { encoding: 'utf8' })
-  return JSON.parse(output) as Report
+  return serving
 }
 
-/** `--address` of the leader and `--pid` of every broker. */
-async function target(): Promise<string[]> {
-  const { leader } = await readCluster(session)
-  if (leader === null) throw new Error('the cluster has no leader')
-  const words = ['--address', `127.0.0.1:${leader.port}`]
-  const followers = layout.brokers.filter(member => member !== leader)
-  for (const member of layout.brokers) {
-    const name = member === leader ? 'leader' : `follower${followers.indexOf(member) + 1}`
-    words.push('--pid', `${name}=${await session.processes.pid(member)}`)
-  }
-  return words
+/** Nobody's first seconds count: a JVM and V8 compile in them. */
+async function warmUp(systems: readonly System[]): Promise<void> {
+  for (const system of systems) await system.measure(LOADS[0]!, FIRST_LOAD_SECONDS, 0)
 }
 
-function bare(path: string, size: number): number {
-  const env = { ...process.env, SIZE: String(size), SYNC: '1', SECS: '5' }
-  const output = execFileSync('node', [path], { encoding: 'utf8', env })
-  return (JSON.parse(output) as { tps: number }).tps
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
-}
-
-function line(name: string, reports: readonly Report[], bareTps: readonly number[]): string {
-  const of = (pick: (report: Report) => number): number => median(reports.map(pick))
-  const rate = of(report => report.messagesPerSecond)
-  const ratio = bareTps.length === 0 ? '–' : `${Math.round((100 * rate) / median(bareTps))} %`
-  const cells = [
-    name,
-    String(rate),
-    ratio,
-    ...(['p50Ms', 'p99Ms', 'p999Ms'] as const).map(key =>
-      reports[0]![key] === undefined ? '–' : of(report => report[key]!).toFixed(2)
-    ),
-    ...['leader', 'follower1', 'load'].map(who =>
-      of(report => report.cpuMicrosPerMessage[who]!).toFixed(1)
-    ),
-    String(of(report => report.residentMb['leader']!))
-  ]
-  return `| ${cells.join(' | ')} |`
-}
-
-await run(session, 'clean', null)
-await run(session, 'start', null)
-const admin = new Admin({ nameServers: layout.namesrvAddress, platform })
-for (const row of ROWS) await admin.createTopic('RaftCluster', row.topic, { queues: QUEUES })
-await admin.close()
-
-console.log(
-  '| load | messages/s | of bare | p50 ms | p99 ms | p99.9 ms | leader µs | follower µs | load µs | leader MiB |'
-)
-console.log('|---|---|---|---|---|---|---|---|---|---|')
-for (const row of ROWS) {
-  const reports: Report[] = []
-  const bareTps: number[] = []
-  for (let round = 0; round < Number(values.rounds); round += 1) {
-    const args = ['--topic', row.topic, '--seconds', values.seconds!, ...row.args]
-    reports.push(measure('sendLoad.js', [...(await target()), ...args]))
-    if (values.bare !== undefined && !row.args.includes('--inflight')) {
-      bareTps.push(bare(values.bare, row.size))
+/** All systems under one load: in each round every system once, each round beginning with another one. */
+async function measureRow(load: Load, systems: readonly System[], options: Options): Promise<Row> {
+  const series = systems.map((system): Series => ({ system: system.name, reports: [] }))
+  for (let round = 0; round < options.rounds; round += 1) {
+    for (let turn = 0; turn < systems.length; turn += 1) {
+      const i = (turn + round) % systems.length
+      const report = await systems[i]!.measure(load, options.seconds, options.warmupSeconds)
+      if (report !== null) series[i]!.reports.push(report)
     }
   }
-  console.log(line(row.name, reports, bareTps))
+  return { load, series: series.filter(({ reports }) => reports.length > 0) }
 }
-for (const row of ROWS) {
-  if (row.topic === 'BenchSingle') continue
-  const args = ['--topic', row.topic, '--queues', String(QUEUES)]
-  const report = measure('pullLoad.js', [...(await target()), ...args])
-  console.log(line(`consume ${row.name}`, [report], []))
+
+function printRow({ load, series }: Row, floorName: string | undefined, oursName: string): void {
+  const named = (name: string | undefined): Series | undefined =>
+    series.find(({ system }) => system === name)
+  for (const each of series) {
+    console.log(tableLine(load.name, each, named(floorName), named(oursName)))
+  }
 }
-await run(session, 'clean', null)
+
+/** Refusals make a figure doubtful, so they are told. */
+function printRefusals(rows: readonly Row[]): void {
+  for (const { load, series } of rows) {
+    for (const { system, reports } of series) {
+      const refused = reports.reduce((sum, report) => sum + (report.refused ?? 0), 0)
+      const why = reports.findLast(({ lastRefusal }) => lastRefusal !== undefined)?.lastRefusal
+      if (refused > 0)
+        console.log(`\n${system}, ${load.name}: ${refused} refused, the last: ${why}`)
+    }
+  }
+}
+
+function machine(): string {
+  const cpus = os.cpus()
+  const gib = Math.round(os.totalmem() / 1024 ** 3)
+  return `${cpus.length} × ${cpus[0]?.model.trim()}, ${gib} GiB, Linux ${os.release()}, Node ${process.version}`
+}
+
+async function table(ours: LedgerMq, options: Options): Promise<void> {
+  const loadAverage = os.loadavg()[0]!
+  const floors = options.floors.map(space => new Floor(space))
+  for (const system of [ours, ...floors]) await start(system)
+  const peers = await startPeers(options.peers.flatMap(peer => PEERS[peer]()))
+  const systems = [ours, ...floors, ...peers]
+  const [floor] = floors
+  console.log(
+    `${machine()}; load on the same machine; medians of ${options.rounds} rounds of ${options.seconds} s`
+  )
+  console.log(
+    'Disk: fresh blocks, every system writes into new files' +
+      (options.floors.includes('ring') ? '; "floor, ring" goes over a file written before' : '')
+  )
+  console.log(`Load average of the machine before the start: ${loadAverage.toFixed(2)}\n`)
+  await warmUp(systems)
+
+  for (const line of TABLE_HEAD) console.log(line)
+  const rows: Row[] = []
+  for (const load of LOADS) {
+    const row = await measureRow(load, systems, options)
+    rows.push(row)
+    printRow(row, floor?.name, ours.name)
+  }
+  for (const load of LOADS.filter(({ inflight }) => inflight > 1)) {
+    const consumed = { ...load, name: `consume ${load.name}` }
+    const reports = [await ours.consume(load)]
+    const row = { load: consumed, series: [{ system: ours.name, reports }] }
+    rows.push(row)
+    printRow(row, undefined, ours.name)
+  }
+  printRefusals(rows)
+  if (options.jsonFile !== null) {
+    const space = 'fresh blocks'
+    const result = { machine: machine(), space, loadAverage, options, rows: rows.map(withMedians) }
+    await writeFile(options.jsonFile, `${JSON.stringify(result, null, 1)}\n`)
+  }
+}
+
+function withMedians({ load, series }: Row): object {
+  return {
+    load,
+    systems: series.map(({ system, reports }) => ({
+      system,
+      messagesPerSecond: medianOf(reports, report => report.messagesPerSecond),
+      reports
+    }))
+  }
+}
+
+/** Ours against the floor, short; false when ours is below what it must reach. */
+async function guard(ours: LedgerMq, options: Options): Promise<boolean> {
+  const [load] = LOADS
+  const systems = [ours, new Floor('ring')]
+  for (const system of systems) await start(system)
+  await warmUp(systems)
+  const { series } = await measureRow(load!, systems, options)
+  const [own, floor] = series
+  for (const { system, reports } of series) {
+    const rate = medianOf(reports, report => report.messagesPerSecond)
+    console.log(`${system}, ${load!.name}: ${rate} messages/s`)
+  }
+  const value = ratio(own!.reports, floor!.reports)
+  const verdict = guardVerdict(value)
+  console.log(verdict.sentence)
+  if (options.jsonFile !== null) {
+    const result = { machine: machine(), ratio: value, required: GUARD_RATIO, series }
+    await writeFile(options.jsonFile, `${JSON.stringify(result, null, 1)}\n`)
+  }
+  return verdict.passed
+}
+
+async function main(): Promise<number> {
+  let options: Options
+  try {
+    options = parseOptions(process.argv.slice(2))
+  } catch (error) {
+    console.error((error as Error).message)
+    return 2
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void stopAll().then(() => process.exit(130)))
+  }
+  try {
+    const ours = await LedgerMq.create()
+    if (options.mode === 'guard') return (await guard(ours, options)) ? 0 : 1
+    await table(ours, options)
+    return 0
+  } finally {
+    await stopAll()
+  }
+}
+
+process.exitCode = await main()
