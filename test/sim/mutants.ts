@@ -21,6 +21,8 @@ interface Mutant {
 }
 
 const COPY = 'build-mutant'
+/** Some minutes for one that none of them finds. */
+const CORE_RUNS = '20000'
 
 const MUTANTS: readonly Mutant[] = [
   {
@@ -189,7 +191,9 @@ interface Hunt {
 /** The core's own schedules; null: not found by them. */
 function huntInCore(): Promise<string | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [`${COPY}/test/raft/core/simulation.test.js`])
+    const child = spawn(process.execPath, [`${COPY}/test/raft/core/simulation.test.js`], {
+      env: { ...process.env, RAFT_CORE_RUNS: CORE_RUNS }
+    })
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString()
