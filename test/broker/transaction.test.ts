@@ -124,6 +124,8 @@ t.test('half messages and their ends', async t => {
     t.equal(half.answer.extFields?.['queueOffset'], '0', 'its place among the half messages')
     t.equal(half.answer.extFields?.['transactionId'], 'U-1')
     t.equal(broker.store.maxOffset('Tx', 2), 0, 'nobody sees it')
+    // The topic is made beside the first half message; a pull before that finds none.
+    await until(() => broker.topics.find(HALF) !== undefined)
     const [stored] = await client.read(HALF, 0)
     t.equal(stored!.physicalOffset, half.physicalOffset)
     t.equal(stored!.sysFlag & MessageSysFlag.transactionMask, 0)
@@ -135,7 +137,6 @@ t.test('half messages and their ends', async t => {
       UNIQ_KEY: 'U-1',
       __transactionId__: 'U-1'
     })
-    await until(() => broker.topics.find(HALF) !== undefined)
     t.match(broker.topics.find(HALF), { writeQueueNums: 1, perm: 6 })
 
     t.equal((await client.end(half, COMMIT)).code, ResponseCode.SUCCESS)
