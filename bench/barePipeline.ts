@@ -11,7 +11,15 @@
  * followed by fdatasync; what comes meanwhile is the next write. Once two of the three have a block, the leader answers each
  * frame in it. No header is read, nothing is checked, no queue or index is kept.
  */
-import { closeSync, fdatasync, fdatasyncSync, openSync, writeSync, writev } from 'node:fs'
+import {
+  closeSync,
+  fdatasync,
+  fdatasyncSync,
+  ftruncateSync,
+  openSync,
+  writeSync,
+  writev
+} from 'node:fs'
 import net from 'node:net'
 import process from 'node:process'
 
@@ -20,6 +28,8 @@ const LENGTH_BYTES = 4
 const ANSWER_BYTES = 160
 /** A ring goes over these bytes again and again; they are written once before the first client comes. */
 const RING_BYTES = 256 * 1024 * 1024
+/** A fresh file that has grown so far is emptied, which gives its blocks back; a full disk would end the run. */
+const FRESH_BYTES_MAX = 4 * 1024 * 1024 * 1024
 const FILL_BYTES = 4 * 1024 * 1024
 const QUORUM = 2
 
@@ -64,7 +74,10 @@ class Disk {
     this.#waiting = []
     this.#busy = true
     const length = blocks.reduce((sum, { length }) => sum + length, 0)
-    if (this.#ring && this.#position + length > RING_BYTES) this.#position = 0
+    if (this.#position + length > (this.#ring ? RING_BYTES : FRESH_BYTES_MAX)) {
+      this.#position = 0
+      if (!this.#ring) ftruncateSync(this.#fd)
+    }
     writev(this.#fd, blocks, this.#position, error => {
       if (error !== null) throw error
       this.#position += length
