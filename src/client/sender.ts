@@ -57,7 +57,7 @@ export class Sender {
   constructor(instance: ClientInstance, options: SenderOptions) {
     this.#instance = instance
     this.#options = options
-    this.#watch = instance.platform.clock.every(WATCH_INTERVAL_MS, () => this.#askForSlow())
+    this.#watch = instance.platform.clock.every(WATCH_INTERVAL_MS, () => this.#watchSlow())
     instance.routes.onChange(route => this.#leaveOldLeaders(route))
   }
 
@@ -171,30 +171,40 @@ export class Sender {
     return readSendAnswer(address, answer, parts, queue)
   }
 
-  #askForSlow(): void {
-    const nowMs = this.#instance.platform.clock.monotonicMs()
-    for (const topic of new Set(
-      [...this.#flights].filter(f => nowMs - f.sentMs >= SLOW_MS).map(f => f.topic)
-    )) {
-      void this.#refresh(topic)
+  /** What waits too long is tried at the new leader where one is known, else the route is asked for. */
+  #watchSlow(): void {
+    const topics = new Set<string>()
+    for (const flight of this.#slowFlights()) {
+      const route = this.#instance.routes.known(flight.topic)
+      if (route === null || !this.#leave(flight, route)) topics.add(flight.topic)
     }
+    for (const topic of topics) void this.#refresh(topic)
   }
 
-  /** Sends that wait for an answer of a former leader are tried at the new one: the old one may never answer. */
+  /**
+   * A former leader that lives forwards what it gets, and answers soon: a send that is repeated at the new one meanwhile would be
+   * stored twice. One that has not answered for long may never do it.
+   */
   #leaveOldLeaders(route: TopicRoute): void {
-    for (const broker of route.brokers) {
-      const leader = leaderAddress(broker)
-      if (leader === null) continue
-      for (const flight of [...this.#flights]) {
-        if (flight.brokerName !== broker.brokerName || flight.address === leader) continue
-        this.#flights.delete(flight)
-        flight.abandon(
-          new ClientError('MOVED', `${broker.brokerName} is led by ${leader} now`, {
-            address: flight.address
-          })
-        )
-      }
-    }
+    for (const flight of this.#slowFlights()) this.#leave(flight, route)
+  }
+
+  #slowFlights(): Flight[] {
+    const nowMs = this.#instance.platform.clock.monotonicMs()
+    return [...this.#flights].filter(flight => nowMs - flight.sentMs >= SLOW_MS)
+  }
+
+  /** False: by this route nobody else leads. */
+  #leave(flight: Flight, route: TopicRoute): boolean {
+    const leader = leaderAddress(route.brokers.find(one => one.brokerName === flight.brokerName))
+    if (leader === null || leader === flight.address) return false
+    this.#flights.delete(flight)
+    flight.abandon(
+      new ClientError('MOVED', `${flight.brokerName} is led by ${leader} now`, {
+        address: flight.address
+      })
+    )
+    return true
   }
 }
 

@@ -262,6 +262,22 @@ t.test('a send goes on at the new leader as soon as the name server knows it', a
     t.equal((await sending).status, 'SEND_OK')
     t.equal(brokers[1]!.sends.length, 1)
   })
+  t.test('but not while the old one may still answer: it would be stored twice', async t => {
+    const { nameServer, brokers } = await scripted(t, 2)
+    const producer = await start(t, nameServer, { routePollIntervalMs: 20 })
+    const held: (() => void)[] = []
+    brokers[0]!.server.handle(RequestCode.SEND_MESSAGE_V2, request => {
+      return new Promise(resolve => held.push(() => resolve(stored(request))))
+    })
+    const sending = producer.send({ topic: 'T', body: 'y' })
+    await until(() => held.length === 1)
+    const asked = nameServer.asked
+    nameServer.leader = brokers[1]!.address
+    await until(() => nameServer.asked > asked + 2)
+    held[0]!()
+    t.equal((await sending).status, 'SEND_OK')
+    t.equal(brokers[1]!.sends.length, 0)
+  })
 })
 
 t.test('no route, no leader and no name server each have an error of their own', async t => {
