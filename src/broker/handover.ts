@@ -54,17 +54,7 @@ export class Handover {
   /** Requests wait for the next leader meanwhile; what was accepted before is answered. */
   async #drain(): Promise<void> {
     const { store } = this.#broker
-    const { clock } = this.#broker.platform
-    const untilMs = clock.monotonicMs() + drainMs
-    while (
-      store.ready &&
-      store.runtime().pendingSends > 0 &&
-      !this.#hurried &&
-      clock.monotonicMs() < untilMs
-    )
-      await new Promise<void>(resolve => {
-        clock.after(drainLookMs, resolve)
-      })
+    await this.#waitWhile(() => store.ready && store.runtime().pendingSends > 0, drainMs)
     if (store.ready) await store.flushOffsets()
   }
 
@@ -91,9 +81,17 @@ export class Handover {
 
   /** What was taken for others is answered before the connections end; bounded by the patience with the leader. */
   async settle(): Promise<void> {
+    await this.#waitWhile(
+      () => this.#hasForwarded(),
+      this.#broker.config.values.forwardTimeoutMillis
+    )
+  }
+
+  /** Until it holds no more, the time is over, or somebody hurries. */
+  async #waitWhile(holds: () => boolean, timeoutMs: number): Promise<void> {
     const { clock } = this.#broker.platform
-    const untilMs = clock.monotonicMs() + this.#broker.config.values.forwardTimeoutMillis
-    while (this.#hasForwarded() && !this.#hurried && clock.monotonicMs() < untilMs)
+    const untilMs = clock.monotonicMs() + timeoutMs
+    while (holds() && !this.#hurried && clock.monotonicMs() < untilMs)
       await new Promise<void>(resolve => {
         clock.after(drainLookMs, resolve)
       })
