@@ -29,8 +29,29 @@ not ok 2 - b.test.js
 # { total: 3, pass: 1, fail: 2 }
 `
   const { status, stdout } = await count(t, report)
-  t.equal(stdout, '# tests 3, pass 1, fail 2\n1 passed, 2 failed\n')
+  t.equal(
+    stdout,
+    '    not ok 2 - two\nnot ok 1 - a.test.js\nnot ok 2 - b.test.js\n# tests 3, pass 1, fail 2\n1 passed, 2 failed\n'
+  )
   t.equal(status, 1)
+})
+
+t.test('a failed test is told with what it says of itself', async t => {
+  const report = `    not ok 1 - one is two
+      ---
+      diff: |
+        -2
+        +1
+      ...
+    1..1
+not ok 1 - a.test.js
+# { total: 1, pass: 0, fail: 1 }
+`
+  const { stdout } = await count(t, report)
+  t.match(
+    stdout,
+    /^ {4}not ok 1 - one is two\n {6}---\n[^]*\+1\n {6}\.\.\.\nnot ok 1 - a\.test\.js\n# tests/
+  )
 })
 
 t.test('several reports are added up; what was skipped is no test', async t => {
@@ -46,7 +67,7 @@ t.test('several reports are added up; what was skipped is no test', async t => {
 
 t.test('a failure of any report, and no test at all, is a failure', async t => {
   const failing = await count(t, 'ok 1 - a\nnot ok 2 - b\n', '# { total: 4, pass: 4 }\n')
-  t.equal(failing.stdout, '# tests 6, pass 5, fail 1\n5 passed, 1 failed\n')
+  t.equal(failing.stdout, 'not ok 2 - b\n# tests 6, pass 5, fail 1\n5 passed, 1 failed\n')
   t.equal(failing.status, 1)
   const none = await count(t, 'TAP version 14\n')
   t.equal(none.stdout, '# tests 0, pass 0, fail 0\n0 passed, 0 failed\n')

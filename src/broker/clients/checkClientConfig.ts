@@ -25,8 +25,12 @@ export const checkClientConfig: Handler = {
         ResponseCode.SYSTEM_ERROR,
         `The broker does not support consumer to filter message by ${expressionType}`
       )
-    // A type that nobody knows has no compiler; the original says nothing then.
-    if (expressionType !== SQL92) return response(ResponseCode.SUBSCRIPTION_PARSE_FAILED)
+    // The original has no words for it.
+    if (expressionType !== SQL92)
+      return response(
+        ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+        `no filter of the type "${expressionType}": TAG or ${SQL92}`
+      )
     const filter = broker.filters.compile(subString)
     return filter instanceof FilterSyntaxError
       ? response(ResponseCode.SUBSCRIPTION_PARSE_FAILED, filter.message)
