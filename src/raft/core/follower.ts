@@ -26,7 +26,7 @@ export function receiveAppend(
     s.report('error', `${from} sent an append whose entries do not follow ${m.prevIndex}: dropped`)
     return
   }
-  const role = followLeader(s, from, m)
+  const role = followLeader(s, from, m.term)
   if (role === null) return
   role.lastStreamSeq = m.streamSeq
   role.lastReadSeq = Math.max(role.lastReadSeq, m.readSeq)
@@ -60,17 +60,17 @@ function isWellFormed(m: AppendMessage, entries: readonly EntrySummary[]): boole
 }
 
 /** The sender leads this term: follow it. Null when the message is not to be taken. */
-function followLeader(s: RaftState, from: NodeId, m: AppendMessage): FollowerRole | null {
-  if (m.term === s.term && s.role.kind === 'leader') {
-    fatal(s, `${from} leads term ${m.term}, and so does this node`, false)
+export function followLeader(s: RaftState, from: NodeId, term: number): FollowerRole | null {
+  if (term === s.term && s.role.kind === 'leader') {
+    fatal(s, `${from} leads term ${term}, and so does this node`, false)
     return null
   }
-  if (m.term > s.term || s.role.kind !== 'follower' || s.role.leaderId === null)
-    becomeFollower(s, m.term, from)
+  if (term > s.term || s.role.kind !== 'follower' || s.role.leaderId === null)
+    becomeFollower(s, term, from)
   const role = s.role
   if (role.kind !== 'follower') return null
   if (role.leaderId !== from) {
-    fatal(s, `${from} and ${role.leaderId} both lead term ${m.term}`, false)
+    fatal(s, `${from} and ${role.leaderId} both lead term ${term}`, false)
     return null
   }
   s.sinceLeaderTicks = 0

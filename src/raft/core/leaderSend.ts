@@ -1,3 +1,4 @@
+import { becomeSnapshot, snapshotTick } from './offers.ts'
 import type { Progress } from './progress.ts'
 import type { LeaderRole, RaftState } from './state.ts'
 import { AppendResult, type NodeId } from './types.ts'
@@ -38,6 +39,11 @@ function sendAppend(
  */
 export function sendEmpty(s: RaftState, role: LeaderRole, p: Progress): void {
   if (!p.linked) return
+  // The term before an entry that is trimmed is not known any more.
+  if (p.nextIndex < s.log.firstIndex) {
+    if (p.state === 'snapshot') p.nextIndex = s.log.firstIndex
+    else becomeSnapshot(s, p, p.nextIndex)
+  }
   if (p.state === 'probe') p.probeUnanswered = true
   sendAppend(s, role, p, p.nextIndex - 1, 0, 0)
 }
@@ -45,8 +51,11 @@ export function sendEmpty(s: RaftState, role: LeaderRole, p: Progress): void {
 /** Sends everything that the follower's state and window allow. */
 export function pump(s: RaftState, role: LeaderRole, p: Progress): void {
   if (!p.linked) return
+  if (p.state !== 'snapshot' && p.nextIndex < s.log.firstIndex) {
+    becomeSnapshot(s, p, p.nextIndex)
+    return
+  }
   if (p.state === 'probe') {
-    if (p.nextIndex < s.log.firstIndex) becomeBehind(s, p, p.nextIndex)
     if (!p.probeUnanswered && p.result === AppendResult.ok) probe(s, role, p)
     return
   }
@@ -72,15 +81,6 @@ function probe(s: RaftState, role: LeaderRole, p: Progress): void {
   sendAppend(s, role, p, p.nextIndex - 1, last - p.nextIndex + 1, bytes)
 }
 
-/** What it needs is trimmed: heartbeats keep it from campaigning, more cannot be done for it without snapshots. */
-export function becomeBehind(s: RaftState, p: Progress, neededIndex: number): void {
-  s.report(
-    'error',
-    `${p.id} needs entries from ${neededIndex} on, the log starts at ${s.log.firstIndex}: it cannot catch up`
-  )
-  p.becomeBehindLogStart(s.log.firstIndex)
-}
-
 function hasRoom(s: RaftState, p: Progress): boolean {
   return p.inFlightBytes < s.limits.windowBytes && p.framesInFlight < s.limits.windowFrames
 }
@@ -98,10 +98,6 @@ function sendFromTail(s: RaftState, role: LeaderRole, p: Progress): void {
 }
 
 function requestRead(s: RaftState, p: Progress): void {
-  if (p.nextIndex < s.log.firstIndex) {
-    becomeBehind(s, p, p.nextIndex)
-    return
-  }
   p.readRequestId = s.nextRequestId()
   s.emit({
     kind: 'readEntries',
@@ -154,6 +150,7 @@ export function heartbeats(s: RaftState, role: LeaderRole, count: number): void 
   for (const p of role.progress.values()) {
     p.sinceSentTicks += count
     p.sinceContactTicks += count
+    snapshotTick(s, p, count)
     if (!p.linked || p.sinceSentTicks < s.ticks.heartbeat) continue
     sendEmpty(s, role, p)
     pump(s, role, p)

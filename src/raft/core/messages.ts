@@ -174,6 +174,32 @@ export interface RepairReplyMessage {
   readonly prevTerm: number
 }
 
+/** A committed entry with all that was applied up to it: what a snapshot stands for (R-S). */
+export interface SnapshotFacts {
+  /** Of one manifest; names the files that belong to it. */
+  readonly snapshotId: string
+  /** Last entry that it holds, and whose application its state ends with. */
+  readonly index: number
+  readonly indexTerm: number
+  /** Header CRC of that entry: by the chain it stands for the whole log before it. */
+  readonly headerCrc: number
+}
+
+/** The leader's log starts behind what the receiver has: it is to fetch a copy. The manifest follows; the driver attaches it. */
+export interface SnapshotOfferMessage extends SnapshotFacts {
+  readonly type: 'snapshotOffer'
+  readonly term: number
+  readonly leaderId: NodeId
+}
+
+/** `ok`: it has everything up to the offered entry, go on from there by appends. Else: it gave up, the remark says why. */
+export interface SnapshotDoneMessage {
+  readonly type: 'snapshotDone'
+  readonly snapshotId: string
+  readonly ok: boolean
+  readonly remark: string
+}
+
 export type Message =
   | AppendMessage
   | AppendReplyMessage
@@ -182,6 +208,8 @@ export type Message =
   | TimeoutNowMessage
   | RepairMessage
   | RepairReplyMessage
+  | SnapshotOfferMessage
+  | SnapshotDoneMessage
 
 /** What the core wants to know of a peer's Hello or HelloReply, and what it tells of itself (`Raft.hello()`). */
 export interface HelloFacts {

@@ -3,7 +3,8 @@ import {
   type HelloFacts,
   type Member,
   type NodeId,
-  type PeerStatus
+  type PeerStatus,
+  type SnapshotFacts
 } from './types.ts'
 
 interface Frame {
@@ -14,7 +15,7 @@ interface Frame {
 /**
  * What the leader knows of one follower.
  * `probe`: its log is not known; one empty append asks, at most one unanswered. `replicate`: entries flow, `nextIndex`
- * runs ahead. `behindLogStart`: it needs entries that are trimmed; it gets heartbeats only.
+ * runs ahead. `snapshot`: it needs entries that are trimmed; it is offered a snapshot and gets heartbeats besides.
  * Invariant: matchIndex < nextIndex.
  */
 export class Progress {
@@ -24,7 +25,7 @@ export class Progress {
   linked: boolean = false
   /** Of the peer's process behind the present link (R-R1). */
   incarnation = 0
-  state: 'probe' | 'replicate' | 'behindLogStart' = 'probe'
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   matchIndex = 0
   nextIndex: number
   streamSeq = 0
@@ -39,6 +40,12 @@ export class Progress {
   sentCommit = 0
   /** Of the reading under way; 0: none. */
   readRequestId = 0
+  /** What it was offered; null: none is ready. */
+  snapshot: SnapshotFacts | null = null
+  /** Until the offer is made again, or asked for again; 0: it is being made ready. */
+  offerTicks = 0
+  /** How long it has taken appends without coming up to the start of the log. */
+  stuckTicks = 0
   result: AppendResult = AppendResult.ok
   applied = 0
   freePermille = 1000
@@ -77,9 +84,12 @@ export class Progress {
     this.#forgetFrames()
   }
 
-  becomeBehindLogStart(firstIndex: number): void {
-    this.state = 'behindLogStart'
+  becomeSnapshot(firstIndex: number): void {
+    this.state = 'snapshot'
     this.nextIndex = firstIndex
+    this.snapshot = null
+    this.offerTicks = 0
+    this.stuckTicks = 0
     this.#forgetFrames()
   }
 

@@ -2,6 +2,7 @@ import { advanceLeaderCommit, becomeReadyWhenApplied, checkRecovered } from './c
 import { followerStorageDone, receiveAppend } from './follower.ts'
 import { helloRefused, helloSeen, leaderIsGone, linkOf, tryFound } from './founding.ts'
 import { entriesRead, heartbeats, pump } from './leaderSend.ts'
+import { snapshotFailed, snapshotReady } from './offers.ts'
 import { panic } from './panic.ts'
 import { propose } from './proposals.ts'
 import { countVoters } from './quorum.ts'
@@ -15,6 +16,12 @@ import {
 } from './repair.ts'
 import { receiveAppendReply } from './replies.ts'
 import { becomeFollower, becomeStopped, fatal } from './roles.ts'
+import {
+  receiveSnapshotDone,
+  receiveSnapshotOffer,
+  snapshotAbandoned,
+  snapshotCopied
+} from './snapshots.ts'
 import { type LeaderRole, RaftState } from './state.ts'
 import { leaveTrouble, startTransfer, transferTick } from './transfer.ts'
 import type {
@@ -130,6 +137,18 @@ export class Raft implements RaftCore {
         noteDamage(s, event.faults)
         this.#leaveTrouble()
         return
+      case 'snapshotReady':
+        snapshotReady(s, event.peer, event.snapshot)
+        return
+      case 'snapshotFailed':
+        snapshotFailed(s, event.peer, event.reason)
+        return
+      case 'snapshotCopied':
+        snapshotCopied(s, event.snapshot)
+        return
+      case 'snapshotAbandoned':
+        snapshotAbandoned(s, event.snapshotId, event.reason)
+        return
       case 'trimmed':
         s.log.trimTo(event.firstIndex)
         return
@@ -236,6 +255,12 @@ export class Raft implements RaftCore {
         return
       case 'repairReply':
         receiveRepairReply(s, from, message, entries)
+        return
+      case 'snapshotOffer':
+        receiveSnapshotOffer(s, from, message)
+        return
+      case 'snapshotDone':
+        receiveSnapshotDone(s, from, message)
         return
     }
   }

@@ -1,5 +1,6 @@
 import { advanceLeaderCommit } from './commit.ts'
-import { becomeBehind, pump, tellCommitTo } from './leaderSend.ts'
+import { pump, tellCommitTo } from './leaderSend.ts'
+import { becomeSnapshot } from './offers.ts'
 import type { Progress } from './progress.ts'
 import { confirmReads } from './reads.ts'
 import { becomeFollower } from './roles.ts'
@@ -55,6 +56,8 @@ export function receiveAppendReply(s: RaftState, from: NodeId, m: AppendReplyMes
 function accepted(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
   p.result = AppendResult.ok
   const moved = p.acknowledged(m.match)
+  // One that has a damaged entry takes what follows it, and still cannot get it back from here.
+  if (p.state === 'snapshot' && p.matchIndex < s.log.firstIndex - 1) return
   if (p.state !== 'replicate')
     p.becomeReplicate(Math.max(p.matchIndex, Math.min(m.received, s.log.lastIndex)) + 1)
   if (moved) advanceLeaderCommit(s, role)
@@ -66,9 +69,9 @@ function accepted(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMes
 /** R-L3: the same search in the own log, from the hint; never below what is known to match. */
 function conflict(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
   p.result = AppendResult.ok
-  if (p.state === 'behindLogStart') return
+  if (p.state === 'snapshot') return
   if (m.lastIndex + 1 < s.log.firstIndex) {
-    becomeBehind(s, p, m.lastIndex + 1)
+    becomeSnapshot(s, p, m.lastIndex + 1)
     return
   }
   const found = s.log.terms.findAtMost(Math.min(m.hintIndex, s.log.lastIndex), m.hintTerm)

@@ -17,7 +17,9 @@ export const defaultTimings: Timings = {
   transferTimeoutMs: 1000,
   preferredCheckMs: 1000,
   preferredFitMs: 5000,
-  repairIntervalMs: 200
+  repairIntervalMs: 200,
+  offerIntervalMs: 3000,
+  offerRetryMs: 5000
 }
 
 export const defaultLimits: Limits = {
@@ -50,6 +52,8 @@ export interface TickTimings {
   readonly preferredCheck: number
   readonly preferredFit: number
   readonly repair: number
+  readonly offer: number
+  readonly offerRetry: number
 }
 
 export function toTicks(t: Timings): TickTimings {
@@ -70,6 +74,8 @@ export function toTicks(t: Timings): TickTimings {
     transfer: ticks(t.transferTimeoutMs),
     preferredCheck: ticks(t.preferredCheckMs),
     preferredFit: ticks(t.preferredFitMs),
-    repair: ticks(t.repairIntervalMs)
+    repair: ticks(t.repairIntervalMs),
+    offer: ticks(t.offerIntervalMs),
+    offerRetry: ticks(t.offerRetryMs)
   }
 }

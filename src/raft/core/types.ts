@@ -13,6 +13,7 @@ import type {
   Message,
   NodeId,
   RefuseCode,
+  SnapshotFacts,
   Uid
 } from './messages.ts'
 
@@ -81,6 +82,14 @@ export type Event =
   | { readonly kind: 'transfer'; readonly target: NodeId | null }
   /** A read found these entries damaged. */
   | { readonly kind: 'damaged'; readonly faults: readonly Fault[] }
+  /** Answer to `offerSnapshot`: what may be offered to this peer. The driver keeps the files for a while. */
+  | { readonly kind: 'snapshotReady'; readonly peer: NodeId; readonly snapshot: SnapshotFacts }
+  /** Answer to `offerSnapshot`: not now. It is asked again later. */
+  | { readonly kind: 'snapshotFailed'; readonly peer: NodeId; readonly reason: string }
+  /** Answer to `installSnapshot`: the copy is whole, verified and on the disk. It counts for nothing yet. */
+  | { readonly kind: 'snapshotCopied'; readonly snapshot: SnapshotFacts }
+  /** Answer to `installSnapshot`: the copy cannot be finished. */
+  | { readonly kind: 'snapshotAbandoned'; readonly snapshotId: string; readonly reason: string }
   /** The log now starts at `firstIndex` (whole segments were trimmed below the committed and applied index). */
   | { readonly kind: 'trimmed'; readonly firstIndex: number }
   | { readonly kind: 'stop' }
@@ -190,6 +199,21 @@ export type Effect =
       readonly term: number
       readonly prevTerm: number
     }
+  /** This peer needs entries that are trimmed: make a snapshot ready, or take one that is; answered by `snapshotReady` or `snapshotFailed`. */
+  | { readonly kind: 'offerSnapshot'; readonly peer: NodeId }
+  /** Fetch what the manifest that came with this event names, or go on with it; the old log stays what counts meanwhile (R-S). */
+  | {
+      readonly kind: 'installSnapshot'
+      readonly from: NodeId
+      readonly snapshot: SnapshotFacts
+    }
+  /** The copy is of no use any more: remove it. */
+  | { readonly kind: 'dropSnapshot'; readonly snapshotId: string }
+  /**
+   * The copy takes the place of the log: close the log, save a hard state that names the copy (what stands behind the snapshot's
+   * entry in the old log stays, if that has this entry), and open everything again. The core has ended.
+   */
+  | { readonly kind: 'switchLog'; readonly snapshot: SnapshotFacts }
   /** Neither recovering nor damaged any more: save the machine's boot id (R-D6). */
   | { readonly kind: 'whole' }
   /** Something that an operator should find in the log. */
@@ -261,6 +285,10 @@ export interface Timings {
   /** How long the preferred leader must have been fit before leadership goes to it. */
   readonly preferredFitMs: number
   readonly repairIntervalMs: number
+  /** An offer that was not answered is repeated. */
+  readonly offerIntervalMs: number
+  /** After a snapshot that could not be made or was not taken. */
+  readonly offerRetryMs: number
 }
 
 export interface Limits {
@@ -315,7 +343,7 @@ export interface RaftCoreOptions {
 /** A peer as the leader sees it; for status pages. */
 export interface PeerStatus {
   readonly id: NodeId
-  readonly state: 'down' | 'probe' | 'replicate' | 'behindLogStart'
+  readonly state: 'down' | 'probe' | 'replicate' | 'snapshot'
   readonly matchIndex: number
   readonly nextIndex: number
   readonly inFlightBytes: number

@@ -322,6 +322,12 @@ export class Driver {
           this.#logger.warn('The boot id was not saved', { cause: error.message })
         })
         return
+      // The copying itself follows; until then a follower stays behind, as before.
+      case 'offerSnapshot':
+      case 'installSnapshot':
+      case 'dropSnapshot':
+      case 'switchLog':
+        return
       case 'report':
         this.#logger[effect.level](effect.text, { group: this.#options.group })
         return

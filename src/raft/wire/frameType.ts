@@ -11,5 +11,10 @@ export const FrameType = {
   repairReply: 9,
   /** Keeps a connection honest: answered by a pong on the same connection. No header. */
   ping: 10,
-  pong: 11
+  pong: 11,
+  snapshotOffer: 12,
+  snapshotDone: 13,
+  /** A follower pulls a piece of what it was offered, on its own stream. */
+  fileRange: 14,
+  fileRangeReply: 15
 } as const

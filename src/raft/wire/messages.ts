@@ -10,6 +10,8 @@ import type {
   RepairAnswer,
   RepairMessage,
   RepairReplyMessage,
+  SnapshotDoneMessage,
+  SnapshotOfferMessage,
   TimeoutNowMessage,
   VoteMessage,
   VoteReason,
@@ -99,6 +101,21 @@ const repairReply = codec('RepairReply', {
   prevTerm: ['uint64', 4]
 })
 
+const snapshotOffer = codec('SnapshotOffer', {
+  term: ['uint64', 1],
+  leaderId: ['string', 2],
+  snapshotId: ['string', 3],
+  index: ['uint64', 4],
+  indexTerm: ['uint64', 5],
+  headerCrc: ['uint64', 6]
+})
+
+const snapshotDone = codec('SnapshotDone', {
+  snapshotId: ['string', 1],
+  ok: ['bool', 2],
+  remark: ['string', 3]
+})
+
 export interface EncodedMessage {
   type: number
   header: Uint8Array
@@ -123,6 +140,10 @@ export function encodeMessage(message: Message): EncodedMessage {
     }
     case 'repairReply':
       return { type: FrameType.repairReply, header: repairReply.encode(message) }
+    case 'snapshotOffer':
+      return { type: FrameType.snapshotOffer, header: snapshotOffer.encode(message) }
+    case 'snapshotDone':
+      return { type: FrameType.snapshotDone, header: snapshotDone.encode(message) }
   }
 }
 
@@ -165,6 +186,16 @@ export function decodeMessage(frame: Frame): Message | null {
       const answer = within(message.answer, ANSWER_MAX, 'RepairReply.answer') as RepairAnswer
       return { type: 'repairReply', ...message, answer } satisfies RepairReplyMessage
     }
+    case FrameType.snapshotOffer:
+      return {
+        type: 'snapshotOffer',
+        ...snapshotOffer.decode(frame.header)
+      } satisfies SnapshotOfferMessage
+    case FrameType.snapshotDone:
+      return {
+        type: 'snapshotDone',
+        ...snapshotDone.decode(frame.header)
+      } satisfies SnapshotDoneMessage
     default:
       return null
   }

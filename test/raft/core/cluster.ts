@@ -1,6 +1,12 @@
 import type { Effect, Event, Member, Message, NodeId } from '../../../src/raft/core/index.ts'
 import { Book, type TestEntry } from './book.ts'
-import { defaultSettings, type NodeSettings, TestNode, type World } from './testNode.ts'
+import {
+  defaultSettings,
+  type NodeSettings,
+  TestNode,
+  type TestSnapshot,
+  type World
+} from './testNode.ts'
 
 export interface Packet {
   readonly from: NodeId
@@ -20,12 +26,13 @@ export interface Connection {
 
 type RefuseHello = Extract<Effect, { kind: 'refuseHello' }>
 
-const replyTypes = new Set(['appendReply', 'voteReply', 'repairReply'])
+const replyTypes = new Set(['appendReply', 'voteReply', 'repairReply', 'snapshotDone'])
 
 /** Nodes, and ordered connections between them that nothing moves but the test. */
 export class Cluster implements World {
   readonly book = new Book()
   readonly nodes = new Map<NodeId, TestNode>()
+  readonly snapshots = new Map<string, TestSnapshot>()
   readonly connections: Connection[] = []
   /** Pairs that cannot reach each other, "a b" with a < b. */
   readonly blocked = new Set<string>()
@@ -73,6 +80,13 @@ export class Cluster implements World {
 
   start(id: NodeId): void {
     this.node(id).boot(++this.#seed)
+  }
+
+  /** A node that has ended to change over to a copy is opened again with it. */
+  switchLog(node: TestNode): boolean {
+    if (node.switching === null) return false
+    this.disconnectAll(node.id)
+    return node.finishSwitch(++this.#seed)
   }
 
   isBlocked(a: NodeId, b: NodeId): boolean {

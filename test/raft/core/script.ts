@@ -1,7 +1,7 @@
 import type { Limits, NodeId } from '../../../src/raft/core/index.ts'
 import { Cluster } from './cluster.ts'
 import { isKeyEffect, showEffect, showMessage } from './show.ts'
-import type { NodeSettings, TestNode } from './testNode.ts'
+import type { NodeSettings, TestNode, TestSnapshot } from './testNode.ts'
 
 /**
  * The commands of the golden scripts. Nothing moves by itself: `tick`, `deliver`, `save`, `write` move one thing and show
@@ -13,6 +13,7 @@ export class Script {
   #verbose: boolean = true
   readonly #heldWrites = new Set<NodeId>()
   readonly #heldSaves = new Set<NodeId>()
+  readonly #heldCopies = new Set<NodeId>()
   readonly #silentLinks = new Set<string>()
   #token = 0
 
@@ -48,7 +49,30 @@ export class Script {
     sync: words => this.#each(words[0], node => node.sync()),
     'hold-writes': words => void this.#heldWrites.add(words[0] ?? ''),
     'hold-saves': words => void this.#heldSaves.add(words[0] ?? ''),
+    'hold-copies': words => void this.#heldCopies.add(words[0] ?? ''),
+    copied: words => this.#each(words[0], node => void node.finishCopy()),
+    offer: words =>
+      this.#each(words[0], node => {
+        const { facts } = this.#cluster.snapshots.get(words[1] ?? '') as TestSnapshot
+        const from = facts.snapshotId.split('-')[0] as NodeId
+        const term = node.core?.term ?? 0
+        const message = { type: 'snapshotOffer', term, leaderId: from, ...facts } as const
+        node.step({ kind: 'receive', from, message, entries: [] })
+      }),
+    switch: words => this.#each(words[0], node => void this.#cluster.switchLog(node)),
+    'lose-copy': words =>
+      this.#each(words[0], node => {
+        const copy = node.copying
+        node.copying = null
+        if (copy === null) return
+        node.step({
+          kind: 'snapshotAbandoned',
+          snapshotId: copy.snapshotId,
+          reason: 'it went lost'
+        })
+      }),
     release: words => {
+      this.#heldCopies.delete(words[0] ?? '')
       this.#heldWrites.delete(words[0] ?? '')
       this.#heldSaves.delete(words[0] ?? '')
     },
@@ -96,8 +120,7 @@ export class Script {
       this.#each(words[0], node => node.step({ kind: 'transfer', target: words[1] ?? null })),
     read: words =>
       this.#each(words[0], node => node.step({ kind: 'readIndex', id: Number(words[1]) })),
-    trim: words =>
-      this.#each(words[0], node => node.step({ kind: 'trimmed', firstIndex: Number(words[1]) })),
+    trim: words => this.#each(words[0], node => void node.trim(Number(words[1]))),
     stop: words => this.#each(words[0], node => node.step({ kind: 'stop' })),
     packets: () => this.#packets(),
     status: () => this.#status(),
@@ -205,6 +228,10 @@ export class Script {
         if (!this.#heldWrites.has(node.id)) while (node.finishWrite()) moved = true
         while (node.finishApply()) moved = true
         while (node.finishRead()) moved = true
+        if (this.#heldCopies.has(node.id)) continue
+        while (node.finishSnapshot()) moved = true
+        while (node.finishCopy()) moved = true
+        if (this.#cluster.switchLog(node)) moved = true
       }
       for (const c of this.#cluster.connections) {
         const packets = [...c.requests.splice(0), ...c.replies.splice(0)]

@@ -50,6 +50,10 @@ export function showMessage(m: Message): string {
       return `repair ${m.index}/t${m.term} crc=${m.headerCrc}`
     case 'repairReply':
       return `repairReply ${m.index} ${nameOf(RepairAnswer, m.answer)}`
+    case 'snapshotOffer':
+      return `snapshotOffer t${m.term} ${m.snapshotId} up to ${m.index}/t${m.indexTerm}`
+    case 'snapshotDone':
+      return `snapshotDone ${m.snapshotId} ${m.ok ? 'ok' : `not taken: ${m.remark}`}`
   }
 }
 
@@ -89,6 +93,14 @@ export function showEffect(effect: Effect): string | null {
       return `refuses ${effect.peer} (code ${effect.code}): ${effect.remark}`
     case 'answerRepair':
       return `answers a repair of ${effect.index} to ${effect.to}`
+    case 'offerSnapshot':
+      return `wants a snapshot for ${effect.peer}`
+    case 'installSnapshot':
+      return `copies snapshot ${effect.snapshot.snapshotId} from ${effect.from}`
+    case 'dropSnapshot':
+      return `drops the copy of snapshot ${effect.snapshotId}`
+    case 'switchLog':
+      return `changes over to snapshot ${effect.snapshot.snapshotId}`
     case 'whole':
       return 'is whole'
     case 'report':

@@ -92,7 +92,9 @@ export class Simulation {
       ['transfer', rate(1)],
       ['slow', rate(0.5)],
       ['disk', rate(0.5)],
-      ['damage', rate(0.3)]
+      ['damage', rate(0.3)],
+      ['trim', rate(3)],
+      ['copyLost', rate(0.3)]
     ])
     if (traced)
       this.#cluster.onEvent = (node, event) => {
@@ -147,13 +149,20 @@ export class Simulation {
     else if (roll < 70) {
       if (chance.next() < (this.#diskSpeeds.get(node.id) ?? 1)) node.finishWrite()
     } else if (roll < 74) node.finishApply()
-    else if (roll < 76) node.finishRead()
+    else if (roll < 76) this.#finishSlow(node)
     else if (roll < 77) node.sync()
     else if (roll < 84) this.#propose()
     else if (roll < 86) this.#read(node)
     else if (roll < 91) this.#connectOne()
     else if (roll < 93) this.#restart(node)
     else this.#fault(node)
+  }
+
+  /** Reads and snapshots under way. */
+  #finishSlow(node: TestNode): void {
+    if (node.finishRead() || node.finishSnapshot()) return
+    if (this.#cluster.switchLog(node)) this.#coverage.saw('log switched')
+    else if (node.finishCopy()) this.#coverage.saw('snapshot copied')
   }
 
   #deliverOne(): void {
@@ -199,7 +208,8 @@ export class Simulation {
 
   /** Entries of one node that are bad on its disk; the others keep theirs whole. */
   #damageNext(node: TestNode): void {
-    const index = 1 + this.#chance.below(node.written.length)
+    const kept = node.written.length - node.startIndex
+    const index = node.startIndex + 1 + this.#chance.below(kept)
     if (node.written[index - 1] === undefined) return
     node.bad.add(index)
     this.#coverage.saw('start damaged')
@@ -259,6 +269,15 @@ export class Simulation {
       case 'slow':
         node.step({ kind: 'storageSlow', slow: chance.below(2) === 0 })
         return true
+      case 'trim':
+        return node.trim(node.startIndex + 1 + chance.below(node.log.length - node.startIndex + 1))
+      case 'copyLost': {
+        const copy = node.copying
+        if (copy === null) return false
+        node.copying = null
+        node.step({ kind: 'snapshotAbandoned', snapshotId: copy.snapshotId, reason: 'lost' })
+        return true
+      }
       case 'disk':
         node.step({
           kind: 'diskPressure',
@@ -350,6 +369,9 @@ export class Simulation {
         while (node.finishWrite()) moved = true
         while (node.finishApply()) moved = true
         while (node.finishRead()) moved = true
+        while (node.finishSnapshot()) moved = true
+        while (node.finishCopy()) moved = true
+        if (cluster.switchLog(node)) moved = true
       }
       for (const c of cluster.connections)
         for (const packet of [...c.requests.splice(0), ...c.replies.splice(0)]) {

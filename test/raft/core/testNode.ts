@@ -11,7 +11,8 @@ import {
   type NodeId,
   Raft,
   type RaftCoreOptions,
-  RepairAnswer
+  RepairAnswer,
+  type SnapshotFacts
 } from '../../../src/raft/core/index.ts'
 import type { Book, TestEntry } from './book.ts'
 
@@ -21,6 +22,14 @@ type Write =
   | { readonly seq: number; readonly kind: 'append'; readonly entries: readonly TestEntry[] }
   | { readonly seq: number; readonly kind: 'cut'; readonly fromIndex: number }
   | { readonly seq: number; readonly kind: 'rewrite'; readonly entry: TestEntry }
+
+/** What a manifest of this model names: the log up to its entry, and where that log starts. */
+export interface TestSnapshot {
+  readonly facts: SnapshotFacts
+  readonly startIndex: number
+  readonly entries: readonly TestEntry[]
+  readonly configuration: Configuration
+}
 
 export interface NodeSettings {
   readonly flush: 'sync' | 'async'
@@ -41,6 +50,8 @@ export const defaultSettings: NodeSettings = {
 /** What the surroundings do for a node. */
 export interface World {
   readonly book: Book
+  /** Everything that was ever offered, by its id. */
+  readonly snapshots: Map<string, TestSnapshot>
   transmit(from: NodeId, to: NodeId, message: Message, entries: readonly TestEntry[]): void
   /** Effects that are neither storage nor messages. */
   note(node: TestNode, effect: Effect): void
@@ -82,6 +93,14 @@ export class TestNode {
   readonly bad = new Set<number>()
   /** Of the bad ones, those of which nothing is known, their index units are gone too. Each run of them is named at its end by what follows. */
   readonly headless = new Set<number>()
+  /** Entries up to here are trimmed: they stay in the lists above for the checks, and nobody may read them. */
+  startIndex = 0
+  /** Peers for which a snapshot is to be made ready. */
+  snapshotRequests: NodeId[] = []
+  /** The copy under way. */
+  copying: SnapshotFacts | null = null
+  /** The core has ended: the copy takes the place of the log. */
+  switching: SnapshotFacts | null = null
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
   reads = new Map<number, number>()
   #stepEntries: readonly EntrySummary[] = []
@@ -101,11 +120,12 @@ export class TestNode {
   boot(seed: number): void {
     this.incarnation++
     const log = this.written
+    this.copying = null
     // What was found after the start is synced before anything counts (R-D2).
     this.synced = [...log]
     this.log = [...log]
     const terms: { term: number; firstIndex: number }[] = []
-    for (const entry of log) {
+    for (const entry of log.slice(this.startIndex)) {
       // What is not known is taken for the term before.
       const guessed = this.headless.has(entry.index) && terms.length > 0
       if (!guessed && terms[terms.length - 1]?.term !== entry.term)
@@ -149,13 +169,18 @@ export class TestNode {
       configurationBodyBytes: (c: Configuration) => 40 * c.members.length,
       hardState: this.hard,
       log: {
-        firstIndex: 1,
-        startTerm: 0,
+        firstIndex: this.startIndex + 1,
+        startTerm: log[this.startIndex - 1]?.term ?? 0,
         lastIndex: log.length,
         terms,
         nextPositionBytes: last === undefined ? 0 : last.positionBytes + last.sizeBytes,
         configurations: log
-          .filter(entry => entry.configuration !== null && !this.bad.has(entry.index))
+          .filter(
+            entry =>
+              entry.configuration !== null &&
+              entry.index > this.startIndex &&
+              !this.bad.has(entry.index)
+          )
           .map(entry => ({
             index: entry.index,
             configuration: entry.configuration as Configuration
@@ -260,6 +285,18 @@ export class TestNode {
           this.world.book.leads(this.id, effect.term, this.log)
         }
         return
+      case 'offerSnapshot':
+        if (!this.snapshotRequests.includes(effect.peer)) this.snapshotRequests.push(effect.peer)
+        return
+      case 'installSnapshot':
+        this.copying = effect.snapshot
+        return
+      case 'dropSnapshot':
+        this.copying = null
+        return
+      case 'switchLog':
+        this.switching = effect.snapshot
+        return
       case 'whole':
         this.recoverNext = false
         this.lost = []
@@ -311,6 +348,8 @@ export class TestNode {
 
   #send(to: NodeId, message: Message): void {
     this.#checkPersistence(message)
+    if (message.type === 'append' && message.count > 0 && message.prevIndex < this.startIndex)
+      this.world.book.fail(`${this.id} sends the trimmed entry ${message.prevIndex + 1}`)
     const entries =
       message.type === 'append'
         ? this.log.slice(message.prevIndex, message.prevIndex + message.count)
@@ -403,13 +442,81 @@ export class TestNode {
     let bytes = 0
     for (let index = request.firstIndex; index <= request.lastIndex; index++) {
       const size = this.log[index - 1]?.sizeBytes
-      if (size === undefined || this.bad.has(index)) break
+      if (index <= this.startIndex || size === undefined || this.bad.has(index)) break
       if (sizesBytes.length > 0 && bytes + size > request.maxBytes) break
       bytes += size
       sizesBytes.push(size)
     }
     const { peer, requestId, firstIndex } = request
     this.step({ kind: 'entriesRead', peer, requestId, firstIndex, sizesBytes })
+    return true
+  }
+
+  /** A snapshot for the next peer that needs one; as fresh as the persisted state. */
+  finishSnapshot(): boolean {
+    const peer = this.snapshotRequests.shift()
+    if (peer === undefined || this.core === null) return false
+    const last = this.log[this.savedCommit - 1]
+    const { configuration } = this.core
+    const whole = ![...this.bad].some(index => index <= this.savedCommit)
+    if (
+      last === undefined ||
+      this.savedCommit < this.startIndex ||
+      configuration === null ||
+      !whole
+    ) {
+      this.step({ kind: 'snapshotFailed', peer, reason: 'nothing to give' })
+      return true
+    }
+    const { index, term: indexTerm, headerCrc } = last
+    const facts = { snapshotId: `${this.id}-${index}`, index, indexTerm, headerCrc }
+    const { startIndex } = this
+    const entries = this.log.slice(0, index)
+    this.world.snapshots.set(facts.snapshotId, { facts, startIndex, entries, configuration })
+    this.step({ kind: 'snapshotReady', peer, snapshot: facts })
+    return true
+  }
+
+  /** The copy under way is whole. */
+  finishCopy(): boolean {
+    if (this.copying === null || this.core === null) return false
+    const snapshot = this.copying
+    this.copying = null
+    this.step({ kind: 'snapshotCopied', snapshot })
+    return true
+  }
+
+  /** The log is closed in order, what was asked for is on the disk, and the hard state names the copy; then all is opened again. */
+  finishSwitch(seed: number): boolean {
+    const facts = this.switching
+    if (facts === null) return false
+    this.switching = null
+    for (const write of this.writes) apply(this.written, write)
+    for (const save of this.saves) this.#applySave(save)
+    const snapshot = this.world.snapshots.get(facts.snapshotId) as TestSnapshot
+    const { index } = facts
+    const kept = this.written[index - 1]?.headerCrc === facts.headerCrc
+    this.written = [...snapshot.entries, ...(kept ? this.written.slice(index) : [])]
+    this.synced = [...this.written]
+    for (const at of [...this.bad]) if (at <= index) this.bad.delete(at)
+    this.headless.clear()
+    this.startIndex = snapshot.startIndex
+    this.savedCommit = index
+    const { clusterId, members } = snapshot.configuration
+    this.hard = { ...this.hard, clusterId, founders: this.hard.founders ?? members }
+    this.#gone()
+    this.boot(seed)
+    return true
+  }
+
+  /** Entries below `firstIndex` go, as far as the persisted state does not need them. */
+  trim(firstIndex: number): boolean {
+    const first = Math.min(firstIndex, this.savedCommit + 1)
+    if (this.core === null || first <= this.startIndex + 1) return false
+    if (first - 1 > this.applied || first > this.log.length) return false
+    this.startIndex = first - 1
+    for (const index of [...this.bad]) if (index < first) this.bad.delete(index)
+    this.step({ kind: 'trimmed', firstIndex: first })
     return true
   }
 
@@ -446,6 +553,9 @@ export class TestNode {
     this.writes = []
     this.saves = []
     this.readRequests = []
+    this.snapshotRequests = []
+    this.copying = null
+    this.switching = null
     this.reads.clear()
   }
 
@@ -457,6 +567,7 @@ export class TestNode {
     this.log = []
     this.written = []
     this.synced = []
+    this.startIndex = 0
     this.savedCommit = 0
     this.recoverNext = false
     this.lost = []
