@@ -50,7 +50,7 @@ not ok 1 - a.test.js
   const { stdout } = await count(t, report)
   t.match(
     stdout,
-    /^ {4}not ok 1 - one is two\n {6}---\n[^]*\+1\n {6}\.\.\.\nnot ok 1 - a\.test\.js\n# tests/
+    /^ {4}not ok 1 - one is two\n {6}---\n[\s\S]*\+1\n {6}\.\.\.\nnot ok 1 - a\.test\.js\n# tests/
   )
 })
 
