@@ -40,6 +40,7 @@ let applyMs = 0
 const node = {
   ready: true,
   diskRoom: true,
+  timeMs: () => 1_700_000_000_000 + index,
   durableIndex: 0,
   term: 1,
   leaderId: 'n0',

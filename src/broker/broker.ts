@@ -67,6 +67,7 @@ export class Broker implements BrokerContext {
   readonly #housekeeping: ClientHousekeeping
   readonly #notices: ChangeNotices
   readonly #pulls: PullPath
+  readonly #sends: SendPath
   #leads: boolean = false
   /** Monotonic; when this node last led, for how long clients may still come here. */
   #lastLedMs = Number.NEGATIVE_INFINITY
@@ -141,6 +142,7 @@ export class Broker implements BrokerContext {
     this.#timers = new TimerService(this)
     this.#transactions = new TransactionService(this)
     this.#pulls = new PullPath(this)
+    this.#sends = new SendPath(this, () => this.#acceptsWrites())
   }
 
   brokerId(): number {
@@ -164,7 +166,7 @@ export class Broker implements BrokerContext {
 
   /** Sets the handlers; before it the server answers nothing of a broker. */
   install(): void {
-    const sends = new SendPath(this, () => this.#acceptsWrites())
+    const sends = this.#sends
     this.server.handleFrame(RequestCode.SEND_MESSAGE, sends.takeFrame)
     this.server.handleFrame(RequestCode.SEND_MESSAGE_V2, sends.takeFrame)
     this.server.handleFrame(RequestCode.PULL_MESSAGE, this.#pulls.takeFrame)
@@ -185,6 +187,7 @@ export class Broker implements BrokerContext {
     this.server.onClose(connection => {
       this.producers.closed(connection)
       this.consumers.closed(connection)
+      sends.open.closed()
     })
   }
 
@@ -215,6 +218,7 @@ export class Broker implements BrokerContext {
   #roleChanged(status: RaftStatus): void {
     const leads = status.role === 'leader' && status.ready
     this.#forwarder.roleChanged()
+    if (status.role !== 'leader') this.#sends.open.clear()
     if (leads === this.#leads) return
     this.#lastLedMs = this.platform.clock.monotonicMs()
     this.logger.info(leads ? 'Leads now' : 'Leads no longer', {
@@ -292,6 +296,7 @@ export class Broker implements BrokerContext {
     this.#transactions.stop()
     this.holds.stop()
     this.#forwarder.stop()
+    this.#sends.open.clear()
     await this.#turn()
     await this.server.stop()
     // In a hurry the leadership is still offered, without waiting for what was accepted.

@@ -170,6 +170,8 @@ export interface RaftNode {
   readonly leaderId: string | null
   /** False: the disks of this node or of most others have no room for messages (raft.md 4.11). Refuse sends; commands go on. */
   readonly diskRoom: boolean
+  /** The log's own time (raft.md 4.2), ms: what an entry would have if it were written now. A wall clock that is set moves it slowly only. */
+  timeMs(): number
   /** An index that a majority confirmed and this node has applied; rejects with NotLeaderError. */
   readIndex(): Promise<number>
   /** True when another node leads then. */

@@ -31,7 +31,20 @@ export interface AppendWaiter {
   /** Committed and applied: readable here now. */
   stored(): void
   failed(reason: AppendFailure): void
+  /** After `failed('timeout')`: it was stored after all. Told to those only that a `PendingVisitor` kept. */
+  storedLate?(): void
 }
+
+/**
+ * Looks at who waits: `bytes` holds the stored message (a batch's first) at `at`, its place and time not filled in yet. `late`: he was told
+ * `timeout` already, and is forgotten unless the answer is true.
+ */
+export type PendingVisitor = (
+  waiter: AppendWaiter,
+  bytes: Buffer,
+  at: number,
+  late: boolean
+) => boolean
 
 /** For several messages in one entry: one answer for all, the places of each. */
 export interface BatchAppendWaiter extends AppendWaiter {

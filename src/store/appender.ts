@@ -17,7 +17,8 @@ import {
   type BatchAppendWaiter,
   type MessageInput,
   PENDING_BYTES_MAX,
-  PENDING_SENDS_MAX
+  PENDING_SENDS_MAX,
+  type PendingVisitor
 } from './append.ts'
 import {
   BATCH_BYTES_TARGET,
@@ -244,6 +245,13 @@ export class Appender implements ProposalSource {
     this.#term = term
   }
 
+  /** Shows every sender that waits, and those that waited too long. */
+  visitPending(visitor: PendingVisitor): void {
+    for (let i = this.#takenHead; i < this.#taken.length; i++) visit(this.#taken[i]!, visitor)
+    for (const batch of this.#closed) visit(batch, visitor)
+    if (this.#open !== null) visit(this.#open, visitor)
+  }
+
   /** No more is taken in; what was accepted goes on. */
   refuseAll(): void {
     this.#stopped = true
@@ -447,4 +455,8 @@ export class Appender implements ProposalSource {
     }
     this.#tellIdle()
   }
+}
+
+function visit(batch: MessageBatch | CommandBatch, visitor: PendingVisitor): void {
+  if (batch instanceof MessageBatch) batch.visit(visitor)
 }

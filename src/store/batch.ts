@@ -7,7 +7,7 @@
  */
 import { getUint32, putInt32 } from '../protocol/index.ts'
 import { ENTRY_HEADER_BYTES, EntryKind, type Proposal } from '../raft/index.ts'
-import type { AppendFailure, AppendWaiter, BatchAppendWaiter } from './append.ts'
+import type { AppendFailure, AppendWaiter, BatchAppendWaiter, PendingVisitor } from './append.ts'
 import { FLAG_COMMANDS_TRAILER, TRAILER_LENGTH_BYTES } from './commandCodec.ts'
 import type { CommandResult } from './commands.ts'
 import { placeMessage } from './storedMessageView.ts'
@@ -84,8 +84,12 @@ export class MessageBatch extends PendingEntry implements Proposal {
   #slab: Buffer
   readonly #start: number
   #end: number
-  readonly #waiters: AppendWaiter[] = []
-  readonly #batchWaiters: BatchAppendWaiter[] = []
+  #waiters: AppendWaiter[] = []
+  #batchWaiters: BatchAppendWaiter[] = []
+  /** They were told that it takes too long; those that are kept are told when it is stored after all. */
+  #late = false
+  /** Of the body in the log; 0 until it has its place. */
+  #bodyPosition = 0
   /** How far telling has come: a waiter that throws costs nobody else his answer. */
   #told = 0
   #batchesTold = 0
@@ -171,6 +175,7 @@ export class MessageBatch extends PendingEntry implements Proposal {
 
   seal(bodyPosition: number, timeMs: number): void {
     const bytes = this.bytes
+    this.#bodyPosition = bodyPosition
     let at = ENTRY_HEADER_BYTES
     for (let i = 0; i < this.count; i++) {
       const size = getUint32(bytes, at)
@@ -190,21 +195,50 @@ export class MessageBatch extends PendingEntry implements Proposal {
   }
 
   override stored(): void {
+    const late = this.#late
     const waiters = this.#waiters
-    while (this.#told < waiters.length) waiters[this.#told++]!.stored()
+    while (this.#told < waiters.length) tellStored(waiters[this.#told++]!, late)
     const batchWaiters = this.#batchWaiters
-    while (this.#batchesTold < batchWaiters.length) batchWaiters[this.#batchesTold++]!.stored()
+    while (this.#batchesTold < batchWaiters.length)
+      tellStored(batchWaiters[this.#batchesTold++]!, late)
     this.#forget()
   }
 
   override failed(reason: AppendFailure): void {
-    const waiters = this.#waiters
-    while (this.#told < waiters.length) waiters[this.#told++]!.failed(reason)
-    const batchWaiters = this.#batchWaiters
-    while (this.#batchesTold < batchWaiters.length)
-      batchWaiters[this.#batchesTold++]!.failed(reason)
-    this.#forget()
+    if (!this.#late) {
+      const waiters = this.#waiters
+      while (this.#told < waiters.length) waiters[this.#told++]!.failed(reason)
+      const batchWaiters = this.#batchWaiters
+      while (this.#batchesTold < batchWaiters.length)
+        batchWaiters[this.#batchesTold++]!.failed(reason)
+    }
+    if (reason === 'timeout') this.#keepLate()
+    else this.#forget()
     this.failCommands(reason)
+  }
+
+  /** Shows all that wait. */
+  visit(visitor: PendingVisitor): void {
+    const late = this.#late
+    this.#waiters = this.#visited(this.#waiters, visitor, late)
+    this.#batchWaiters = this.#visited(this.#batchWaiters, visitor, late)
+  }
+
+  #visited<W extends AppendWaiter>(waiters: W[], visitor: PendingVisitor, late: boolean): W[] {
+    const bodyAt = (this.#moved ? 0 : this.#start) + ENTRY_HEADER_BYTES
+    const kept: W[] = []
+    for (const waiter of waiters) {
+      const at = bodyAt + waiter.physicalOffset - this.#bodyPosition
+      if (visitor(waiter, this.#slab, at, late)) kept.push(waiter)
+    }
+    return late ? kept : waiters
+  }
+
+  #keepLate(): void {
+    this.#late = true
+    this.#told = 0
+    this.#batchesTold = 0
+    this.waiting = 0
   }
 
   #moved = false
@@ -226,6 +260,11 @@ export class MessageBatch extends PendingEntry implements Proposal {
     this.#batchesTold = 0
     this.waiting = 0
   }
+}
+
+function tellStored(waiter: AppendWaiter, late: boolean): void {
+  if (late) waiter.storedLate?.()
+  else waiter.stored()
 }
 
 export class CommandBatch extends PendingEntry implements Proposal {

@@ -1,10 +1,12 @@
 export {
+  APPEND_TIMEOUT_MS,
   type AppendFailure,
   type AppendRefusal,
   type AppendWaiter,
   type BatchAppendWaiter,
   type MessageInput,
   PENDING_SENDS_MAX,
+  type PendingVisitor,
   QUEUE_ID_MAX
 } from './append.ts'
 export type {
@@ -24,6 +26,7 @@ export { compareTimers, type TimerRef } from './timers.ts'
 export type { TransactionCheck, TransactionInDoubt } from './transactions.ts'
 export {
   type Arrival,
+  type InheritedMessage,
   type KeyQuery,
   type KeyQueryResult,
   type PullLimits,

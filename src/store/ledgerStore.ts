@@ -1,7 +1,13 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
 import type { Logger, Platform } from '../platform/index.ts'
 import type { RaftNode, RaftStatus, StateMachine } from '../raft/index.ts'
-import type { AppendRefusal, AppendWaiter, BatchAppendWaiter, MessageInput } from './append.ts'
+import type {
+  AppendRefusal,
+  AppendWaiter,
+  BatchAppendWaiter,
+  MessageInput,
+  PendingVisitor
+} from './append.ts'
 import { Appender } from './appender.ts'
 import { Checkpoints } from './checkpoint.ts'
 import { encodeCommand } from './commandCodec.ts'
@@ -26,6 +32,7 @@ import type { TransactionInDoubt } from './transactions.ts'
 import { Trimmer } from './trimmer.ts'
 import type {
   Arrival,
+  InheritedMessage,
   KeyQuery,
   KeyQueryResult,
   PullLimits,
@@ -80,6 +87,7 @@ export class LedgerStore implements Store, StateMachine {
   readonly #tablesListeners: ((change: TablesChange) => void)[] = []
   readonly #timerListeners: ((earliestDueMs: number) => void)[] = []
   readonly #transactionListeners: ((opened: readonly TransactionInDoubt[]) => void)[] = []
+  readonly #inheritedListeners: ((message: InheritedMessage) => void)[] = []
 
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
@@ -112,6 +120,8 @@ export class LedgerStore implements Store, StateMachine {
         tablesChanged: change => this.#tell(this.#tablesListeners, change),
         transactionsOpened: opened => this.#tell(this.#transactionListeners, opened),
         timersAdded: earliestMs => this.#tell(this.#timerListeners, earliestMs),
+        inherited: (bytes, at, entry) =>
+          this.#tell(this.#inheritedListeners, { bytes, at, timeMs: entry.timeMs }),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -204,10 +214,19 @@ export class LedgerStore implements Store, StateMachine {
 
   roleChanged(status: RaftStatus): void {
     const wasReady = this.appender.ready
+    this.#inherit(status)
     this.appender.roleChanged(status.ready, status.term)
     if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
     if (status.ready) this.#trimmer.look()
     this.#tell(this.#roleListeners, status)
+  }
+
+  /** Until it is ready, a new leader applies what its predecessor left: what was not known to be committed may be unanswered. */
+  #inherit(status: RaftStatus): void {
+    const machine = this.#machine
+    if (status.role !== 'leader' || status.ready) machine.inheritsBehind = Number.POSITIVE_INFINITY
+    else if (machine.inheritsBehind === Number.POSITIVE_INFINITY)
+      machine.inheritsBehind = status.commitIndex
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
@@ -384,8 +403,20 @@ export class LedgerStore implements Store, StateMachine {
     this.#timerListeners.push(listener)
   }
 
+  onInherited(listener: (message: InheritedMessage) => void): void {
+    this.#inheritedListeners.push(listener)
+  }
+
+  visitPending(visitor: PendingVisitor): void {
+    this.appender.visitPending(visitor)
+  }
+
   status(): RaftStatus {
     return this.node.status()
+  }
+
+  timeMs(): number {
+    return this.node.timeMs()
   }
 
   get ready(): boolean {

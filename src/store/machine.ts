@@ -45,6 +45,8 @@ export interface MachineHost {
   transactionsOpened(opened: readonly TransactionInDoubt[]): void
   /** New messages wait for their times; the earliest. */
   timersAdded(earliestDueMs: number): void
+  /** A message of an earlier leader, which may not have answered for it. */
+  inherited(bytes: Uint8Array, at: number, entry: Entry): void
   /** Their files are to go with the next checkpoint. */
   queuesRemoved(queues: readonly ConsumeQueue[]): void
   trimDecided(): void
@@ -59,6 +61,8 @@ export class Machine {
   appliedIndex: number
   /** End of the last applied entry in the log. */
   appliedPosition: number
+  /** Messages behind it are an earlier leader's that this one found in its log; infinite while it does not take over. */
+  inheritsBehind = Number.POSITIVE_INFINITY
   #arrivals: ConsumeQueue[] = []
   #opened: TransactionInDoubt[] = []
   #earliestTimerMs = Number.POSITIVE_INFINITY
@@ -125,6 +129,7 @@ export class Machine {
     const fresh = entry.index > this.#restored.tables
     const intoQueues = entry.index > this.#restored.queues
     const intoIndex = index !== null && entry.index > this.#restored.keys
+    const inherited = entry.index > this.inheritsBehind
     let at = ENTRY_HEADER_BYTES
     for (let i = 0; i < entry.count; i++) {
       const wrong = message.read(bytes, at, end)
@@ -135,6 +140,8 @@ export class Machine {
         )
       }
       message.scanProperties()
+      if (inherited && message.uniqueKeyEnd > message.uniqueKeyStart)
+        this.#host.inherited(bytes, at, entry)
       if (intoQueues) {
         const queue = queues.obtainByBytes(
           bytes,

@@ -6,7 +6,13 @@ import type {
   RaftStatus,
   StateMachine
 } from '../raft/index.ts'
-import type { AppendRefusal, AppendWaiter, BatchAppendWaiter, MessageInput } from './append.ts'
+import type {
+  AppendRefusal,
+  AppendWaiter,
+  BatchAppendWaiter,
+  MessageInput,
+  PendingVisitor
+} from './append.ts'
 import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
 import type { StoreCounters } from './counters.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
@@ -80,6 +86,15 @@ export interface Arrival {
   readonly maxOffset: number
   /** True when one of the new messages has one of these tag hashes. */
   arrivedMatches(tagHashes: ReadonlySet<number>): boolean
+}
+
+/** A message with a UNIQ_KEY that an earlier leader put into the log and may not have answered for; valid during the call only. */
+export interface InheritedMessage {
+  readonly bytes: Uint8Array
+  /** Where the stored message begins in them. */
+  readonly at: number
+  /** Of its entry. */
+  readonly timeMs: number
 }
 
 /** A consume queue unit (broker.md 3.3). */
@@ -213,7 +228,13 @@ export interface Store {
   onTables(listener: (change: TablesChange) => void): void
   /** Half messages were applied: one call for each apply that brought some. */
   onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void
+  /** While this node takes the leadership over: each message that its predecessor may not have answered for. */
+  onInherited(listener: (message: InheritedMessage) => void): void
+  /** Shows every sender that waits for its answer, and those that waited too long. */
+  visitPending(visitor: PendingVisitor): void
   status(): RaftStatus
+  /** The log's own time, ms since 1970: what a message would be stored with now (raft.md 4.2). */
+  timeMs(): number
   /** Leads and takes writes. */
   readonly ready: boolean
   readIndex(): Promise<number>

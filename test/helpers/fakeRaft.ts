@@ -148,6 +148,7 @@ export class FakeNode implements RaftNode {
   lead(): void {
     this.log.term += 1
     this.leading = true
+    this.#machine.roleChanged(this.status())
     this.log.append(EntryKind.noop, 0, 0, Buffer.alloc(ENTRY_HEADER_BYTES))
     this.commit()
     this.ready = true
@@ -206,6 +207,10 @@ export class FakeNode implements RaftNode {
   loseTail(): void {
     this.log.entries.length = this.log.commitIndex
     this.log.endPosition = this.log.committedPosition
+  }
+
+  timeMs(): number {
+    return this.log.timeMs
   }
 
   async readIndex(): Promise<number> {

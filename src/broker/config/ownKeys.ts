@@ -36,6 +36,13 @@ export const ownKeys = {
     100,
     60_000
   ),
+  sendRetryWindowMillis: intKey(
+    30_000,
+    'now',
+    'A send that was not answered is remembered for so long, so that its repetition is stored once, ms; 0: not at all.',
+    0,
+    600_000
+  ),
   tailCacheBytes: longKey(
     67_108_864,
     'start',

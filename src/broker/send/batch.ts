@@ -30,6 +30,7 @@ export function putBatch(
   body: Buffer,
   target: SendTarget
 ): RemotingCommand | 'notLeader' | null {
+  if (path.open.size > 0 && path.open.take(header, body, target.connection)) return null
   if (body.length === 0 || body.length > broker.config.values.maxMessageSize)
     return path.answers.illegal()
   const { topic } = target

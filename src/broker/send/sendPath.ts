@@ -17,11 +17,14 @@ import { NotLeaderError } from '../../raft/index.ts'
 import type { Connection } from '../../remoting/index.ts'
 import type { AppendFailure, MessageInput, TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { recallHandle } from '../timer/handle.ts'
 import { type Timing, timeMessage } from '../timer/timedSend.ts'
 import { queueCount } from '../topics/index.ts'
 import { SendAnswers } from './answers.ts'
 import { appendHalfPairs, isHalf } from './half.ts'
+import { OpenSends } from './openSends.ts'
 import { encodePair, PropertyScan } from './propertyScan.ts'
+import type { StoredSend } from './storedSend.ts'
 import { type SendOutcome, SendWaiter } from './waiters.ts'
 
 const percent = 0x25
@@ -50,6 +53,8 @@ export class SendPath implements SendOutcome {
   readonly answers: SendAnswers
   /** One scan for all sends, one after the other. */
   readonly properties = new PropertyScan()
+  /** What may be repeated although it is stored. */
+  readonly open: OpenSends
   readonly #broker: BrokerContext
   readonly #acceptsWrites: () => boolean
   readonly #header = new SendHeader()
@@ -63,6 +68,17 @@ export class SendPath implements SendOutcome {
     this.#broker = broker
     this.#acceptsWrites = acceptsWrites
     this.answers = new SendAnswers(broker.config, broker.storeHost)
+    this.open = new OpenSends({
+      clock: broker.platform.clock,
+      logger: broker.logger,
+      store: broker.store,
+      outcome: {
+        answer: send => this.#answer(send),
+        fail: (send, reason) => send.connection.respond(send, this.answers.failed(reason)),
+        recallHandle: message => this.#handleOf(message)
+      },
+      windowMs: () => broker.config.values.sendRetryWindowMillis
+    })
     this.#brokerPairs = brokerPairs(broker)
     broker.config.onChange(() => {
       this.#brokerPairs = brokerPairs(broker)
@@ -156,6 +172,7 @@ export class SendPath implements SendOutcome {
   put(header: SendHeader, body: Buffer, target: SendTarget): RemotingCommand | 'notLeader' | null {
     const { topic, bornHost } = target
     const { properties } = this
+    if (this.open.size > 0 && this.open.take(header, body, target.connection)) return null
     if (body.length === 0 || body.length > this.#broker.config.values.maxMessageSize)
       return this.answers.illegal()
     if (
@@ -271,8 +288,19 @@ export class SendPath implements SendOutcome {
 
   stored(send: SendWaiter): void {
     this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
+    if ((send.flag & CommandFlag.oneway) !== 0) return
+    if (send.open !== null) this.open.stored(send.open)
+    else if (send.connection.closed) this.open.unanswered(send)
+    else this.#answer(send)
+  }
+
+  storedLate(send: SendWaiter): void {
+    this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
+    if (send.open !== null) this.open.stored(send.open)
+  }
+
+  #answer(send: SendWaiter): void {
     const { connection } = send
-    if (connection.closed || (send.flag & CommandFlag.oneway) !== 0) return
     if (send.recallHandle !== null) {
       connection.respond(send, this.#recallable(send, send.recallHandle))
       return
@@ -291,7 +319,14 @@ export class SendPath implements SendOutcome {
     })
   }
 
+  /** As the first answer had it. */
+  #handleOf({ topic, key, dueMs }: StoredSend): string | null {
+    const { brokerName } = this.#broker.config.settings
+    return dueMs === null ? null : recallHandle({ topic, brokerName, dueMs, uniqueKey: key })
+  }
+
   failed(send: SendWaiter, reason: AppendFailure): void {
+    if (reason === 'timeout') this.open.tookTooLong()
     send.connection.respond(send, this.answers.failed(reason))
   }
 }

@@ -1,11 +1,14 @@
 import type { SendAnswer, SendHeader } from '../../protocol/index.ts'
 import type { Connection, RequestHead } from '../../remoting/index.ts'
 import type { AppendFailure, AppendWaiter, BatchAppendWaiter } from '../../store/index.ts'
+import type { OpenSend } from './openSends.ts'
 
 /** What the waiters of a broker tell. */
 export interface SendOutcome {
   stored(send: SendWaiter): void
   failed(send: SendWaiter, reason: AppendFailure): void
+  /** After `failed('timeout')`. */
+  storedLate(send: SendWaiter): void
 }
 
 /** One message on its way: the only object that a send costs. It is the answer's data at the same time. */
@@ -19,6 +22,8 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
   /** Takes a message back that waits for its time; null: no such message. */
   recallHandle: string | null = null
   batchPhysicalOffsets: readonly number[] | null = null
+  /** Its sender got no answer that says that it is stored; null: not so far. */
+  open: OpenSend | null = null
   readonly connection: Connection
   readonly opaque: number
   readonly flag: number
@@ -58,6 +63,10 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
 
   failed(reason: AppendFailure): void {
     this.#outcome.failed(this, reason)
+  }
+
+  storedLate(): void {
+    this.#outcome.storedLate(this)
   }
 }
 

@@ -84,7 +84,7 @@ export class Driver {
   readonly #outgoing: Outgoing
   readonly #ticker: Ticker
   readonly #watch: DiskWatch
-  readonly #entryClock: EntryClock
+  readonly entryClock: EntryClock
   /** Events, and at the same place the entries that came with each. */
   readonly #queue: Event[] = []
   readonly #queueEntries: (readonly Entry[])[] = []
@@ -109,7 +109,7 @@ export class Driver {
       event => this.#ask(event),
       peerId => host.peerAddressChanged(peerId)
     )
-    this.#entryClock = new EntryClock(platform.clock, logger, log.lastTimeMs)
+    this.entryClock = new EntryClock(platform.clock, logger, log.lastTimeMs)
     this.transport = new Transport({ platform, logger, selfId, peers, timings, events: this })
     this.applier = new Applier(log, platform.clock, options.appliedIndex, {
       apply: entries => this.#apply(entries),
@@ -120,7 +120,7 @@ export class Driver {
       source,
       log,
       platform.clock,
-      this.#entryClock,
+      this.entryClock,
       options.segmentBytes,
       () => this.#run()
     )
@@ -264,7 +264,7 @@ export class Driver {
         const entries = this.#receivedFrom(effect.firstIndex, effect.lastIndex)
         this.#ledger.appending(effect.writeSeq)
         this.log.append(entries, effect.writeSeq)
-        this.#entryClock.received(entries.at(-1)!.timeMs)
+        this.entryClock.received(entries.at(-1)!.timeMs)
         return
       }
       case 'cut':

@@ -30,18 +30,24 @@ export class EntryClock {
     this.#lastSeenMs = this.#clock.monotonicMs()
   }
 
+  /** Time that an entry would have if it were written now. */
+  now(): number {
+    return Math.floor(this.#timeAt(this.#clock.monotonicMs(), this.#clock.wallMs()))
+  }
+
+  #timeAt(nowMs: number, wallMs: number): number {
+    if (this.#lastSeenMs === null) return Math.max(this.#lastMs, wallMs)
+    const progressMs = nowMs - this.#lastSeenMs
+    const aheadMs = wallMs - (this.#lastMs + progressMs)
+    const drawMs = Math.max(-DRAW_SHARE * progressMs, Math.min(DRAW_SHARE * progressMs, aheadMs))
+    return this.#lastMs + progressMs + drawMs
+  }
+
   /** Time of the entry that is written now. */
   next(): number {
     const nowMs = this.#clock.monotonicMs()
     const wallMs = this.#clock.wallMs()
-    if (this.#lastSeenMs === null) {
-      this.#lastMs = Math.max(this.#lastMs, wallMs)
-    } else {
-      const progressMs = nowMs - this.#lastSeenMs
-      const aheadMs = wallMs - (this.#lastMs + progressMs)
-      const drawMs = Math.max(-DRAW_SHARE * progressMs, Math.min(DRAW_SHARE * progressMs, aheadMs))
-      this.#lastMs += progressMs + drawMs
-    }
+    this.#lastMs = this.#timeAt(nowMs, wallMs)
     this.#lastSeenMs = nowMs
     const differenceMs = this.#lastMs - wallMs
     if (Math.abs(differenceMs) > WORTH_A_LINE_MS && nowMs - this.#loggedMs > LOG_PERIOD_MS) {

@@ -85,6 +85,10 @@ export class Node implements RaftNode {
     return this.#driver.diskRoom
   }
 
+  timeMs(): number {
+    return this.#driver.entryClock.now()
+  }
+
   get commitIndex(): number {
     return this.#driver.core.commitIndex
   }
