@@ -7,6 +7,8 @@ import type { FrameMaker } from './frames.ts'
 const WAITING_MAX = 8
 /** An answer that takes longer counts as none; no request of the fuzzer is held for longer than 200 ms. */
 const ANSWER_MS_MAX = 15_000
+/** A connection that once sent a heartbeat and no further one is closed after 120 s, and rightly. */
+const CONNECTION_MS_MAX = 60_000
 /** A half frame that lies this long is given up. */
 const LYING_MS = 300
 
@@ -31,6 +33,7 @@ export class RequestAttacker {
   readonly #port: number
   readonly #waiting = new Map<number, { code: number; sentMs: number; text: string }>()
   #socket: net.Socket | null = null
+  #connectedMs = 0
   #wake: (() => void) | null = null
   #running = true
 
@@ -59,6 +62,7 @@ export class RequestAttacker {
       const roomLeft = socket.write(bytes)
       if (!roomLeft || this.#waiting.size >= WAITING_MAX) await this.#progress()
       this.#lookForLate()
+      if (performance.now() - this.#connectedMs > CONNECTION_MS_MAX) await this.#renew()
     }
     await this.#settle()
     this.#socket?.destroy()
@@ -68,6 +72,13 @@ export class RequestAttacker {
   stop(): void {
     this.#running = false
     this.#wake?.()
+  }
+
+  async #renew(): Promise<void> {
+    await this.#settle()
+    const socket = this.#socket
+    this.#socket = null
+    socket?.destroy()
   }
 
   async #settle(): Promise<void> {
@@ -108,6 +119,7 @@ export class RequestAttacker {
     socket.on('data', chunk => this.#received(reader, chunk))
     socket.on('error', () => {})
     socket.on('close', () => {
+      if (this.#socket !== socket) return
       if (this.#waiting.size > 0 || this.#running) {
         const open = [...this.#waiting.values()].map(({ code, text }) => `${code} ${text}`)
         this.#complain(`a well-formed request cost its connection, one of: ${open.join(' | ')}`)
@@ -117,6 +129,7 @@ export class RequestAttacker {
       this.#wake?.()
     })
     this.#socket = socket
+    this.#connectedMs = performance.now()
     return socket
   }
 
