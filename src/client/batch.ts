@@ -43,6 +43,7 @@ export function batchParts(messages: readonly PreparedMessage[], bornTimestamp: 
     // The broker appends these to the properties of each message, so nothing of a single message may be here.
     propertiesText: propertiesText([[MessageProperty.WAIT, 'true']]),
     batch: true,
+    reply: false,
     bornTimestamp,
     reconsumeTimes: 0,
     maxReconsumeTimes: null

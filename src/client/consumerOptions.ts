@@ -2,6 +2,7 @@ import type { ConsumeFromWhere } from '../protocol/index.ts'
 import { type AllocationStrategy, averageAllocation } from './allocation.ts'
 import { badArgument } from './errors.ts'
 import type { MessageListener } from './listener.ts'
+import { Namespace } from './namespace.ts'
 import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 
 /** Where a group starts in a queue for which it has no offset yet; a young queue is always read from its start (remoting.md 2.7). */
@@ -73,7 +74,8 @@ const UNLIMITED = 2_147_483_647
 const RETRIES_DEFAULT = 16
 
 export function resolveConsumerOptions(options: PushConsumerOptions): ResolvedConsumerOptions {
-  checkGroup(options.group)
+  const group = new Namespace(options.namespace ?? '').full(options.group)
+  checkGroup(group)
   const orderly = options.orderly ?? false
   const clustering = options.messageModel !== 'broadcasting'
   if (!clustering && options.offsetDirectory === undefined) {
@@ -81,7 +83,7 @@ export function resolveConsumerOptions(options: PushConsumerOptions): ResolvedCo
   }
   const retries = whole('maxReconsumeTimes', options.maxReconsumeTimes, -1, -1)
   return {
-    group: options.group,
+    group,
     listener: options.listener,
     orderly,
     clustering,

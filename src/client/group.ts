@@ -4,6 +4,7 @@ import type { ClientInstance } from './instance.ts'
 import type { OffsetStore } from './offsets.ts'
 import type { ProcessQueue } from './processQueue.ts'
 import type { Subscription } from './subscription.ts'
+import type { Tracer } from './tracer.ts'
 
 /** What the parts of one push consumer share. */
 export interface ConsumerGroup {
@@ -14,6 +15,7 @@ export interface ConsumerGroup {
   /** Queues assigned to this client, by `queueKey`. */
   readonly queues: Map<string, ProcessQueue>
   readonly stats: Map<string, TopicStats>
+  readonly tracer: Tracer | null
 }
 
 /** Hands messages to the listener. */

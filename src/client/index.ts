@@ -9,14 +9,19 @@ export {
   allocateQueues,
   averageAllocation,
   circleAllocation,
-  fixedAllocation
+  fixedAllocation,
+  type MachineRooms,
+  machineRoomAllocation,
+  nearbyAllocation
 } from './allocation.ts'
+export type { Compression } from './compression.ts'
+export { consistentHashAllocation } from './consistentHash.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
 export { asError, ClientError, type ClientErrorCode, isRefusal } from './errors.ts'
 export type { ConsumeContext, ConsumeVerdict, MessageListener } from './listener.ts'
 export { type ClientOptions, parseNameServers } from './options.ts'
 export type { Message } from './outgoing.ts'
-export { Producer, type SendOptions } from './producer.ts'
+export { Producer, type RequestOptions, type SendOptions } from './producer.ts'
 export type { BatchingOptions, ProducerOptions } from './producerOptions.ts'
 export type { PullResult } from './pull.ts'
 export { PullConsumer, type PullConsumerOptions, type PullRequest } from './pullConsumer.ts'

@@ -3,6 +3,7 @@ import { type ConsumeFromWhere, HeartbeatData, RequestCode } from '../protocol/i
 import { Caller } from './caller.ts'
 import { asError, ClientError } from './errors.ts'
 import { NameServers } from './nameServers.ts'
+import { Namespace } from './namespace.ts'
 import type { ResolvedOptions } from './options.ts'
 import { anyAddress, LEADER_ID, leaderAddress, type TopicRoute } from './route.ts'
 import { RouteTable } from './routeTable.ts'
@@ -35,6 +36,7 @@ export class ClientInstance {
   readonly logger: Logger
   readonly clientId: string
   readonly caller: Caller
+  readonly namespace: Namespace
   readonly nameServers: NameServers
   readonly routes: RouteTable
   readonly #membership: Membership
@@ -52,6 +54,7 @@ export class ClientInstance {
       options.instanceName ??
       `${platform.random.below(0x1_0000_0000).toString(36)}#${Math.round(platform.clock.wallMs())}`
     this.clientId = `${address}@${instance}`
+    this.namespace = new Namespace(options.namespace)
     this.caller = new Caller(options)
     this.nameServers = new NameServers(options, this.caller)
     this.routes = new RouteTable(
@@ -102,6 +105,12 @@ export class ClientInstance {
   /** The same, and resolves when each broker has answered or failed. */
   async greetAll(): Promise<void> {
     await Promise.all(this.#addresses().map(address => this.#greet(address)))
+  }
+
+  /** Resolves when every leader of the known routes was told who we are, or failed. */
+  async introduce(): Promise<void> {
+    const strangers = this.#addresses().filter(address => !this.#greeted.has(address))
+    await Promise.all(strangers.map(address => this.#greet(address)))
   }
 
   /** Says goodbye to all brokers, then closes everything. May be called twice. */

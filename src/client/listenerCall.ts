@@ -4,6 +4,7 @@ import { type ConsumerGroup, statsOf } from './group.ts'
 import type { ConsumeContext } from './listener.ts'
 import type { MessageQueue } from './queue.ts'
 import type { ReceivedMessage } from './received.ts'
+import { TraceOutcome } from './traceRecords.ts'
 
 const SUSPEND_DEFAULT_MS = 1_000
 
@@ -22,17 +23,20 @@ export async function callListener(
   messages: readonly ReceivedMessage[]
 ): Promise<CallOutcome> {
   const { clock } = group.instance.platform
+  const { namespace } = group.instance
+  const plain = namespace.plainMessages(messages)
   const context: ConsumeContext = {
-    queue,
+    queue: namespace.plainQueue(queue),
     delayLevel: 0,
     consumedCount: messages.length,
     suspendMs: SUSPEND_DEFAULT_MS
   }
+  const traced = group.tracer?.consuming(plain) ?? null
   const startedMs = clock.monotonicMs()
   let verdict: 'done' | 'later' = 'later'
   let thrown: string | null = null
   try {
-    verdict = (await group.options.listener(messages, context)) === 'later' ? 'later' : 'done'
+    verdict = (await group.options.listener(plain, context)) === 'later' ? 'later' : 'done'
   } catch (error) {
     thrown = asError(error).message
     group.instance.logger.warn('The message listener failed', {
@@ -42,6 +46,16 @@ export async function callListener(
     })
   }
   const durationMs = clock.monotonicMs() - startedMs
+  if (traced !== null) {
+    const late = durationMs >= group.options.consumeTimeoutMs
+    const failed = thrown === null ? TraceOutcome.failed : TraceOutcome.exception
+    const outcome = late ? TraceOutcome.timeout : failed
+    group.tracer?.consumed(
+      traced,
+      verdict === 'done',
+      verdict === 'done' ? TraceOutcome.success : outcome
+    )
+  }
   const ok = verdict === 'done' ? Math.min(context.consumedCount, messages.length) : 0
   const topic = messages[0]?.topic ?? queue.topic
   statsOf(group, topic.startsWith(RETRY_PREFIX) ? queue.topic : topic).consumed(

@@ -13,6 +13,13 @@ export interface ClientOptions {
   instanceName?: string
   /** Header encoding of requests; servers answer both. Default JSON. */
   serialization?: 'JSON' | 'ROCKETMQ'
+  /** Topics and groups are `<namespace>%<name>` at the servers, as RocketMQ's clients make them; you say and get plain names. Default none. */
+  namespace?: string
+  /**
+   * `true`: what becomes of messages is recorded in RocketMQ's trace topic, which a broker has with `traceTopicEnable=true`;
+   * a topic of your own instead by its name. Default false.
+   */
+  trace?: boolean | { readonly topic: string }
   /** Limit of a call to a name server or of a small call to a broker. Default 3000. */
   callTimeoutMs?: number
   /** Routes are asked for this often, and at once when a server fails. Default 30000. */
@@ -28,6 +35,10 @@ export interface ResolvedOptions {
   readonly logger: Logger
   readonly instanceName: string | null
   readonly binaryHeaders: boolean
+  /** Empty: none. */
+  readonly namespace: string
+  /** Null: no trace. A topic of null: RocketMQ's own. */
+  readonly trace: { readonly topic: string | null } | null
   readonly callTimeoutMs: number
   readonly routePollIntervalMs: number
   readonly heartbeatIntervalMs: number
@@ -40,10 +51,26 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     logger: options.logger ?? silentLogger,
     instanceName: options.instanceName ?? null,
     binaryHeaders: options.serialization === 'ROCKETMQ',
+    namespace: resolveNamespace(options.namespace),
+    trace: resolveTrace(options.trace),
     callTimeoutMs: positive('callTimeoutMs', options.callTimeoutMs, 3_000),
     routePollIntervalMs: positive('routePollIntervalMs', options.routePollIntervalMs, 30_000),
     heartbeatIntervalMs: positive('heartbeatIntervalMs', options.heartbeatIntervalMs, 30_000)
   }
+}
+
+function resolveNamespace(namespace = ''): string {
+  if (namespace !== '' && (!NAME.test(namespace) || namespace.includes('%'))) {
+    throw badArgument(`the namespace "${namespace}" has characters outside [|a-zA-Z0-9_-]`)
+  }
+  return namespace
+}
+
+function resolveTrace(trace: ClientOptions['trace']): ResolvedOptions['trace'] {
+  if (trace === undefined || trace === false) return null
+  if (trace === true) return { topic: null }
+  checkTopic(trace.topic)
+  return { topic: trace.topic }
 }
 
 /** `a:9876;b:9876` or a list of such texts; throws when nothing usable is in it. */

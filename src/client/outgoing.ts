@@ -1,10 +1,5 @@
-import {
-  COMPRESSED_SYS_FLAG,
-  compressBody,
-  MessageProperty,
-  PROPERTIES_BYTES_MAX,
-  propertiesText
-} from '../protocol/index.ts'
+import { MessageProperty, PROPERTIES_BYTES_MAX, propertiesText } from '../protocol/index.ts'
+import type { Compressor } from './compression.ts'
 import { badArgument } from './errors.ts'
 import { checkTopic } from './options.ts'
 
@@ -21,6 +16,10 @@ export interface Message {
   readonly properties?: Readonly<Record<string, string>>
   /** 1 to 18: delivered 1 s to 2 h later (broker.md 5.1). 0 or nothing: at once. */
   readonly delayLevel?: number
+  /** Delivered at this time, ms since 1970, instead of a level; at once when it is over. A broker of 5.x allows up to 3 days ahead unless told otherwise (broker.md 5.1). */
+  readonly deliverAtMs?: number
+  /** Delivered after so many ms, from 1 on, instead of a level or a time. */
+  readonly delayMs?: number
   /** Messages of one key belong together; carried along for consumers. */
   readonly shardingKey?: string
   /** Opaque number that is stored with the message. */
@@ -36,6 +35,7 @@ export interface PreparedMessage {
   readonly flag: number
   readonly propertiesText: string
   readonly propertiesBytes: number
+  /** Names a level or a time: not for batches. */
   readonly delayed: boolean
 }
 
@@ -48,6 +48,7 @@ export interface MessageMarks {
 export interface PrepareLimits {
   /** Bodies from here on are compressed; Infinity: never. */
   readonly compressFromBytes: number
+  readonly compressor: Compressor
   /** Largest body, before compression. */
   readonly messageBytesMax: number
 }
@@ -81,13 +82,22 @@ export function prepareMessage(
   return {
     topic: message.topic,
     uniqueKey,
-    body: compress ? compressBody(body) : body,
-    sysFlag: (compress ? COMPRESSED_SYS_FLAG : 0) | (marks?.sysFlag ?? 0),
+    body: compress ? limits.compressor.pack(body) : body,
+    sysFlag: (compress ? limits.compressor.sysFlag : 0) | (marks?.sysFlag ?? 0),
     flag: message.flag ?? 0,
     propertiesText: text,
     propertiesBytes,
-    delayed: (message.delayLevel ?? 0) > 0
+    delayed: isDelayed(message)
   }
+}
+
+/** Whether the message names a level or a time. */
+export function isDelayed(message: Message): boolean {
+  return (
+    (message.delayLevel ?? 0) > 0 ||
+    message.deliverAtMs !== undefined ||
+    message.delayMs !== undefined
+  )
 }
 
 function propertiesOf(message: Message, uniqueKey: string): Map<string, string> {
@@ -113,7 +123,26 @@ function propertiesOf(message: Message, uniqueKey: string): Map<string, string> 
     throw badArgument(`the delay level must be a whole number from 0 on, not ${level}`)
   }
   if (level > 0) set(properties, MessageProperty.DELAY, String(level))
+  setTime(properties, message, level)
   return properties
+}
+
+function setTime(properties: Map<string, string>, message: Message, level: number): void {
+  const { deliverAtMs, delayMs } = message
+  const given = [level > 0 ? level : undefined, deliverAtMs, delayMs]
+  if (given.filter(each => each !== undefined).length > 1) {
+    throw badArgument('a message has one of delayLevel, deliverAtMs and delayMs')
+  }
+  for (const [name, key, ms] of [
+    ['deliverAtMs', MessageProperty.TIMER_DELIVER_MS, deliverAtMs],
+    ['delayMs', MessageProperty.TIMER_DELAY_MS, delayMs]
+  ] as const) {
+    if (ms === undefined) continue
+    if (!Number.isSafeInteger(ms) || ms < 1) {
+      throw badArgument(`${name} must be a whole number of ms from 1 on, not ${ms}`)
+    }
+    set(properties, key, String(ms))
+  }
 }
 
 /** The two separators cannot be written inside a name or value. */

@@ -3,7 +3,8 @@ import { batchParts, checkBatch } from './batch.ts'
 import { Batcher } from './batcher.ts'
 import { ClientError } from './errors.ts'
 import { ClientInstance } from './instance.ts'
-import { resolveOptions } from './options.ts'
+import { LatencyFaults } from './latency.ts'
+import { positive, resolveOptions } from './options.ts'
 import {
   type Message,
   type MessageMarks,
@@ -16,8 +17,12 @@ import {
   resolveProducerOptions
 } from './producerOptions.ts'
 import type { MessageQueue } from './queue.ts'
+import { recallMessage } from './recall.ts'
+import type { ReceivedMessage } from './received.ts'
+import { Requests, replyTo } from './requests.ts'
 import { fixedQueue, type QueueChoice, roundRobin, Sender } from './sender.ts'
 import { type SendParts, type SendResult, singleParts } from './sendRequest.ts'
+import { Tracer } from './tracer.ts'
 
 /** Topics with a batch under construction; further ones are sent without one. */
 const BATCHED_TOPICS_MAX = 1_000
@@ -31,6 +36,11 @@ export interface SendOptions {
   readonly withinMs?: number
 }
 
+export interface RequestOptions extends SendOptions {
+  /** How long to wait for the reply, sending included, ms. Default 3000. */
+  readonly timeoutMs?: number
+}
+
 /**
  * Sends messages. `send` resolves when the message is stored and rejects with a `ClientError` when that could not be
  * brought about in time; after a TIMEOUT or CONNECTION error it may be stored all the same.
@@ -42,6 +52,8 @@ export class Producer {
   readonly #uniqueKeys: UniqueKeyGenerator
   readonly #batchers = new Map<string, Batcher>()
   readonly #anyQueue: QueueChoice
+  readonly #requests: Requests
+  readonly #tracer: Tracer | null
   readonly #pending = new Set<Promise<unknown>>()
   #inFlight = 0
   #inFlightBytes = 0
@@ -54,17 +66,26 @@ export class Producer {
       producerGroup: this.#options.group,
       consumer: null
     })
+    const { trace, binaryHeaders } = resolved
+    this.#tracer =
+      trace === null ? null : new Tracer(this.#instance, options.group, trace.topic, binaryHeaders)
+    const faults = this.#options.sendLatencyFaultEnable
+      ? new LatencyFaults(resolved.platform.clock)
+      : null
     this.#sender = new Sender(this.#instance, {
       ...this.#options,
-      binaryHeaders: resolved.binaryHeaders
+      binaryHeaders,
+      watcher: this.#tracer,
+      faults
     })
+    this.#requests = new Requests(this.#instance)
     const { random, network } = resolved.platform
     this.#uniqueKeys = new UniqueKeyGenerator({
       address: network.hostAddresses()[0] ?? '127.0.0.1',
       processId: random.below(0x10000),
       random: random.bytes(4)
     })
-    this.#anyQueue = roundRobin(random.below(1_024))
+    this.#anyQueue = roundRobin(random.below(1_024), faults)
   }
 
   get clientId(): string {
@@ -85,18 +106,21 @@ export class Producer {
   }
 
   /** The queues that this topic's messages may go to now. */
-  queues(topic: string): Promise<readonly MessageQueue[]> {
+  async queues(topic: string): Promise<readonly MessageQueue[]> {
     this.#checkStarted()
-    return this.#sender.queues(topic)
+    const { namespace } = this.#instance
+    const queues = await this.#sender.queues(namespace.full(topic))
+    return queues.map(queue => namespace.plainQueue(queue))
   }
 
+  /** One message. Rejects with BAD_ARGUMENT for what no broker would take, before anything is sent. */
   async send(message: Message, options: SendOptions = {}): Promise<SendResult> {
     this.#checkStarted()
     // A body that is worth compressing goes alone: batches are never compressed.
     const batching = this.#batching(options) && bodyBytes(message) < this.#options.compressFromBytes
     const prepared = this.#prepare(message, batching)
     if (batching && !prepared.delayed && !message.topic.startsWith('%')) {
-      const batcher = this.#batcher(message.topic)
+      const batcher = this.#batcher(prepared.topic)
       if (batcher !== null) return this.#track(1, prepared.body.length, () => batcher.add(prepared))
     }
     return this.#track(1, prepared.body.length, () =>
@@ -115,6 +139,74 @@ export class Producer {
     )
   }
 
+  /**
+   * Sends a message and resolves to the reply of whoever consumed it (`reply`). Rejects with TIMEOUT when nobody replied in time: a
+   * consumer may have got the message all the same. The first request to a topic that does not exist makes it, and mostly times out.
+   */
+  async request(message: Message, options: RequestOptions = {}): Promise<ReceivedMessage> {
+    this.#checkStarted()
+    const timeoutMs = positive('timeoutMs', options.timeoutMs, 3_000)
+    const untilMs = this.#instance.platform.clock.monotonicMs() + timeoutMs
+    // A broker can push a reply only to who has introduced itself.
+    await this.#sender.queues(this.#instance.namespace.full(message.topic))
+    await this.#instance.introduce()
+    const withinMs = Math.max(1, untilMs - this.#instance.platform.clock.monotonicMs())
+    const correlationId = this.#uniqueKeys.next(this.#instance.platform.clock.wallMs())
+    const replied = this.#requests.wait(correlationId, withinMs)
+    // Until the send is over nobody looks at it.
+    replied.catch(() => {})
+    try {
+      const marks = this.#requests.marks(correlationId, timeoutMs)
+      await this.sendMarked(message, { ...options, withinMs }, marks)
+    } catch (error) {
+      this.#requests.giveUp(correlationId)
+      throw error
+    }
+    return replied
+  }
+
+  /**
+   * Answers a message that a consumer got from somebody's `request`. Rejects with BAD_ARGUMENT for a message that is no request, with
+   * REFUSED when who asked is gone.
+   */
+  async reply(request: ReceivedMessage, body: string | Uint8Array): Promise<SendResult> {
+    this.#checkStarted()
+    const { topic, marks } = replyTo(request)
+    const message = { topic, body }
+    const prepared = this.#prepare(message, false, marks)
+    const parts = { ...this.#single(prepared), topic, reply: true }
+    const wanted = request.queue.brokerName
+    return this.#track(1, prepared.body.length, () =>
+      this.#sender.send(parts, (queues, avoidBroker) => {
+        const near = queues.filter(queue => queue.brokerName === wanted)
+        return this.#anyQueue(near.length > 0 ? near : queues, avoidBroker)
+      })
+    )
+  }
+
+  /**
+   * Takes back a message that waits for its time, by the `recallHandle` of its send; resolves to its message id. Rejects with REFUSED when
+   * the broker does not allow it (`recallMessageEnable`) or the time is over.
+   */
+  async recall(topic: string, recallHandle: string): Promise<string> {
+    this.#checkStarted()
+    const { namespace } = this.#instance
+    const traced = { topic, messageId: recallHandle, success: false }
+    try {
+      const messageId = await recallMessage(this.#instance, {
+        group: this.#options.group,
+        topic: namespace.full(topic),
+        recallHandle,
+        withinMs: this.#options.retryWithinMs
+      })
+      this.#tracer?.recalled({ ...traced, messageId, success: true })
+      return messageId
+    } catch (error) {
+      this.#tracer?.recalled(traced)
+      throw error
+    }
+  }
+
   /** Resolves when the message was handed to a connection; nobody tells whether it arrived. */
   async sendOneway(message: Message, options: SendOptions = {}): Promise<void> {
     this.#checkStarted()
@@ -129,6 +221,8 @@ export class Producer {
     this.#state = 'closed'
     for (const batcher of this.#batchers.values()) batcher.flush()
     await Promise.allSettled(this.#pending)
+    this.#requests.close()
+    await this.#tracer?.close()
     this.#sender.close()
     await this.#instance.close()
   }
@@ -136,6 +230,15 @@ export class Producer {
   /** For kinds of producers that build on this one. */
   protected get instance(): ClientInstance {
     return this.#instance
+  }
+
+  /** The group as servers know it. */
+  protected get group(): string {
+    return this.#options.group
+  }
+
+  protected get tracer(): Tracer | null {
+    return this.#tracer
   }
 
   /** `send` of one message by itself, with what its kind of producer adds to it. */
@@ -156,13 +259,16 @@ export class Producer {
     forBatch: boolean,
     marks: MessageMarks | null = null
   ): PreparedMessage {
-    const { compressFromBytes, messageBytesMax } = this.#options
+    const { compressFromBytes, compressor, messageBytesMax } = this.#options
     const uniqueKey = this.#uniqueKeys.next(this.#instance.platform.clock.wallMs())
     const limits = {
       compressFromBytes: forBatch ? Number.POSITIVE_INFINITY : compressFromBytes,
+      compressor,
       messageBytesMax
     }
-    return prepareMessage(message, uniqueKey, limits, marks)
+    const topic = this.#instance.namespace.full(message.topic)
+    const full = topic === message.topic ? message : { ...message, topic }
+    return prepareMessage(full, uniqueKey, limits, marks)
   }
 
   #single(prepared: PreparedMessage): SendParts {
@@ -178,13 +284,21 @@ export class Producer {
   }
 
   #choice(message: Message, options: SendOptions): QueueChoice {
-    if (options.queue !== undefined) return fixedQueue(options.queue)
+    const { namespace } = this.#instance
+    if (options.queue !== undefined) return fixedQueue(namespace.fullQueue(options.queue))
     const select = options.selectQueue
     if (select === undefined) return this.#anyQueue
     // Chosen once: a retry must not move the message to another queue.
     let chosen: QueueChoice | null = null
     return (queues, avoidBroker) => {
-      chosen ??= fixedQueue(select(queues, message))
+      chosen ??= fixedQueue(
+        namespace.fullQueue(
+          select(
+            queues.map(queue => namespace.plainQueue(queue)),
+            message
+          )
+        )
+      )
       return chosen(queues, avoidBroker)
     }
   }

@@ -23,6 +23,7 @@ import { leaderAddress, type TopicRoute } from './route.ts'
 import { Sender } from './sender.ts'
 import { atMost } from './sleeper.ts'
 import { type Subscription, sqlSubscription, tagSubscription } from './subscription.ts'
+import { Tracer } from './tracer.ts'
 
 /** Locks of orderly consumers are renewed this often (broker.md 4.8). */
 const LOCK_RENEWAL_MS = 20_000
@@ -70,7 +71,11 @@ export class PushConsumer {
       offsets,
       subscriptions,
       queues: new Map(),
-      stats: new Map()
+      stats: new Map(),
+      tracer:
+        common.trace === null
+          ? null
+          : new Tracer(instance, options.group, common.trace.topic, common.binaryHeaders)
     }
     this.#sender = new Sender(instance, {
       group: 'CLIENT_INNER_PRODUCER',
@@ -96,26 +101,28 @@ export class PushConsumer {
 
   /** Queues assigned to this client at present. */
   get assignment(): readonly MessageQueue[] {
-    return [...this.#group.queues.values()].map(process => process.queue)
+    const { instance, queues } = this.#group
+    return [...queues.values()].map(({ queue }) => instance.namespace.plainQueue(queue))
   }
 
   /** `*`, or tags joined by `||`. Before or after the start; a second call for a topic replaces the first. */
   subscribe(topic: string, expression = '*'): void {
     checkTopic(topic)
-    this.#subscribe(tagSubscription(topic, expression, this.#now()))
+    this.#subscribe(tagSubscription(this.#full(topic), expression, this.#now()))
   }
 
   /** An SQL92 expression over message properties, where the broker allows it. */
   subscribeSql(topic: string, expression: string): void {
     checkTopic(topic)
-    this.#subscribe(sqlSubscription(topic, expression, this.#now()))
+    this.#subscribe(sqlSubscription(this.#full(topic), expression, this.#now()))
   }
 
   /** Gives up the topic's queues. */
   unsubscribe(topic: string): void {
-    this.#group.subscriptions.delete(topic)
+    const full = this.#full(topic)
+    this.#group.subscriptions.delete(full)
     for (const process of [...this.#group.queues.values()]) {
-      if (process.queue.topic === topic) this.#release(process)
+      if (process.queue.topic === full) this.#release(process)
     }
     if (this.#state === 'started') this.#group.instance.heartbeatAll()
   }
@@ -183,6 +190,7 @@ export class PushConsumer {
     for (const loop of this.#loops.values()) loop.stop()
     await offsets.persist()
     if (options.orderly && options.clustering) await this.#unlockAll()
+    await this.#group.tracer?.close()
     this.#sender.close()
     await instance.close()
   }
@@ -358,6 +366,11 @@ export class PushConsumer {
       }
     }
     if (this.#group.subscriptions.has(route.topic)) this.rebalance()
+  }
+
+  /** The topic as servers know it. */
+  #full(topic: string): string {
+    return this.#group.instance.namespace.full(topic)
   }
 
   #now(): number {

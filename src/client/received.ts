@@ -1,4 +1,3 @@
-import * as zlib from 'node:zlib'
 import {
   decodeStoredMessages,
   encodeHost,
@@ -7,15 +6,8 @@ import {
   offsetMessageId,
   type StoredMessage
 } from '../protocol/index.ts'
+import { type Compression, unpackBody } from './compression.ts'
 import type { MessageQueue } from './queue.ts'
-
-/** Decompressed bodies larger than this are not made: a few bytes can claim gigabytes. */
-const BODY_BYTES_MAX = 64 * 1_048_576
-
-const SYS_FLAG_COMPRESSED = 0x1
-const COMPRESSION_TYPES = ['ZLIB', 'LZ4', 'ZSTD', 'ZLIB'] as const
-
-export type Compression = (typeof COMPRESSION_TYPES)[number]
 
 /** A message as a consumer gets it. */
 export interface ReceivedMessage {
@@ -26,7 +18,7 @@ export interface ReceivedMessage {
   readonly queueOffset: number
   /** Decompressed; see `undecoded`. */
   readonly body: Buffer
-  /** Compression that could not be undone (LZ4, or damaged data): `body` is as stored. Else null. */
+  /** Compression that could not be undone (zstd before Node.js 22.15, or damaged data): `body` is as stored. Else null. */
   readonly undecoded: Compression | null
   readonly tag: string | null
   readonly keys: readonly string[]
@@ -63,7 +55,7 @@ function received(stored: StoredMessage, brokerName: string): ReceivedMessage {
   const { properties } = stored
   const storeHost = encodeHost(stored.storeHost.address, stored.storeHost.port)
   const offsetId = offsetMessageId(storeHost, stored.physicalOffset)
-  const { body, undecoded } = decompressed(stored.body, stored.sysFlag)
+  const { body, undecoded } = unpackBody(stored.body, stored.sysFlag)
   const keys = properties.get(MessageProperty.KEYS)
   return {
     topic: properties.get(MessageProperty.RETRY_TOPIC) ?? stored.topic,
@@ -89,26 +81,3 @@ function received(stored: StoredMessage, brokerName: string): ReceivedMessage {
     preparedTransactionOffset: stored.preparedTransactionOffset
   }
 }
-
-function decompressed(
-  body: Buffer,
-  sysFlag: number
-): { body: Buffer; undecoded: Compression | null } {
-  if ((sysFlag & SYS_FLAG_COMPRESSED) === 0) return { body, undecoded: null }
-  const type = COMPRESSION_TYPES[(sysFlag >> 8) & 3]!
-  const decode = type === 'ZLIB' ? zlib.inflateSync : type === 'ZSTD' ? zstd : undefined
-  if (decode === undefined) return { body, undecoded: type }
-  try {
-    return { body: decode(body, { maxOutputLength: BODY_BYTES_MAX }), undecoded: null }
-  } catch {
-    // The sender's damage is the consumer's to judge; losing the message would be worse.
-    return { body, undecoded: type }
-  }
-}
-
-/** There from Node.js 22.15 on. */
-const zstd = (
-  zlib as unknown as {
-    zstdDecompressSync?: (data: Buffer, options: { maxOutputLength: number }) => Buffer
-  }
-).zstdDecompressSync

@@ -96,6 +96,7 @@ export async function sendRetryCopy(
         flag: message.flag,
         propertiesText: propertiesText(properties),
         batch: false,
+        reply: false,
         bornTimestamp: instance.platform.clock.wallMs(),
         reconsumeTimes,
         maxReconsumeTimes: options.maxReconsumeTimes

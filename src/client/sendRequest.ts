@@ -26,6 +26,8 @@ export interface SendResult {
   readonly queue: MessageQueue
   /** Of the first message for a batch. */
   readonly queueOffset: number
+  /** For a message that names a time: what `recall` takes it back by, where the broker allows that; else null. */
+  readonly recallHandle: string | null
 }
 
 const STATUS: ReadonlyMap<number, SendStatus> = new Map([
@@ -47,6 +49,8 @@ export interface SendParts {
   readonly flag: number
   readonly propertiesText: string
   readonly batch: boolean
+  /** An answer to a request: the broker pushes it to who asked. */
+  readonly reply: boolean
   /** ms since 1970. */
   readonly bornTimestamp: number
   /** Set when a consumer sends a message to its group's retry topic (remoting.md 2.8). */
@@ -63,13 +67,14 @@ export function singleParts(message: PreparedMessage, bornTimestamp: number): Se
     flag: message.flag,
     propertiesText: message.propertiesText,
     batch: false,
+    reply: false,
     bornTimestamp,
     reconsumeTimes: 0,
     maxReconsumeTimes: null
   }
 }
 
-/** SEND_MESSAGE_V2 (310) or SEND_BATCH_MESSAGE (320) with the one-letter header names of remoting.md 2.3. */
+/** SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320) or SEND_REPLY_MESSAGE_V2 (325) with the one-letter header names of remoting.md 2.3. */
 export function sendCommand(
   parts: SendParts,
   sender: { group: string; newTopicQueues: number; binaryHeaders: boolean },
@@ -91,7 +96,8 @@ export function sendCommand(
     n: queue.brokerName
   }
   if (parts.maxReconsumeTimes !== null) fields['l'] = String(parts.maxReconsumeTimes)
-  const code = parts.batch ? RequestCode.SEND_BATCH_MESSAGE : RequestCode.SEND_MESSAGE_V2
+  const single = parts.reply ? RequestCode.SEND_REPLY_MESSAGE_V2 : RequestCode.SEND_MESSAGE_V2
+  const code = parts.batch ? RequestCode.SEND_BATCH_MESSAGE : single
   const command = request(code, fields, parts.body)
   command.serializeType = sender.binaryHeaders ? SerializeType.ROCKETMQ : SerializeType.JSON
   return command
@@ -111,6 +117,16 @@ export function readSendAnswer(
     messageId: parts.uniqueKeys,
     offsetMessageId: answer.extFields?.['msgId'] ?? '',
     queue: { ...queue, queueId: numberField(address, answer, 'queueId') },
-    queueOffset: numberField(address, answer, 'queueOffset')
+    queueOffset: numberField(address, answer, 'queueOffset'),
+    recallHandle: answer.extFields?.['recallHandle'] ?? null
   }
+}
+
+/** Whether the broker wants sends traced, and the region that records of them name. */
+export function answerRegion(answer: RemotingCommand): {
+  regionId: string | null
+  traceOn: boolean
+} {
+  const fields = answer.extFields ?? {}
+  return { regionId: fields['MSG_REGION'] ?? null, traceOn: fields['TRACE_ON'] !== 'false' }
 }

@@ -1,10 +1,12 @@
 import type { Timer } from '../platform/index.ts'
-import { ResponseCode } from '../protocol/index.ts'
+import { type RemotingCommand, ResponseCode } from '../protocol/index.ts'
 import { badArgument, ClientError, closedError } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
+import type { LatencyFaults } from './latency.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
 import { leaderAddress, publishQueues, type TopicRoute } from './route.ts'
 import {
+  answerRegion,
   readSendAnswer,
   type SendParts,
   type SendResult,
@@ -26,6 +28,28 @@ export interface SenderOptions {
   readonly retries: number
   readonly newTopicQueues: number
   readonly binaryHeaders: boolean
+  /** Told of each attempt that was answered with "stored". */
+  readonly watcher?: SendWatcher | null
+  /** Told of each attempt's duration. */
+  readonly faults?: LatencyFaults | null
+}
+
+/** Who looks on when messages are sent. */
+export interface SendWatcher {
+  sent(
+    parts: SendParts,
+    result: SendResult,
+    attempt: {
+      /** `host:port` of the broker that answered. */
+      readonly address: string
+      /** ms since 1970. */
+      readonly startedMs: number
+      readonly costMs: number
+      /** What the broker says of tracing; null: nothing. */
+      readonly regionId: string | null
+      readonly traceOn: boolean
+    }
+  ): void
 }
 
 /** Picks the queue of an attempt from the topic's present queues. */
@@ -67,7 +91,7 @@ export class Sender {
     for (const flight of [...this.#flights]) flight.abandon(error)
   }
 
-  /** Rejects with the last attempt's error. `withinMs` replaces `retryWithinMs`. */
+  /** The result names the queue as the user knows it. Rejects with the last attempt's error. `withinMs` replaces `retryWithinMs`. */
   async send(parts: SendParts, choose: QueueChoice, withinMs?: number): Promise<SendResult> {
     const { clock } = this.#instance.platform
     const deadlineMs = clock.monotonicMs() + (withinMs ?? this.#options.retryWithinMs)
@@ -151,24 +175,44 @@ export class Sender {
   }
 
   async #attempt(parts: SendParts, queue: MessageQueue, timeoutMs: number): Promise<SendResult> {
-    const { caller, platform } = this.#instance
+    const { caller, namespace, platform } = this.#instance
     const address = await this.#instance.leader(parts.topic, queue.brokerName)
     const command = sendCommand(parts, this.#options, queue)
-    const answer = await new Promise<Awaited<ReturnType<typeof caller.send>>>((resolve, reject) => {
-      const flight: Flight = {
-        topic: parts.topic,
-        brokerName: queue.brokerName,
+    const { clock } = platform
+    const startedMs = clock.wallMs()
+    const sentMs = clock.monotonicMs()
+    const { faults, watcher } = this.#options
+    try {
+      const answer = await new Promise<RemotingCommand>((resolve, reject) => {
+        const flight: Flight = {
+          topic: parts.topic,
+          brokerName: queue.brokerName,
+          address,
+          sentMs,
+          abandon: reject
+        }
+        this.#flights.add(flight)
+        caller
+          .send(address, command, Math.max(1, timeoutMs))
+          .then(resolve, reject)
+          .finally(() => this.#flights.delete(flight))
+      })
+      const result = readSendAnswer(address, answer, parts, namespace.plainQueue(queue))
+      const costMs = clock.monotonicMs() - sentMs
+      faults?.ended(queue.brokerName, costMs, 'answered')
+      watcher?.sent(parts, result, {
         address,
-        sentMs: platform.clock.monotonicMs(),
-        abandon: reject
-      }
-      this.#flights.add(flight)
-      caller
-        .send(address, command, Math.max(1, timeoutMs))
-        .then(resolve, reject)
-        .finally(() => this.#flights.delete(flight))
-    })
-    return readSendAnswer(address, answer, parts, queue)
+        startedMs: Math.round(startedMs),
+        costMs: Math.round(costMs),
+        ...answerRegion(answer)
+      })
+      return result
+    } catch (error) {
+      const reached = error instanceof ClientError && error.code === 'REFUSED'
+      const costMs = clock.monotonicMs() - sentMs
+      faults?.ended(queue.brokerName, costMs, reached ? 'failed' : 'unreachable')
+      throw error
+    }
   }
 
   /** What waits too long is tried at the new leader where one is known, else the route is asked for. */
@@ -208,15 +252,30 @@ export class Sender {
   }
 }
 
-/** Round robin; after a failure another broker group is preferred where there is one (remoting.md 5.6). */
-export function roundRobin(start: number): QueueChoice {
+/**
+ * Round robin; after a failure another broker group is preferred where there is one (remoting.md 5.6). With `faults`, groups
+ * that were not slow of late come first, then those that can be reached.
+ */
+export function roundRobin(start: number, faults: LatencyFaults | null = null): QueueChoice {
   let next = start
-  return (queues, avoidBroker) => {
+  const oneOf = (
+    queues: readonly MessageQueue[],
+    isGood: (brokerName: string) => boolean
+  ): MessageQueue | null => {
     for (let tried = 0; tried < queues.length; tried++) {
       const queue = queues[next++ % queues.length]!
-      if (queue.brokerName !== avoidBroker) return queue
+      if (isGood(queue.brokerName)) return queue
     }
-    return queues[next++ % queues.length]!
+    return null
+  }
+  return (queues, avoidBroker) => {
+    const isOther = (brokerName: string): boolean => brokerName !== avoidBroker
+    const best =
+      faults === null
+        ? oneOf(queues, isOther)
+        : (oneOf(queues, name => isOther(name) && faults.isAvailable(name)) ??
+          oneOf(queues, name => isOther(name) && faults.isReachable(name)))
+    return best ?? queues[next++ % queues.length]!
   }
 }
 

@@ -7,7 +7,7 @@ import {
 } from '../protocol/index.ts'
 import type { Connection } from '../remoting/index.ts'
 import { asError, badArgument } from './errors.ts'
-import type { Message } from './outgoing.ts'
+import { isDelayed, type Message } from './outgoing.ts'
 import { Producer, type SendOptions } from './producer.ts'
 import type { ProducerOptions } from './producerOptions.ts'
 import { type ReceivedMessage, readMessages } from './received.ts'
@@ -45,6 +45,9 @@ export interface TransactionResult extends SendResult {
 
 interface End {
   readonly topic: string
+  readonly tags: string | null
+  readonly keys: string | null
+  readonly region: string | null
   readonly halfQueueOffset: string
   readonly commitLogOffset: string
   readonly messageId: string
@@ -57,13 +60,11 @@ interface End {
  * shows it to nobody, and asks any producer of the group about it when no end comes.
  */
 export class TransactionProducer extends Producer {
-  readonly #group: string
   readonly #listener: TransactionListener
   #checking = 0
 
   constructor(options: TransactionProducerOptions) {
     super(options)
-    this.#group = options.group
     this.#listener = options.listener
     this.instance.caller.remoting.onRequest(
       RequestCode.CHECK_TRANSACTION_STATE,
@@ -76,13 +77,12 @@ export class TransactionProducer extends Producer {
 
   /** Rejects when the half message could not be stored: then the listener was not called. */
   async sendInTransaction(message: Message, options: SendOptions = {}): Promise<TransactionResult> {
-    if ((message.delayLevel ?? 0) > 0)
-      throw badArgument('a message in a transaction can not be delayed')
+    if (isDelayed(message)) throw badArgument('a message in a transaction can not be delayed')
     const stored = await this.sendMarked(message, options, {
       sysFlag: MessageSysFlag.transactionPrepared,
       properties: {
         [MessageProperty.TRAN_MSG]: 'true',
-        [MessageProperty.PGROUP]: this.#group
+        [MessageProperty.PGROUP]: this.group
       }
     })
     // Stored less safely than asked for: as the original, nothing is begun on it.
@@ -93,7 +93,10 @@ export class TransactionProducer extends Producer {
     const place = parseOffsetMessageId(stored.offsetMessageId)
     if (place !== null && verdict !== 'unknown')
       await this.#end(verdict, stored.queue.brokerName, null, {
-        topic: message.topic,
+        topic: this.instance.namespace.full(message.topic),
+        tags: message.tag ?? null,
+        keys: keysText(message.keys),
+        region: null,
         halfQueueOffset: String(stored.queueOffset),
         commitLogOffset: String(place.physicalOffset),
         messageId: stored.messageId,
@@ -110,7 +113,7 @@ export class TransactionProducer extends Producer {
       return await listener()
     } catch (error) {
       this.instance.logger.warn('The listener of transactions failed: the broker will ask again', {
-        group: this.#group,
+        group: this.group,
         error: asError(error).message
       })
       return 'unknown'
@@ -124,7 +127,7 @@ export class TransactionProducer extends Producer {
     this.#answer(command, connection)
       .catch((error: unknown) =>
         this.instance.logger.warn('A question about a transaction could not be answered', {
-          group: this.#group,
+          group: this.group,
           error: asError(error).message
         })
       )
@@ -140,12 +143,16 @@ export class TransactionProducer extends Producer {
       command.body === null ? null : Buffer.from(command.body),
       fields['bname'] ?? ''
     )
-    if (message === undefined || message.properties.get(MessageProperty.PGROUP) !== this.#group)
+    if (message === undefined || message.properties.get(MessageProperty.PGROUP) !== this.group)
       return
-    const verdict = await this.#ask(() => this.#listener.checkLocal(message))
+    const [plain] = this.instance.namespace.plainMessages([message])
+    const verdict = await this.#ask(() => this.#listener.checkLocal(plain ?? message))
     if (verdict === 'unknown') return
     await this.#end(verdict, fields['bname'] ?? null, connection.remoteAddress, {
       topic: message.topic,
+      tags: message.tag,
+      keys: keysText(message.keys),
+      region: message.properties.get(MessageProperty.MSG_REGION) ?? null,
       halfQueueOffset: fields['tranStateTableOffset'] ?? '',
       commitLogOffset: fields['commitLogOffset'] ?? '',
       messageId: message.messageId,
@@ -168,7 +175,7 @@ export class TransactionProducer extends Producer {
       RequestCode.END_TRANSACTION,
       {
         topic: end.topic,
-        producerGroup: this.#group,
+        producerGroup: this.group,
         tranStateTableOffset: end.halfQueueOffset,
         commitLogOffset: end.commitLogOffset,
         commitOrRollback: decision,
@@ -184,11 +191,12 @@ export class TransactionProducer extends Producer {
       try {
         const address = asker ?? (await this.instance.leader(end.topic, brokerName ?? ''))
         await caller.sendOneway(address, command)
+        this.#trace(verdict, end, address)
         return
       } catch (error) {
         if (this.instance.closed || platform.clock.monotonicMs() >= untilMs) {
           logger.warn('The end of a transaction could not be sent: the broker will ask', {
-            group: this.#group,
+            group: this.group,
             error: asError(error).message
           })
           return
@@ -200,4 +208,24 @@ export class TransactionProducer extends Producer {
       }
     }
   }
+
+  #trace(verdict: 'commit' | 'rollback', end: End, storeHost: string): void {
+    this.tracer?.ended({
+      topic: this.instance.namespace.plain(end.topic),
+      messageId: end.messageId,
+      tags: end.tags,
+      keys: end.keys,
+      region: end.region,
+      storeHost,
+      transactionId: end.transactionId ?? end.messageId,
+      verdict: verdict === 'commit' ? 'COMMIT_MESSAGE' : 'ROLLBACK_MESSAGE',
+      fromCheck: end.fromCheck
+    })
+  }
+}
+
+/** As the property holds them. */
+function keysText(keys: string | readonly string[] | undefined): string | null {
+  if (keys === undefined || keys.length === 0) return null
+  return typeof keys === 'string' ? keys : keys.join(' ')
 }

@@ -17,7 +17,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 }
 
 /** Node.js' modules that only compute; everything else of Node.js is the platform's business. */
-const PURE_MODULES = new Set(['node:buffer', 'node:path', 'node:zlib', 'node:util'])
+const PURE_MODULES = new Set(['node:buffer', 'node:path', 'node:zlib', 'node:util', 'node:crypto'])
 /** The programs' own outer rim: arguments, exit codes, signals and child processes. */
 const LAUNCH_MODULES = new Set(['node:child_process', 'node:process', 'node:fs', 'node:os'])
 const LINES_MAX = 500
@@ -74,7 +74,7 @@ t.test('only the platform uses what Node.js has of files, sockets and processes'
 
 t.test('nothing but the platform asks for the time, for chance or for a timer', async t => {
   const banned =
-    /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(?:Timeout|Interval|Immediate)\(|\bperformance\.now\(|\bprocess\.nextTick\(|\bqueueMicrotask\(/
+    /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\brandom(?:Bytes|UUID|Int|Fill)\w*\(|\bset(?:Timeout|Interval|Immediate)\(|\bperformance\.now\(|\bprocess\.nextTick\(|\bqueueMicrotask\(/
   for (const file of sources) {
     if (file.room === 'platform') continue
     const line = file.text.split('\n').findIndex(text => banned.test(text))

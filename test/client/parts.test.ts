@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Batcher } from '../../src/client/batcher.ts'
+import { compressorOf } from '../../src/client/compression.ts'
 import { TopicStats } from '../../src/client/consumeStats.ts'
 import {
   type AllocationStrategy,
@@ -163,7 +164,11 @@ t.test(
 t.test('a batch leaves when it is full by number, by bytes or by time', async t => {
   const clock = new FakeClock()
   const sizes: number[] = []
-  const limits = { compressFromBytes: Number.POSITIVE_INFINITY, messageBytesMax: 1_000 }
+  const limits = {
+    compressFromBytes: Number.POSITIVE_INFINITY,
+    compressor: compressorOf('zlib', 5),
+    messageBytesMax: 1_000
+  }
   const prepared = (bytes: number): ReturnType<typeof prepareMessage> =>
     prepareMessage({ topic: 'T', body: Buffer.alloc(bytes, 1) }, 'K'.repeat(32), limits)
   const batcher = new Batcher(clock, { messagesMax: 3, bytesMax: 500, lingerMs: 20 }, async all => {
@@ -175,7 +180,8 @@ t.test('a batch leaves when it is full by number, by bytes or by time', async t 
       messageId: 'a,b,c',
       offsetMessageId: 'x,y,z',
       queue,
-      queueOffset: 7
+      queueOffset: 7,
+      recallHandle: null
     }
   })
   const full = await Promise.all([1, 2, 3].map(() => batcher.add(prepared(1))))
