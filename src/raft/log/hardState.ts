@@ -18,7 +18,8 @@ import type { Founder, HardState } from './types.ts'
 const SLOT_BYTES = 4096
 const SLOT_HEADER_BYTES = 20
 const SLOT_MAGIC = 0x4c444853
-const PAYLOAD_VERSION = 1
+/** 2 has `install` at the end. */
+const PAYLOAD_VERSION = 2
 
 /** The state, and what must not change under a log. */
 export interface StoredState extends HardState {
@@ -86,6 +87,7 @@ function encodeSlot(state: StoredState, sequence: number): Buffer {
     w.string(founder.id)
     w.string(founder.uid)
   }
+  w.string(state.install)
   const slot = w.buffer
   slot.writeUInt32BE(SLOT_MAGIC, 0)
   putUint64(slot, sequence, 8)
@@ -101,9 +103,9 @@ function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | nu
   if (end > SLOT_BYTES || crc32(slot.subarray(8, end)) !== slot.readUInt32BE(4)) return null
   const r = new PayloadReader(slot)
   const version = r.number()
-  if (version !== PAYLOAD_VERSION) {
+  if (version < 1 || version > PAYLOAD_VERSION) {
     throw new UnusableLogError(
-      `the hard state has version ${version}, this program knows ${PAYLOAD_VERSION}`
+      `the hard state has version ${version}, this program knows 1 to ${PAYLOAD_VERSION}`
     )
   }
   const segmentBytes = r.number()
@@ -120,6 +122,7 @@ function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | nu
   const bootId = r.string()
   const founders: Founder[] = []
   for (let i = 0; i < founderCount; i++) founders.push({ id: r.string(), uid: r.string() })
+  const install = version < 2 ? '' : r.string()
   const state: StoredState = {
     segmentBytes,
     term,
@@ -134,7 +137,8 @@ function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | nu
     watermark,
     weakestMode: (flags & 4) !== 0 ? 'async' : 'sync',
     start,
-    commit
+    commit,
+    install
   }
   return { sequence: getUint64(slot, 8), state }
 }

@@ -1,3 +1,4 @@
+export { CopyDamagedError, LogCopy, type MissingPart, removeCopy, STATE_NAME } from './copy.ts'
 export {
   decodeEntry,
   ENTRY_BYTES_MAX,
@@ -21,7 +22,15 @@ export {
   TrimmedError,
   UnusableLogError
 } from './errors.ts'
-export { openLog } from './open.ts'
+export {
+  decodeManifest,
+  encodeManifest,
+  logPart,
+  type Manifest,
+  manifestBytes
+} from './manifest.ts'
+export { openLog, UNITS_PER_INDEX_FILE } from './open.ts'
+export { type OldTail, type PendingInstall, pendingInstall, switchToCopy } from './switchLog.ts'
 export type {
   Fault,
   FlushMode,

@@ -1,3 +1,4 @@
+import { removeCopy } from './copy.ts'
 import {
   ENTRY_HEADER_BYTES,
   entryIndex,
@@ -12,11 +13,12 @@ import { fileName, fileNumber, joinPath } from './names.ts'
 import { DiskLog } from './raftLog.ts'
 import { Scanner, SEARCH_BYTES } from './scanner.ts'
 import { RECYCLED_NAME, Segment, Segments, SPARE_UNFINISHED_NAME } from './segments.ts'
+import { putInPlace, removeLeftCopy } from './switchLog.ts'
 import type { LogOptions, RaftLog, Recovery } from './types.ts'
 
 const SEGMENT_BYTES_MIN = 4096
 const CHUNK_BYTES = 1024 * 1024
-const UNITS_PER_INDEX_FILE = 1_048_576
+export const UNITS_PER_INDEX_FILE = 1_048_576
 
 /**
  * Opens the log in `options.directory`, or makes one: hard state, segments, index; judges and mends what it finds
@@ -29,10 +31,14 @@ export async function openLog(options: LogOptions): Promise<RaftLog> {
   }
   const dataDirectory = joinPath(options.directory, 'data')
   const indexDirectory = joinPath(options.directory, 'index')
+  await options.disk.makeDirectory(options.directory)
+  const hardState = await HardStateFile.open(options.disk, options.clock, options.directory)
+  const { install = '', commit = 0 } = hardState.state ?? {}
+  if (install === '') await removeLeftCopy(options.disk, options.directory, commit)
+  else await putInPlace(options.disk, options.directory)
   await options.disk.makeDirectory(dataDirectory)
   await options.disk.makeDirectory(indexDirectory)
   await options.disk.syncDirectory(options.directory)
-  const hardState = await HardStateFile.open(options.disk, options.clock, options.directory)
   const segments = new Segments(options.disk, dataDirectory, options.segmentBytes)
   const index = new IndexFile(
     {
@@ -105,8 +111,10 @@ async function recover(
     bootId: recovering !== null || damaged ? '' : options.bootId,
     watermark: lastIndex,
     weakestMode: options.flushMode,
-    commit: Math.min(state.commit, lastIndex)
+    commit: Math.min(state.commit, lastIndex),
+    install: ''
   })
+  if (state.install !== '') await removeCopy(options.disk, options.directory)
   const recovery: Recovery = {
     fresh,
     powerLoss,
@@ -144,7 +152,8 @@ function freshState(options: LogOptions): StoredState {
     watermark: 0,
     weakestMode: options.flushMode,
     start: { index: 0, term: 0, headerCrc: 0, position: 0 },
-    commit: 0
+    commit: 0,
+    install: ''
   }
 }
 

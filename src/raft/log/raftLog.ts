@@ -7,6 +7,7 @@ import { Preparer } from './preparer.ts'
 import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
 import type { Segment, Segments } from './segments.ts'
+import { Shipping } from './shipping.ts'
 import { type CutOperation, StorageQueue } from './storageQueue.ts'
 import { endOf, type TailCache } from './tailCache.ts'
 import { TermMap } from './termMap.ts'
@@ -68,6 +69,7 @@ export class DiskLog implements RaftLog {
   readonly #preparer: Preparer
   readonly #repairer: Repairer
   readonly terms: TermMap
+  readonly shipping: Shipping
   #listener: LogListener | null = null
   #released: number
   /** Entries up to here were handed to the index. */
@@ -125,6 +127,7 @@ export class DiskLog implements RaftLog {
       options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
     )
     this.#reader = new EntryReader(this, options.readCacheBytes ?? READ_CACHE_BYTES)
+    this.shipping = new Shipping(parts.segments, this.#reader)
     this.#repairer = new Repairer(this, this.#reader, options.logger)
     this.#preparer = new Preparer(
       { ...PREPARE, ...options.prepare },

@@ -1,5 +1,6 @@
 import type { Clock, Disk, Logger, Random } from '../../platform/index.ts'
 import type { Entry } from './entry.ts'
+import type { Shipping } from './shipping.ts'
 
 export type FlushMode = 'sync' | 'async'
 
@@ -45,6 +46,8 @@ export interface HardState {
   readonly start: LogStart
   /** Highest commit index known when this was saved; lags behind. */
   readonly commit: number
+  /** Id of the snapshot whose copy takes the place of the log (switchLog.ts); '' for none. */
+  readonly install: string
 }
 
 /** What the core and the node may change; the rest belongs to the log. Take `term` and `vote` together. */
@@ -257,6 +260,8 @@ export interface RaftLog {
   /** Drops whole segments below `position`, where entry `index` begins; the new start is saved first. */
   trimPrefix(index: number, position: number): Promise<void>
   segments(): SegmentInfo[]
+  /** For snapshots. */
+  readonly shipping: Shipping
   statistics(): LogStatistics
   /** Age of the oldest write, sync or hard-state save that has not returned, in ms; 0 when idle (R-D9). */
   oldestOperationMs(): number
