@@ -3,7 +3,9 @@ export {
   ENTRY_HEADER_BYTES,
   type Entry,
   EntryKind,
-  entryBytesMax
+  entryBytesMax,
+  type PendingInstall,
+  pendingInstall
 } from './log/index.ts'
 export { openRaft } from './node/open.ts'
 export type {
@@ -18,6 +20,8 @@ export type {
   RaftRole,
   RaftStatus,
   RaftTimings,
+  SavedState,
+  SnapshotProgress,
   StateMachine,
   StopOptions
 } from './types.ts'

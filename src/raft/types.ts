@@ -34,6 +34,30 @@ export interface StateMachine {
   apply(entries: readonly Entry[]): void
   /** Role, leader or readiness changed. Speculative state is thrown away when `ready` turns false. */
   roleChanged(status: RaftStatus): void
+  /**
+   * Writes all of the state, as of one applied and durable entry, to the file `path`, for a member whose log ends before this
+   * one's begins. Without it no snapshot can be given. Entries are applied meanwhile.
+   */
+  saveState?(path: string): Promise<SavedState>
+}
+
+export interface SavedState {
+  /** Last entry that is in it. */
+  readonly index: number
+  readonly bytes: number
+  /** CRC-32 of the file. */
+  readonly crc: number
+}
+
+/** A snapshot on its way. */
+export interface SnapshotProgress {
+  readonly direction: 'sending' | 'receiving'
+  readonly peerId: string
+  readonly snapshotId: string
+  /** Last entry in it. */
+  readonly index: number
+  readonly doneBytes: number
+  readonly totalBytes: number
 }
 
 export type RaftRole = 'leader' | 'follower' | 'candidate' | 'preCandidate' | 'stopped'
@@ -90,6 +114,7 @@ export interface RaftStatus {
   /** Why the node stopped; null while it runs. */
   readonly stopReason: string | null
   readonly peers: readonly PeerStatus[]
+  readonly snapshots: readonly SnapshotProgress[]
   readonly counters: RaftCounters
 }
 
@@ -135,6 +160,13 @@ export interface RaftOptions {
   /** Share of the disk in use from which only commands are taken (raft.md 4.11). Default 0.9. */
   diskRefuseRatio?: number
   timings?: Partial<RaftTimings>
+  /** Snapshots leave this node no faster, in all; a quarter of it while commits are slow. Default 64 MiB. */
+  snapshotBytesPerSecond?: number
+  /**
+   * The node has closed itself because a snapshot takes the place of its log (R-S): load the state that `pendingInstall`
+   * names, then open the node again.
+   */
+  onInstall?: () => void
   /** The node stopped by itself and does not come back: disk failure, broken invariant, refused identity. A sentence. */
   onFatal?: (reason: string) => void
 }
@@ -184,6 +216,8 @@ export interface RaftNode {
   /** Drops whole segments below `position`, the first byte of entry `index`; only after the state is checkpointed at or behind it. */
   trimPrefix(index: number, position: number): Promise<void>
   segments(): readonly SegmentInfo[]
+  /** First byte that a snapshot on its way to a member still needs; trimming beyond it costs that member a new start. Infinite: none. */
+  readonly snapshotFloor: number
   stop(options?: StopOptions): Promise<void>
 }
 

@@ -227,6 +227,8 @@ export class FakeNode implements RaftNode {
     this.log.startPosition = position
   }
 
+  snapshotFloor = Number.POSITIVE_INFINITY
+
   segments(): SegmentInfo[] {
     const segments: SegmentInfo[] = []
     for (let at = 0; at < this.log.entries.length; at += this.log.segmentEntries) {
@@ -267,6 +269,7 @@ export class FakeNode implements RaftNode {
         active: true,
         brokerAddress: null
       })),
+      snapshots: [],
       counters: {
         entriesProposed: 0,
         entriesWritten: 0,

@@ -161,7 +161,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     id: 'S2',
     bug: 'the guessed place of an entry without a header stands against its repair',
-    file: 'raft/node/driver.js',
+    file: 'raft/node/faults.js',
     from: 'fault.term === null ? -1 : fault.position',
     to: 'fault.position'
   }

@@ -377,6 +377,15 @@ export class Raft implements RaftCore {
     return this.#s.configuration
   }
 
+  configurationAt(index: number): { index: number; configuration: Configuration } | null {
+    const { log, configuration } = this.#s
+    const known = log.configurations.findLast(at => at.index <= index)
+    if (known !== undefined) return known
+    return configuration === null || log.configurations.length > 0
+      ? null
+      : { index: 0, configuration }
+  }
+
   peerStatuses(): PeerStatus[] {
     const s = this.#s
     if (s.role.kind !== 'leader') return []

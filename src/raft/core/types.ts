@@ -380,6 +380,8 @@ export interface RaftCore {
   readonly damaged: boolean
   /** Null: this node belongs to no group yet. */
   readonly configuration: Configuration | null
+  /** The one that was in force when `index` was the last entry, and its own entry (0: the founders'); null: not known. */
+  configurationAt(index: number): { index: number; configuration: Configuration } | null
   /** One for each other member while leader, else empty. */
   peerStatuses(): PeerStatus[]
   /** Term of an entry that is there or stands before the first; 0: unknown. */

@@ -1,7 +1,7 @@
 import type { Logger } from '../../platform/index.ts'
-import type { Fault as CoreFault, Effect, EntrySummary, Event, RaftCore } from '../core/index.ts'
-import type { Entry, Fault, RaftLog } from '../log/index.ts'
-import type { ProposalSource, RaftOptions, RaftTimings } from '../types.ts'
+import type { Effect, EntrySummary, Event, RaftCore } from '../core/index.ts'
+import type { Entry, RaftLog } from '../log/index.ts'
+import type { RaftOptions } from '../types.ts'
 import {
   decodeMessage,
   type Frame,
@@ -12,14 +12,17 @@ import {
 import { Applier } from './applier.ts'
 import { CatchUp } from './catchUp.ts'
 import { CommitWatch } from './commitWatch.ts'
+import type { DriverHost, DriverParts, Role } from './driverHost.ts'
 import { receiveEntries } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
+import { coreFault } from './faults.ts'
 import { Greetings } from './greetings.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Refusal } from './peerStream.ts'
 import { Proposer } from './proposer.ts'
 import { Reads } from './reads.ts'
 import { answerRepair } from './repairs.ts'
+import { Snapshots } from './snapshots.ts'
 import { Ticker } from './ticker.ts'
 import { Transport } from './transport.ts'
 import { DiskWatch } from './watch.ts'
@@ -39,29 +42,6 @@ const ROLE_LINES = {
   stopped: 'Takes part no more'
 } as const
 
-export type Role = Extract<Effect, { kind: 'roleChanged' }>
-export type TransferEnd = Extract<Effect, { kind: 'transferEnded' }>
-
-export interface DriverHost {
-  apply(entries: readonly Entry[]): void
-  roleChanged(role: Role): void
-  committed(index: number): void
-  transferEnded(end: TransferEnd): void
-  /** The leader's address became known after the role change. */
-  peerAddressChanged(peerId: string): void
-  /** The node has ended by itself; everything is to be closed. */
-  fatal(reason: string): void
-}
-
-export interface DriverParts {
-  options: RaftOptions
-  timings: RaftTimings
-  core: RaftCore
-  log: RaftLog
-  source: ProposalSource
-  host: DriverHost
-}
-
 /**
  * Runs the core: everything that happens becomes an event in one queue, the effects of each are
  * carried out in order before the next, and what was sent leaves when the queue is empty.
@@ -75,6 +55,7 @@ export class Driver {
   readonly reads: Reads
   readonly commits: CommitWatch
   readonly greetings: Greetings
+  readonly snapshots: Snapshots
   elections = 0
   readonly #options: RaftOptions
   readonly #logger: Logger
@@ -137,8 +118,25 @@ export class Driver {
         ),
       commitsAreSlow: () => this.commits.slow
     })
-    this.#outgoing = new Outgoing(log, this.transport, this.#catchUp, () =>
-      this.#ended ? -1 : core.term
+    this.snapshots = new Snapshots(options, logger, core, log, {
+      deliver: event => this.deliver(event),
+      ask: (peer, type, header) => {
+        this.transport.ask(peer, type, header)
+        this.transport.flush()
+      },
+      answer: (peer, type, header, bytes) => {
+        this.transport.answer(peer, type, header, bytes)
+        this.transport.flush()
+      },
+      commitsAreSlow: () => this.commits.slow,
+      saveState: host.saveState
+    })
+    this.#outgoing = new Outgoing(
+      log,
+      this.transport,
+      this.#catchUp,
+      () => (this.#ended ? -1 : core.term),
+      snapshotId => this.snapshots.manifestOf(snapshotId)
     )
     this.#ticker = new Ticker(platform.clock, timings.tickMs, count => {
       this.#watch.tick(core.peerStatuses())
@@ -284,6 +282,7 @@ export class Driver {
         this.log.commitTo(effect.index)
         this.commits.committed(effect.index)
         this.applier.commitTo(effect.index)
+        this.snapshots.committed(effect.index)
         if (this.proposer.holds) this.proposer.resume()
         this.#host.committed(effect.index)
         return
@@ -322,11 +321,17 @@ export class Driver {
           this.#logger.warn('The boot id was not saved', { cause: error.message })
         })
         return
-      // The copying itself follows; until then a follower stays behind, as before.
       case 'offerSnapshot':
+        this.snapshots.request(effect.peer)
+        return
       case 'installSnapshot':
+        this.snapshots.install(effect.from, effect.snapshot)
+        return
       case 'dropSnapshot':
+        this.snapshots.drop(effect.snapshotId)
+        return
       case 'switchLog':
+        this.#host.switchLog(effect.snapshot)
         return
       case 'report':
         this.#logger[effect.level](effect.text, { group: this.#options.group })
@@ -452,8 +457,10 @@ export class Driver {
   }
 
   frame(from: string, frame: Frame): void {
+    if (this.snapshots.frame(from, frame)) return
     const message = decodeMessage(frame)
     if (message === null) return
+    if (message.type === 'snapshotOffer') this.snapshots.offered(message.snapshotId, frame.payload)
     if (message.type === 'append') {
       const { entries, summaries } = receiveEntries(
         frame.payload,
@@ -479,16 +486,5 @@ export class Driver {
     this.#refusal = null
     this.deliver(event)
     return this.#refusal
-  }
-}
-
-export function coreFault(fault: Fault): CoreFault {
-  return {
-    index: fault.index,
-    term: fault.term ?? 0,
-    headerCrc: fault.headerCrc ?? -1,
-    // Without a header the place is no more than a guess, and for all but the first of several in a row a wrong one.
-    positionBytes: fault.term === null ? -1 : fault.position,
-    previousEndBytes: fault.previousEnd ?? -1
   }
 }

@@ -1,5 +1,4 @@
 import type { Listener, Logger, Platform, Socket, Timer } from '../../platform/index.ts'
-import type { Entry } from '../log/index.ts'
 import {
   encodeFrameHead,
   FRAME_BYTES_MAX,
@@ -12,7 +11,7 @@ import {
   helloReplyCodec,
   WireError
 } from '../wire/index.ts'
-import type { Refusal } from './peerStream.ts'
+import type { Bytes, Refusal } from './peerStream.ts'
 
 /** A port that is taken is asked for again for so long. */
 const LISTEN_PATIENCE_MS = 3000
@@ -75,7 +74,7 @@ export class Inbound {
   }
 
   /** A reply on the peer's own connection; lies down until `flush`. Dropped when there is none. */
-  send(peerId: string, head: Buffer, entries: readonly Entry[]): void {
+  send(peerId: string, head: Buffer, entries: readonly Bytes[]): void {
     const session = this.#sessions.get(peerId)
     if (session === undefined) return
     session.pending.push(head)

@@ -9,7 +9,7 @@ import {
   type StateMachine
 } from '../types.ts'
 import { decodeConfiguration, encodeConfiguration } from '../wire/index.ts'
-import { coreFault } from './driver.ts'
+import { coreFault } from './faults.ts'
 import { Node } from './raftNode.ts'
 
 const CLUSTER_ID_BYTES = 16

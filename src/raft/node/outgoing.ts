@@ -11,17 +11,30 @@ export class Outgoing {
   readonly #transport: Transport
   readonly #catchUp: CatchUp
   readonly #term: () => number
+  readonly #manifestOf: (snapshotId: string) => Buffer | null
 
   /** `term`: the present one; -1 when nothing may leave any more. */
-  constructor(log: RaftLog, transport: Transport, catchUp: CatchUp, term: () => number) {
+  constructor(
+    log: RaftLog,
+    transport: Transport,
+    catchUp: CatchUp,
+    term: () => number,
+    manifestOf: (snapshotId: string) => Buffer | null
+  ) {
     this.#log = log
     this.#transport = transport
     this.#catchUp = catchUp
     this.#term = term
+    this.#manifestOf = manifestOf
   }
 
   /** Leaves with the next flush. */
   send(to: string, message: Message): void {
+    if (message.type === 'snapshotOffer') {
+      const manifest = this.#manifestOf(message.snapshotId)
+      if (manifest !== null) this.#transport.send(to, message, [{ bytes: manifest }])
+      return
+    }
     if (message.type !== 'append' || message.count === 0) {
       this.#transport.send(to, message, NO_ENTRIES)
       return

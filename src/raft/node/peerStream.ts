@@ -1,5 +1,4 @@
 import type { Logger, Platform, Socket, Timer } from '../../platform/index.ts'
-import type { Entry } from '../log/index.ts'
 import type { RaftPeer, RaftTimings } from '../types.ts'
 import {
   encodeFrameHead,
@@ -24,6 +23,11 @@ const PING_PERIOD_MS = 1000
 const PINGS_MISSED_MAX = 3
 /** The same refusal is logged again after this time. */
 const REFUSAL_LOG_PERIOD_MS = 30_000
+
+/** What travels behind a header: entries, or pieces of a snapshot. */
+export interface Bytes {
+  readonly bytes: Buffer
+}
 
 export interface Refusal {
   code: number
@@ -105,7 +109,7 @@ export class PeerStream {
   }
 
   /** Lies down until `flush`. Dropped when the stream does not stand. */
-  send(head: Buffer, entries: readonly Entry[]): void {
+  send(head: Buffer, entries: readonly Bytes[]): void {
     if (this.#state.kind !== 'up') return
     this.#pending.push(head)
     for (const entry of entries) this.#pending.push(entry.bytes)

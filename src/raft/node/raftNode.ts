@@ -1,5 +1,12 @@
 import type { Clock } from '../../platform/index.ts'
-import type { SegmentInfo } from '../log/index.ts'
+import type { SnapshotFacts } from '../core/index.ts'
+import {
+  type Manifest,
+  type RaftLog,
+  type SegmentInfo,
+  switchToCopy,
+  UNITS_PER_INDEX_FILE
+} from '../log/index.ts'
 import {
   type LogReader,
   NotLeaderError,
@@ -12,7 +19,8 @@ import {
   type StateMachine,
   type StopOptions
 } from '../types.ts'
-import { Driver, type DriverHost, type DriverParts, type TransferEnd } from './driver.ts'
+import { Driver } from './driver.ts'
+import type { DriverHost, DriverParts, TransferEnd } from './driverHost.ts'
 
 /** An orderly stop waits this long for the pipeline to commit (R-T). */
 const DRAIN_MS = 500
@@ -53,6 +61,8 @@ export class Node implements RaftNode {
           machine.roleChanged(this.status())
         }
       },
+      switchLog: snapshot => this.#switchLog(snapshot),
+      saveState: machine.saveState === undefined ? null : path => machine.saveState!(path),
       fatal: reason => this.#fatal(reason)
     }
     this.#driver = new Driver({ ...parts, host })
@@ -120,6 +130,7 @@ export class Node implements RaftNode {
       trouble: core.damaged ? 'damaged' : core.recovering ? 'recovering' : null,
       stopReason: this.#stopReason,
       peers: this.#peers(),
+      snapshots: this.#driver.snapshots.progress,
       counters: this.#counters()
     }
   }
@@ -147,6 +158,10 @@ export class Node implements RaftNode {
 
   segments(): readonly SegmentInfo[] {
     return this.#driver.log.segments()
+  }
+
+  get snapshotFloor(): number {
+    return this.#driver.snapshots.floor
   }
 
   async stop(options: StopOptions = {}): Promise<void> {
@@ -219,6 +234,40 @@ export class Node implements RaftNode {
     )
   }
 
+  /** R-S: the log is closed in order, then the hard state is made to name the copy. What acknowledges next is the log in its place. */
+  #switchLog({ snapshotId }: SnapshotFacts): void {
+    const { snapshots, log } = this.#driver
+    const manifest = snapshots.copied
+    if (manifest?.snapshotId !== snapshotId) {
+      this.#fatal(`the copy of snapshot ${snapshotId} is gone`)
+      return
+    }
+    this.#changeOver(manifest, log).then(
+      () => this.#options.onInstall?.(),
+      (error: Error) =>
+        this.#fatal(`changing over to snapshot ${snapshotId} failed: ${error.message}`)
+    )
+  }
+
+  async #changeOver(manifest: Manifest, log: RaftLog): Promise<void> {
+    const { platform, logger, directory } = this.#options
+    const { index, headerCrc, snapshotId, endPosition } = manifest
+    logger.info(`Changes over to snapshot ${snapshotId}`, { index, position: endPosition })
+    const isOwn = (await log.headerCrcAt(index)) === headerCrc && log.lastIndex > index
+    await this.#close(`a snapshot up to entry ${index} takes the place of the log`, true)
+    const tail = isOwn ? { lastIndex: log.lastIndex, endPosition: log.endPosition } : null
+    await switchToCopy(
+      {
+        disk: platform.disk,
+        clock: platform.clock,
+        directory,
+        unitsPerIndexFile: UNITS_PER_INDEX_FILE
+      },
+      manifest,
+      tail
+    )
+  }
+
   /** The listener goes last: who is refused there takes this process for dead (raft.md 4.6). */
   #close(reason: string, orderly: boolean): Promise<void> {
     this.#closing ??= this.#closeOnce(reason, orderly)
@@ -231,6 +280,7 @@ export class Node implements RaftNode {
     this.#stopReason ??= reason
     this.#driver.halt()
     this.#driver.transport.disconnect()
+    await this.#driver.snapshots.stop()
     if (untold) this.#machine.roleChanged(this.status())
     try {
       await this.#driver.log.close({ orderly })

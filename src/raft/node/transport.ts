@@ -1,10 +1,9 @@
 import type { Logger, Platform } from '../../platform/index.ts'
 import type { Message } from '../core/index.ts'
-import type { Entry } from '../log/index.ts'
 import type { RaftPeer, RaftTimings } from '../types.ts'
 import { encodeFrameHead, encodeMessage } from '../wire/index.ts'
 import { Inbound, type InboundEvents } from './inbound.ts'
-import { PeerStream, type PeerStreamEvents } from './peerStream.ts'
+import { type Bytes, PeerStream, type PeerStreamEvents } from './peerStream.ts'
 
 export type TransportEvents = InboundEvents & PeerStreamEvents
 
@@ -55,11 +54,12 @@ export class Transport {
   }
 
   /** Questions on the own stream, answers on the peer's; dropped where there is no connection. */
-  send(to: string, message: Message, entries: readonly Entry[]): void {
+  send(to: string, message: Message, entries: readonly Bytes[]): void {
     const isReply =
       message.type === 'appendReply' ||
       message.type === 'voteReply' ||
-      message.type === 'repairReply'
+      message.type === 'repairReply' ||
+      message.type === 'snapshotDone'
     const stream = this.#streams.get(to)
     if (stream === undefined) return
     let payloadBytes = 0
@@ -68,6 +68,16 @@ export class Transport {
     const head = encodeFrameHead(type, header, payloadBytes)
     if (isReply) this.#inbound.send(to, head, entries)
     else stream.send(head, entries)
+  }
+
+  /** A frame that the core has no part in. */
+  ask(to: string, type: number, header: Uint8Array): void {
+    this.#streams.get(to)?.send(encodeFrameHead(type, header, 0), [])
+  }
+
+  /** The same, on the peer's own stream. */
+  answer(to: string, type: number, header: Uint8Array, bytes: Buffer): void {
+    this.#inbound.send(to, encodeFrameHead(type, header, bytes.length), [{ bytes }])
   }
 
   flush(): void {

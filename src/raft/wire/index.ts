@@ -1,5 +1,11 @@
 export { decodeConfiguration, encodeConfiguration } from './configuration.ts'
 export {
+  type FileRange,
+  type FileRangeReply,
+  fileRangeCodec,
+  fileRangeReplyCodec
+} from './fileRange.ts'
+export {
   encodeFrameHead,
   FRAME_BYTES_MAX,
   FRAME_PREFIX_BYTES,

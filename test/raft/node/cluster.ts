@@ -1,6 +1,7 @@
 /** A raft group of several nodes in this process, over real sockets and the real disk. */
 import net from 'node:net'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type { Test } from 'tap'
 import { createRealPlatform, type Disk, type Platform } from '../../../src/platform/index.ts'
 import {
@@ -9,10 +10,12 @@ import {
   EntryKind,
   openRaft,
   type Proposal,
+  pendingInstall,
   type RaftNode,
   type RaftOptions,
   type RaftPeer,
-  type RaftStatus
+  type RaftStatus,
+  type SavedState
 } from '../../../src/raft/index.ts'
 import { Mortal } from './mortal.ts'
 
@@ -116,6 +119,11 @@ export class TestNode {
   readonly #real: Platform
   #waiting: Batch[] = []
   #nextIndex = 1
+  /** Of the entries that the texts came with. */
+  #textIndexes: number[] = []
+  /** Times that a snapshot took the place of its log. */
+  installs = 0
+  #installing: Promise<void> = Promise.resolve()
   readonly #options: () => RaftOptions
 
   constructor(id: string, directory: string, options: () => RaftOptions) {
@@ -152,7 +160,10 @@ export class TestNode {
     this.platform = new Mortal(this.#real, this.bootId)
     const appliedIndex = changes.appliedIndex ?? this.#nextIndex - 1
     this.applied.length = Math.min(this.applied.length, appliedIndex)
-    this.texts.length = this.applied.filter(entry => entry.kind === EntryKind.messages).length
+    while ((this.#textIndexes.at(-1) ?? 0) > appliedIndex) {
+      this.#textIndexes.pop()
+      this.texts.pop()
+    }
     this.#nextIndex = appliedIndex + 1
     this.raft = await openRaft(
       {
@@ -160,6 +171,9 @@ export class TestNode {
         platform: this.platform,
         logger,
         onFatal: reason => this.fatals.push(reason),
+        onInstall: () => {
+          this.#installing = this.#install(changes)
+        },
         ...changes,
         appliedIndex
       },
@@ -175,9 +189,44 @@ export class TestNode {
         roleChanged: status => {
           this.roles.push(status)
           if (!status.ready) this.#waiting.length = 0
-        }
+        },
+        saveState: path => this.#saveState(path)
       }
     )
+  }
+
+  async #saveState(path: string): Promise<SavedState> {
+    const index = Math.min(this.#nextIndex - 1, this.raft.durableIndex)
+    const count = this.#textIndexes.filter(at => at <= index).length
+    const texts = this.texts.slice(0, count)
+    const json = Buffer.from(JSON.stringify({ texts, indexes: this.#textIndexes.slice(0, count) }))
+    await this.platform.disk.writeFileAtomic(path, json)
+    return { index, bytes: json.length, crc: crc32(json) }
+  }
+
+  /** The state machine loads what came with the snapshot, and the node is opened again. */
+  async #install(changes: Partial<RaftOptions>): Promise<void> {
+    if (this.dead) return
+    const { disk, clock } = this.platform
+    const { directory } = this.#options()
+    const pending = await pendingInstall(disk, clock, directory)
+    if (pending === null) throw new Error('nothing is pending')
+    const { texts, indexes } = JSON.parse(String(await disk.readFile(pending.statePath))) as {
+      texts: string[]
+      indexes: number[]
+    }
+    this.texts.splice(0, this.texts.length, ...texts)
+    this.#textIndexes = indexes
+    while (this.applied.length < pending.index) this.applied.push(null as never)
+    this.applied.length = pending.index
+    this.#nextIndex = pending.index + 1
+    await this.start({ ...changes, appliedIndex: pending.index })
+    this.installs += 1
+  }
+
+  /** Resolves when a change to a snapshot that has begun is done. */
+  installed(): Promise<void> {
+    return this.#installing
   }
 
   async start(changes: Partial<RaftOptions> = {}): Promise<void> {
@@ -221,6 +270,7 @@ export class TestNode {
       const text = body.toString('utf8', 8, end < 0 ? body.length : end)
       if (text === this.throwOn) throw new Error('planted')
       this.texts.push(text)
+      this.#textIndexes.push(entry.index)
     }
   }
 }
@@ -321,6 +371,7 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
+    await Promise.all(this.nodes.map(node => node.installed().catch(() => {})))
     const alive = this.nodes.filter(node => !node.dead)
     await Promise.all(alive.map(node => node.raft?.stop({ transfer: false })))
   }
