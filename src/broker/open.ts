@@ -100,6 +100,7 @@ function openStoreFor(
       memoryCount: values.maxTransferCountOnMessageInMemory,
       diskBytes: values.maxTransferBytesOnMessageInDisk,
       diskCount: values.maxTransferCountOnMessageInDisk,
+      memoryReachBytes: settings.memoryReachBytes,
       filterUnits: Math.max(1, Math.floor(values.maxFilterMessageSize / 20))
     }
   })

@@ -26,6 +26,8 @@ export class NameServer {
   #lastScanMs = 0
   #startedMs = 0
   #saving: Promise<void> = Promise.resolve()
+  /** A save that has not begun: it takes along what changes until then. */
+  #nextSave: Promise<void> | null = null
 
   constructor(config: NamesrvConfig, platform: Platform, logger: Logger) {
     this.#config = config
@@ -100,11 +102,22 @@ export class NameServer {
       log: this.#log,
       nowMs: () => clock.monotonicMs(),
       ready: () => clock.monotonicMs() - this.#startedMs >= this.#config.serviceDelayMs,
-      saveConfig: () => {
-        this.#saving = this.#saving.catch(() => {}).then(() => this.#saveConfig())
-        return this.#saving
-      }
+      saveConfig: () => this.#saveSoon()
     }
+  }
+
+  /** Resolves when the configuration as it is now is on the disk. */
+  #saveSoon(): Promise<void> {
+    if (this.#nextSave !== null) return this.#nextSave
+    const save = this.#saving
+      .catch(() => {})
+      .then(() => {
+        this.#nextSave = null
+        return this.#saveConfig()
+      })
+    this.#nextSave = save
+    this.#saving = save
+    return save
   }
 
   async #saveConfig(): Promise<void> {

@@ -5,4 +5,6 @@ export interface Host {
    * over restarts of the process. In a container it is the machine's. '' when it cannot be told.
    */
   bootId(): Promise<string>
+  /** Of the machine, or of the container where that has a limit, bytes. */
+  memoryBytes(): number
 }

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import os from 'node:os'
 import type { Host } from './host.ts'
 
 /** Linux: a fresh uuid at each boot. */
@@ -16,5 +17,12 @@ export const realHost: Host = {
       text => text.trim(),
       () => ''
     )
+  },
+
+  memoryBytes(): number {
+    const limit = process.constrainedMemory()
+    const total = os.totalmem()
+    // Without a limit it is 0, or a number beyond all memory.
+    return limit !== undefined && limit > 0 && limit < total ? limit : total
   }
 }

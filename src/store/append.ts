@@ -64,9 +64,17 @@ export type AppendFailure = 'timeout' | 'notLeader' | 'notStarted'
  * Not accepted; nothing is stored, the waiter is not told.
  * `notLeader`: not leader, or not ready yet (R-E9). `busy`: 64 MiB or 10 000 sends wait for their commit, or derived
  * state lags behind. `diskFull`: above 90 %. `tooLarge`: message or batch beyond what one entry holds, or a field
- * beyond its length. `illegal`: negative queue id, empty topic, host of a wrong length. `stopped`: shut down.
+ * beyond its length. `illegal`: negative queue id, empty topic, host of a wrong length. `topicDeleted`: the topic's deletion is on its
+ * way, and nobody made it anew. `stopped`: shut down.
  */
-export type AppendRefusal = 'notLeader' | 'busy' | 'diskFull' | 'tooLarge' | 'illegal' | 'stopped'
+export type AppendRefusal =
+  | 'notLeader'
+  | 'busy'
+  | 'diskFull'
+  | 'tooLarge'
+  | 'illegal'
+  | 'topicDeleted'
+  | 'stopped'
 
 /** Between what an entry may have (16 MiB) and a batch of the largest messages. */
 export const APPEND_BYTES_MAX = 12 * 1024 * 1024

@@ -48,6 +48,8 @@ class Lane {
   readonly next = new Map<number, number>()
   /** The topic's deletion was proposed: its queues begin at 0 again, whatever the applied state still says. */
   fromZero = false
+  /** And nobody proposed it anew: what a producer sends would lie in queues without a topic. */
+  deleted = false
 
   constructor(topicBytes: Uint8Array) {
     this.topicBytes = topicBytes
@@ -115,6 +117,7 @@ export class Appender implements ProposalSource {
       lane = this.#newLane(message.topic)
     }
     if (typeof lane === 'string') return this.#refused(lane)
+    if (lane.deleted) return this.#refused('topicDeleted')
     const size = this.#fill(message, lane)
     const refusal = this.#intakeRefusal(size) ?? messageRefusal(message)
     if (refusal !== null) return this.#refused(refusal)
@@ -124,6 +127,13 @@ export class Appender implements ProposalSource {
     batch.addWaiter(waiter)
     this.#accepted(batch, size)
     return null
+  }
+
+  /** Messages that a producer sent together. */
+  appendBatch(messages: readonly MessageInput[], waiter: BatchAppendWaiter): AppendRefusal | null {
+    for (const { topic } of messages)
+      if (this.#lanes.get(topic)?.deleted === true) return this.#refused('topicDeleted')
+    return this.appendAll(messages, [], waiter)
   }
 
   /** `commands`: applied with the messages, in one entry. */
@@ -163,11 +173,14 @@ export class Appender implements ProposalSource {
     return null
   }
 
-  /** `deletesTopic`: what comes behind it must not join its entry, and starts that topic's queues anew. */
+  /**
+   * `topic`: what becomes of a topic by the command. What comes behind a deletion must not join its entry, and starts the topic's queues
+   * anew.
+   */
   addCommand(
     command: Buffer,
     waiter: CommandWaiter | null,
-    deletesTopic?: string
+    topic?: { name: string; deleted: boolean }
   ): AppendRefusal | null {
     if (this.#stopped) return 'stopped'
     if (!this.#ready) return 'notLeader'
@@ -187,15 +200,21 @@ export class Appender implements ProposalSource {
     batch.bytesHeld += command.length
     this.#pendingBytes += command.length
     this.#pendingCommands += 1
-    if (deletesTopic !== undefined) {
-      this.#closeOpen()
-      const lane = this.#lanes.get(deletesTopic) ?? this.#newLane(deletesTopic)
-      if (typeof lane !== 'string') {
-        lane.next.clear()
-        lane.fromZero = true
-      }
+    if (topic?.deleted === true) this.#topicDeleted(topic.name)
+    else if (topic !== undefined) {
+      const lane = this.#lanes.get(topic.name)
+      if (lane !== undefined) lane.deleted = false
     }
     return null
+  }
+
+  #topicDeleted(topic: string): void {
+    this.#closeOpen()
+    const lane = this.#lanes.get(topic) ?? this.#newLane(topic)
+    if (typeof lane === 'string') return
+    lane.next.clear()
+    lane.fromZero = true
+    lane.deleted = true
   }
 
   take(): Proposal | null {

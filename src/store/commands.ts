@@ -84,3 +84,10 @@ export interface CommandResult {
   changed: boolean
   granted: readonly QueueRef[]
 }
+
+/** What becomes of which topic by the command. */
+export function topicOf(command: Command): { name: string; deleted: boolean } | undefined {
+  if (command.type === 'deleteTopic') return { name: command.topic, deleted: true }
+  if (command.type === 'putTopic') return { name: command.topic.topicName, deleted: false }
+  return undefined
+}

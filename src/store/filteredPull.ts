@@ -25,6 +25,7 @@ export class FilteredPull {
   readonly #request: PullRequest
   readonly #filter: MessageFilter
   readonly #queue: ConsumeQueue
+  readonly #again: () => PullResult | Promise<PullResult>
   readonly #span = new UnitSpan()
   readonly #chunks: Buffer[] = []
   /** Of the unit at `#next`, in `#span`. */
@@ -43,8 +44,11 @@ export class FilteredPull {
     limits: PullLimits,
     request: PullRequest,
     filter: MessageFilter,
-    queue: ConsumeQueue
+    queue: ConsumeQueue,
+    /** Pulls anew. */
+    again: () => PullResult | Promise<PullResult>
   ) {
+    this.#again = again
     this.#host = host
     this.#limits = limits
     this.#request = request
@@ -64,6 +68,8 @@ export class FilteredPull {
     let needs = first
     while (needs !== 'nothing') {
       const ended = needs === 'units' ? await this.#loadUnits() : await this.#loadMessage()
+      // Its topic was deleted meanwhile: there may be another of its name.
+      if (this.#queue.removed) return await this.#again()
       if (ended !== null) return ended
       needs = this.#scan()
     }

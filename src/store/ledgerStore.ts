@@ -11,12 +11,19 @@ import type {
 import { Appender } from './appender.ts'
 import { Checkpoints } from './checkpoint.ts'
 import { encodeCommand } from './commandCodec.ts'
-import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
+import {
+  type Command,
+  type CommandResult,
+  type ConsumerOffset,
+  type QueueRef,
+  topicOf
+} from './commands.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
 import { failureOf } from './failures.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
+import { Listeners } from './listeners.ts'
 import { Lookups } from './lookups.ts'
 import { Machine } from './machine.ts'
 import { OffsetCommits } from './offsetCommits.ts'
@@ -78,16 +85,9 @@ export class LedgerStore implements Store, StateMachine {
   readonly #retention: Retention
   readonly #offsetCommits: OffsetCommits
   #node: RaftNode | null = null
-  /** Changes with a trim only, and is dear to find out: one look for each queue. */
-  #earliest = { position: 0, timeMs: -1 }
   #started = false
   #stopping: Promise<void> | null = null
-  readonly #arrivalListeners: ((arrivals: readonly Arrival[]) => void)[] = []
-  readonly #roleListeners: ((status: RaftStatus) => void)[] = []
-  readonly #tablesListeners: ((change: TablesChange) => void)[] = []
-  readonly #timerListeners: ((earliestDueMs: number) => void)[] = []
-  readonly #transactionListeners: ((opened: readonly TransactionInDoubt[]) => void)[] = []
-  readonly #inheritedListeners: ((message: InheritedMessage) => void)[] = []
+  readonly #told: Listeners
 
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
@@ -95,6 +95,8 @@ export class LedgerStore implements Store, StateMachine {
     const node = (): RaftNode => this.node
     const log = (): RaftNode['log'] => this.node.log
     this.#parts = parts
+    const told = new Listeners(logger)
+    this.#told = told
     this.tables = tables
     this.counters = counters
     this.appender = new Appender(
@@ -116,12 +118,12 @@ export class LedgerStore implements Store, StateMachine {
         counters,
         appender: this.appender,
         delayLevelsMs: parts.delayLevelsMs,
-        arrived: arrivals => this.#tell(this.#arrivalListeners, arrivals),
-        tablesChanged: change => this.#tell(this.#tablesListeners, change),
-        transactionsOpened: opened => this.#tell(this.#transactionListeners, opened),
-        timersAdded: earliestMs => this.#tell(this.#timerListeners, earliestMs),
+        arrived: arrivals => told.tell(told.arrival, arrivals),
+        tablesChanged: change => told.tell(told.tables, change),
+        transactionsOpened: opened => told.tell(told.transactions, opened),
+        timersAdded: earliestMs => told.tell(told.timers, earliestMs),
         inherited: (bytes, at, entry) =>
-          this.#tell(this.#inheritedListeners, { bytes, at, timeMs: entry.timeMs }),
+          told.tell(told.inherited, { bytes, at, timeMs: entry.timeMs }),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -214,19 +216,11 @@ export class LedgerStore implements Store, StateMachine {
 
   roleChanged(status: RaftStatus): void {
     const wasReady = this.appender.ready
-    this.#inherit(status)
+    this.#machine.roleChanged(status)
     this.appender.roleChanged(status.ready, status.term)
     if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
     if (status.ready) this.#trimmer.look()
-    this.#tell(this.#roleListeners, status)
-  }
-
-  /** Until it is ready, a new leader applies what its predecessor left: what was not known to be committed may be unanswered. */
-  #inherit(status: RaftStatus): void {
-    const machine = this.#machine
-    if (status.role !== 'leader' || status.ready) machine.inheritsBehind = Number.POSITIVE_INFINITY
-    else if (machine.inheritsBehind === Number.POSITIVE_INFINITY)
-      machine.inheritsBehind = status.commitIndex
+    this.#told.tell(this.#told.role, status)
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
@@ -234,7 +228,7 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   appendBatch(messages: readonly MessageInput[], waiter: BatchAppendWaiter): AppendRefusal | null {
-    return this.appender.appendAll(messages, [], waiter)
+    return this.appender.appendBatch(messages, waiter)
   }
 
   appendAtomic(
@@ -252,7 +246,7 @@ export class LedgerStore implements Store, StateMachine {
       const refusal = this.appender.addCommand(
         encodeCommand(command),
         { applied: resolve, failed: reason => reject(failureOf(reason, this.node.leaderId)) },
-        command.type === 'deleteTopic' ? command.topic : undefined
+        topicOf(command)
       )
       if (refusal !== null) reject(failureOf(refusal, this.node.leaderId))
     })
@@ -331,12 +325,7 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   async earliestLogTime(): Promise<number> {
-    const { position } = this.tables.trim
-    if (this.#earliest.timeMs < 0 || this.#earliest.position !== position) {
-      const timeMs = await this.#lookups.earliestTime([...this.#parts.queues.all()])
-      this.#earliest = { position, timeMs }
-    }
-    return this.#earliest.timeMs
+    return await this.#lookups.earliestLogTime(this.tables.trim.position, this.#parts.queues)
   }
 
   messageAt(physicalOffset: number): Promise<Buffer | null> {
@@ -379,19 +368,19 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   onArrival(listener: (arrivals: readonly Arrival[]) => void): void {
-    this.#arrivalListeners.push(listener)
+    this.#told.arrival.push(listener)
   }
 
   onRole(listener: (status: RaftStatus) => void): void {
-    this.#roleListeners.push(listener)
+    this.#told.role.push(listener)
   }
 
   onTables(listener: (change: TablesChange) => void): void {
-    this.#tablesListeners.push(listener)
+    this.#told.tables.push(listener)
   }
 
   onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void {
-    this.#transactionListeners.push(listener)
+    this.#told.transactions.push(listener)
   }
 
   timers(from: TimerRef, untilMs: number, max: number): Promise<TimerRef[]> {
@@ -400,11 +389,11 @@ export class LedgerStore implements Store, StateMachine {
   }
 
   onTimers(listener: (earliestDueMs: number) => void): void {
-    this.#timerListeners.push(listener)
+    this.#told.timers.push(listener)
   }
 
   onInherited(listener: (message: InheritedMessage) => void): void {
-    this.#inheritedListeners.push(listener)
+    this.#told.inherited.push(listener)
   }
 
   visitPending(visitor: PendingVisitor): void {
@@ -494,17 +483,6 @@ export class LedgerStore implements Store, StateMachine {
     } catch (error) {
       logger.error('The key index could not be written at the stop', { error })
       return false
-    }
-  }
-
-  /** A listener that throws must not stop the log, which takes any error of apply for a broken invariant. */
-  #tell<T>(listeners: readonly ((value: T) => void)[], value: T): void {
-    for (const listener of listeners) {
-      try {
-        listener(value)
-      } catch (error) {
-        this.#parts.logger.error('A listener of the store failed', { error })
-      }
     }
   }
 

@@ -5,6 +5,7 @@ import { type ConsumeQueue, decodeUnit, UNIT_BYTES, UnitSpan } from './consumeQu
 import { keyHash, topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import type { QueueFiles } from './queueFiles.ts'
+import type { QueueTable } from './queueTable.ts'
 import {
   isMessageAt,
   readStoreTime,
@@ -29,6 +30,8 @@ export interface LookupsHost {
 
 export class Lookups {
   readonly #host: LookupsHost
+  /** Changes with a trim only, and is dear to find out: one look for each queue. */
+  #earliest = { position: 0, timeMs: -1 }
 
   constructor(host: LookupsHost) {
     this.#host = host
@@ -72,6 +75,15 @@ export class Lookups {
     const unit = await this.unit(queue, offset)
     if (unit === null) return -1
     return readStoreTime(await this.#bytes(unit.physicalOffset, STORE_TIME_REACH_BYTES), 0)
+  }
+
+  /** `trimPosition`: where the log begins. -1 when it is empty. */
+  async earliestLogTime(trimPosition: number, queues: QueueTable): Promise<number> {
+    if (this.#earliest.timeMs < 0 || this.#earliest.position !== trimPosition) {
+      const timeMs = await this.earliestTime([...queues.all()])
+      this.#earliest = { position: trimPosition, timeMs }
+    }
+    return this.#earliest.timeMs
   }
 
   /** Store time of the oldest message that any of the queues still has; -1 when they are empty. */

@@ -4,7 +4,7 @@
  * entry gives the same state.
  */
 import { javaHashOfBytes } from '../protocol/index.ts'
-import { ENTRY_HEADER_BYTES, type Entry, EntryKind } from '../raft/index.ts'
+import { ENTRY_HEADER_BYTES, type Entry, EntryKind, type RaftStatus } from '../raft/index.ts'
 import type { Appender } from './appender.ts'
 import type { CommandBatch, MessageBatch } from './batch.ts'
 import { decodeCommands, FLAG_COMMANDS_TRAILER, trailerStart } from './commandCodec.ts'
@@ -62,7 +62,7 @@ export class Machine {
   /** End of the last applied entry in the log. */
   appliedPosition: number
   /** Messages behind it are an earlier leader's that this one found in its log; infinite while it does not take over. */
-  inheritsBehind = Number.POSITIVE_INFINITY
+  #inheritsBehind = Number.POSITIVE_INFINITY
   #arrivals: ConsumeQueue[] = []
   #opened: TransactionInDoubt[] = []
   #earliestTimerMs = Number.POSITIVE_INFINITY
@@ -83,6 +83,12 @@ export class Machine {
   get isReplaying(): boolean {
     const { tables, queues, keys } = this.#restored
     return this.appliedIndex < Math.max(tables, queues, keys)
+  }
+
+  /** Until it is ready, a new leader applies what its predecessor left: what was not known to be committed may be unanswered. */
+  roleChanged({ role, ready, commitIndex }: RaftStatus): void {
+    if (role !== 'leader' || ready) this.#inheritsBehind = Number.POSITIVE_INFINITY
+    else this.#inheritsBehind = Math.min(this.#inheritsBehind, commitIndex)
   }
 
   /** Throws when the log says what cannot be: the node stops before it lies. */
@@ -129,7 +135,7 @@ export class Machine {
     const fresh = entry.index > this.#restored.tables
     const intoQueues = entry.index > this.#restored.queues
     const intoIndex = index !== null && entry.index > this.#restored.keys
-    const inherited = entry.index > this.inheritsBehind
+    const inherited = entry.index > this.#inheritsBehind
     let at = ENTRY_HEADER_BYTES
     for (let i = 0; i < entry.count; i++) {
       const wrong = message.read(bytes, at, end)

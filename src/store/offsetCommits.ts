@@ -10,6 +10,8 @@ import type { Command, CommandResult, ConsumerOffset } from './commands.ts'
 import type { StoreTables } from './tables.ts'
 
 const OFFSETS_PENDING_MAX = 50_000
+/** Questions that wait for what was taken before them. */
+const SETTLING_MAX = 50_000
 /** Proposed at once when that many wait. */
 const OFFSETS_COMMAND_MAX = 5_000
 /** A forwarder holds a request for 2 s at most; remembered for longer than that. */
@@ -121,11 +123,16 @@ export class OffsetCommits {
     }
   }
 
-  /** Resolves when all that was taken so far is applied, or lost with the leadership. What comes later is not waited for. */
+  /**
+   * Resolves when all that was taken so far is applied, also what had to be tried again, or lost with the leadership. What comes later is
+   * not waited for. Rejects when too many wait.
+   */
   async settle(): Promise<void> {
     this.flush()
     const last = this.#inFlight.at(-1)
     if (last === undefined) return
+    if (this.#settling.length >= SETTLING_MAX)
+      throw new Error(`${SETTLING_MAX} questions for offsets wait already`)
     await new Promise<void>(resolve => this.#settling.push({ seq: last.seq, resolve }))
   }
 
@@ -138,6 +145,9 @@ export class OffsetCommits {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.failed(reason)
+    const settling = this.#settling
+    this.#settling = []
+    for (const wait of settling) wait.resolve()
   }
 
   #landed(sent: Sent, waiters: OffsetWaiter[], failure: string | null): void {
@@ -147,22 +157,30 @@ export class OffsetCommits {
       else waiter.failed(failure)
     }
     // Taken from a client and not in the log: tried again while this node leads.
-    if (failure === 'busy' || failure === 'timeout') this.#tryAgain(sent)
+    if ((failure === 'busy' || failure === 'timeout') && this.#tryAgain(sent))
+      // Who waits for them waits for the next flush, which brings them.
+      for (const wait of this.#settling)
+        if (wait.seq >= sent.seq) wait.seq = Math.max(wait.seq, this.#sentSeq + 1)
     if (this.#settling.length === 0) return
-    const oldestSeq = this.#inFlight[0]?.seq ?? Number.POSITIVE_INFINITY
+    const nextSeq = this.#waiting.size > 0 ? this.#sentSeq + 1 : Number.POSITIVE_INFINITY
+    const oldestSeq = this.#inFlight[0]?.seq ?? nextSeq
     const settled = this.#settling.filter(wait => wait.seq < oldestSeq)
     this.#settling = this.#settling.filter(wait => wait.seq >= oldestSeq)
     for (const wait of settled) wait.resolve()
   }
 
-  /** But for what has a newer value by now: behind that one it would move the offset back. */
-  #tryAgain({ seq, entries }: Sent): void {
+  /** But for what has a newer value by now: behind that one it would move the offset back. True: something waits again. */
+  #tryAgain({ seq, entries }: Sent): boolean {
+    let any = false
     for (const [key, entry] of entries) {
       if (this.#waiting.has(key)) continue
       const isOld = this.#inFlight.some(other => other.seq > seq && other.entries.has(key))
-      if (!isOld) this.#waiting.set(key, entry)
+      if (isOld) continue
+      this.#waiting.set(key, entry)
+      any = true
     }
     this.#timer ??= this.#host.clock.after(this.#intervalMs, () => this.flush())
+    return any
   }
 
   #lastValue(key: string, offset: ConsumerOffset): number {

@@ -22,6 +22,7 @@ export const DEFAULT_PULL_LIMITS: PullLimits = {
   memoryCount: 32,
   diskBytes: 65_536,
   diskCount: 8,
+  /** Of a machine of 4 GiB; a broker says what its machine has. */
   memoryReachBytes: 1_717_986_918,
   filterUnits: 800
 }
@@ -63,7 +64,9 @@ export class Reader {
     }
     const { filter } = request
     if (filter !== undefined && filter !== null)
-      return new FilteredPull(this.#host, this.#limits, request, filter, queue).run()
+      return new FilteredPull(this.#host, this.#limits, request, filter, queue, () =>
+        this.pull(request)
+      ).run()
     const selection = new Selection(request.offset)
     if (!this.#select(request, queue, selection)) return this.#pullCold(request, queue, selection)
     return this.#read(queue, selection)
@@ -92,7 +95,10 @@ export class Reader {
   ): Promise<PullResult> {
     this.#host.counters.getFromDisk += 1
     const span = new UnitSpan()
-    if (!(await this.#host.files.loadSpan(queue, request.offset, span))) {
+    const loaded = await this.#host.files.loadSpan(queue, request.offset, span)
+    // Its topic was deleted meanwhile: there may be another of its name.
+    if (queue.removed) return await this.pull(request)
+    if (!loaded) {
       // Trimmed while it was read, or the file is gone: the client asks again from where there is something.
       const edge = edgeStatus(queue, request.offset)
       if (edge !== null) return edgeResult(edge, queue, request.offset)
@@ -102,7 +108,8 @@ export class Reader {
     }
     this.#take(request, span, selection)
     if (!selection.done) this.#select(request, queue, selection)
-    return await this.#read(queue, selection)
+    const result = await this.#read(queue, selection)
+    return queue.removed ? await this.pull(request) : result
   }
 
   /** Goes on with what is in memory; false: not even the first unit is. */

@@ -8,6 +8,7 @@ import {
   ResponseCode,
   SubscriptionData
 } from '../../src/protocol/index.ts'
+import { RecordingLogger } from '../helpers/recordingLogger.ts'
 import { serving, startBroker, TestClient, until } from './helpers.ts'
 
 t.test('groups of clients', async t => {
@@ -60,6 +61,18 @@ t.test('groups of clients', async t => {
     t.match(refused.remark, /1 groups of this heartbeat were refused/)
     t.strictSame(await list(one, 'Small'), ['one'])
     broker.config.update([['maxClientsPerGroup', '100']])
+  })
+
+  t.test('a full table of groups is said once, not at each pull', async t => {
+    const logger = new RecordingLogger()
+    const full = await startBroker(t, { maxGroups: '16' }, logger)
+    await serving(full)
+    const client = new TestClient(t, full.address)
+    await client.send('T', 'x')
+    for (let n = 0; n < 40; n++) await client.pull('T', 0, 0, { group: `G${n}` })
+    t.equal(full.store.tables.groups.size, 16)
+    const said = logger.messages('warn').filter(text => text === 'Subscription group not made')
+    t.equal(said.length, 1)
   })
 
   t.test('a filter that is not served stops the consumer at its start', async t => {
@@ -147,6 +160,37 @@ t.test('consumer offsets', async t => {
     t.equal((await ask(RequestCode.GET_MAX_OFFSET, { queueId: 2 }))['offset'], '0')
     t.equal((await ask(RequestCode.GET_EARLIEST_MSG_STORETIME, { queueId: 2 }))['timestamp'], '-1')
   })
+})
+
+t.test('what hung in a connection that its client has replaced moves no offset back', async t => {
+  const broker = await startBroker(t)
+  await serving(broker)
+  const old = new TestClient(t, broker.address, 'same')
+  const fresh = new TestClient(t, broker.address, 'same')
+  await old.send('O', 'x')
+  await old.heartbeat('G', { O: {} })
+  const commit = (client: TestClient, commitOffset: number): Promise<void> =>
+    client.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, {
+      consumerGroup: 'G',
+      topic: 'O',
+      queueId: 0,
+      commitOffset
+    })
+  const stored = async (client: TestClient): Promise<string | undefined> => {
+    const fields = { consumerGroup: 'G', topic: 'O', queueId: 0 }
+    const answer = await client.ask(RequestCode.QUERY_CONSUMER_OFFSET, fields)
+    return answer.extFields?.['offset']
+  }
+  await commit(old, 9)
+  await commit(old, 5)
+  t.equal(await stored(old), '5', 'a client may go back')
+  await fresh.heartbeat('G', { O: {} })
+  await commit(fresh, 20)
+  t.equal(await stored(fresh), '20')
+  await commit(old, 7)
+  t.equal(await stored(old), '20')
+  await commit(old, 21)
+  t.equal(await stored(old), '21', 'forward it may still go')
 })
 
 t.test('order locks: a queue has one owner until it gives it back', async t => {

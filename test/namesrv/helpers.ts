@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { NameServer, NamesrvConfig } from '../../src/namesrv/index.ts'
-import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
+import {
+  createRealPlatform,
+  type Disk,
+  type Logger,
+  silentLogger
+} from '../../src/platform/index.ts'
 import {
   type DataVersion,
   RegisterBrokerBody,
@@ -28,6 +33,7 @@ export async function startNameServer(
   options: {
     settings?: Record<string, string>
     clock?: FakeClock
+    disk?: Disk
     logger?: Logger
     directory?: string
   } = {}
@@ -48,6 +54,7 @@ export async function startNameServer(
   })
   const platform = createRealPlatform()
   if (options.clock !== undefined) platform.clock = options.clock
+  if (options.disk !== undefined) platform.disk = options.disk
   const server = new NameServer(config, platform, options.logger ?? silentLogger)
   await server.start()
   const { port } = server

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { crc32, deflateSync } from 'node:zlib'
 import t from 'tap'
+import { createRealPlatform, type Disk } from '../../src/platform/index.ts'
 import {
   ClusterInfo,
   DataVersion,
@@ -544,6 +545,31 @@ t.test(
     t.match(readFileSync(`${directory}/namesrv.conf`, 'latin1'), /^enableTopicList=false$/m)
   }
 )
+
+t.test('changes of settings that come together share a write, and each is in the file', async t => {
+  const { disk } = createRealPlatform()
+  let writes = 0
+  const counting: Disk = {
+    ...disk,
+    async writeFileAtomic(path, data) {
+      writes += 1
+      await disk.writeFileAtomic(path, data)
+    }
+  }
+  const { connect, directory } = await startNameServer(t, { disk: counting })
+  const peers = await Promise.all(Array.from({ length: 20 }, () => connect()))
+  const answers = await Promise.all(
+    peers.map((peer, n) =>
+      ask(peer, RequestCode.UPDATE_NAMESRV_CONFIG, null, `waitSecondsForService=${n + 1}`)
+    )
+  )
+  t.ok(answers.every(answer => answer.code === 0))
+  t.ok(writes >= 1 && writes < 20, `${writes} writes`)
+  const shown = (await ask(peers[0]!, RequestCode.GET_NAMESRV_CONFIG)).body!.toString()
+  const seconds = /^waitSecondsForService=(\d+)$/m.exec(shown)?.[1]
+  const stored = readFileSync(`${directory}/namesrv.conf`, 'latin1')
+  t.match(stored, new RegExp(`^waitSecondsForService=${seconds}$`, 'm'))
+})
 
 t.test('with needWaitForService routes are answered only after a while', async t => {
   const clock = new FakeClock()

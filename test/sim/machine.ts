@@ -157,7 +157,7 @@ export class SimProcess implements Owner {
       random: machine.dice.fork(this.name),
       disk,
       network: network(this),
-      host: { bootId: () => Promise.resolve(machine.bootId) }
+      host: { bootId: () => Promise.resolve(machine.bootId), memoryBytes: () => 4_294_967_296 }
     }
   }
 }

@@ -410,7 +410,8 @@ t.test('a deleted topic begins again at 0, whatever is still on its way', async 
   })
   const deleted = store.execute({ type: 'deleteTopic', topic: 'T' })
   const after = new Waiter()
-  store.append(message('T', 0, 'new'), after)
+  // What the broker itself delivers; a producer would be refused.
+  store.appendAtomic([message('T', 0, 'new')], [], after)
   node.commit()
   t.match(await put, { changed: true })
   await offsets
@@ -508,6 +509,39 @@ t.test('a command larger than an entry is refused with a sentence', async t => {
   const { store } = await openLeader(t.testdir())
   const value = 'v'.repeat(13 * 1024 * 1024)
   await t.rejects(store.execute({ type: 'putValue', room: 'r', key: 'k', value }), StoreError)
+  await store.stop()
+})
+
+t.test('what is sent behind a deletion is refused, until the topic is made anew', async t => {
+  const { store, node } = await openFake(t.testdir())
+  node.lead()
+  const settings = {
+    topicName: 'T',
+    readQueueNums: 4,
+    writeQueueNums: 4,
+    perm: 6,
+    topicFilterType: 'SINGLE_TAG',
+    topicSysFlag: 0,
+    order: false
+  } as const
+  const before = new Waiter()
+  t.equal(store.append(message('T', 0, 'before'), before), null)
+  const deleted = store.execute({ type: 'deleteTopic', topic: 'T' })
+  t.equal(store.append(message('T', 0, 'x'), new Waiter()), 'topicDeleted')
+  t.equal(store.appendBatch([message('T', 0, 'x')], new Waiter()), 'topicDeleted')
+  t.equal(store.append(message('U', 0, 'x'), new Waiter()), null)
+  node.commit()
+  t.equal((await before.ended) === 'stored', true)
+  await deleted
+  t.equal(store.append(message('T', 0, 'x'), new Waiter()), 'topicDeleted')
+  const made = store.execute({ type: 'putTopic', topic: settings, ifAbsent: true })
+  const after = new Waiter()
+  t.equal(store.append(message('T', 0, 'after'), after), null)
+  node.commit()
+  await made
+  await after.ended
+  t.equal(after.queueOffset, 0)
+  t.equal(store.maxOffset('T', 0), 1)
   await store.stop()
 })
 

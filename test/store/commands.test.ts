@@ -239,6 +239,36 @@ t.test(
   }
 )
 
+t.test('who asks for an offset waits for what took too long and is tried again', async t => {
+  const clock = new FakeClock()
+  const { store, node } = await openFake(t.testdir(), {
+    platform: { ...createRealPlatform(), clock }
+  })
+  node.lead()
+  store.commitOffset(offset(0, 10), { mayGoBack: true })
+  let settled = false
+  const asked = store.flushOffsets().then(() => {
+    settled = true
+  })
+  const proposed = node.propose()
+  t.equal(proposed, 1)
+  clock.advance(3_000)
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(settled, false, 'the table does not have it yet')
+  node.commit()
+  clock.advance(200)
+  node.commit()
+  await asked
+  t.strictSame(offsetsIn(store, 1), [10])
+  store.commitOffset(offset(0, 20), { mayGoBack: true })
+  const lost = store.flushOffsets()
+  node.propose()
+  clock.advance(3_000)
+  node.follow()
+  await lost
+  await store.stop()
+})
+
 t.test('what a forwarder held for longer than a newer value is here comes too late', async t => {
   const clock = new FakeClock()
   const { store, node } = await openFake(t.testdir(), {

@@ -137,6 +137,46 @@ t.test('what is not in memory comes from the files by a promise, and is the same
 })
 
 t.test(
+  'a topic made anew while its predecessor was read from the disk is read instead',
+  async t => {
+    const directory = t.testdir()
+    const consumeQueueFileBytes = 300 * 20
+    const settings = {
+      topicName: 'T',
+      readQueueNums: 1,
+      writeQueueNums: 1,
+      perm: 6,
+      topicFilterType: 'SINGLE_TAG',
+      topicSysFlag: 0,
+      order: false
+    } as const
+    for (const [name, filter] of [
+      ['plain', null],
+      ['filtered', { work: 0, matches: () => true }]
+    ] as const) {
+      const first = await openLeader(join(directory, name), { consumeQueueFileBytes })
+      await fill(first.store, 1_000)
+      await first.store.stop()
+      const { log, state } = first
+      log.inMemory = false
+      const { store } = await openLeader(join(directory, name), {
+        log,
+        state,
+        consumeQueueFileBytes
+      })
+      const wanted = { topic: 'T', queueId: 0, offset: 0, maxMessages: 32, tagHashes: null, filter }
+      const asked = store.pull(wanted)
+      t.ok(asked instanceof Promise)
+      const deleted = store.execute({ type: 'deleteTopic', topic: 'T' })
+      const made = store.execute({ type: 'putTopic', topic: settings })
+      await Promise.all([deleted, made, send(store, message('T', 0, 'new'))])
+      t.strictSame(bodies(await asked), ['new'], name)
+      await store.stop()
+    }
+  }
+)
+
+t.test(
   'a trimmed place answers MESSAGE_WAS_REMOVING, a damaged one an error, and what is before it is served',
   async t => {
     const { store, log } = await openLeader(t.testdir())

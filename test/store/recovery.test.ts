@@ -95,7 +95,7 @@ class Life {
       ...real,
       disk: this.#mortal.disk(real.disk),
       clock: this.clock,
-      host: { bootId: async () => this.bootId }
+      host: { ...real.host, bootId: async () => this.bootId }
     }
     const note = (text: string, _fields?: LogFields): void => {
       this.errors.push(text)

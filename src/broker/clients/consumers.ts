@@ -75,6 +75,16 @@ export class ConsumerTable {
     return undefined
   }
 
+  /** The client of this connection has a newer one in the group. */
+  isReplaced(groupName: string, connection: Connection): boolean {
+    const group = this.#groups.get(groupName)
+    const clientId = group?.members.get(connection.id)?.clientId
+    if (group === undefined || clientId === undefined) return false
+    for (const member of group.members.values())
+      if (member.clientId === clientId && member.connection.id > connection.id) return true
+    return false
+  }
+
   /** Groups that subscribe the topic. */
   groupsOfTopic(topic: string): string[] {
     const names: string[] = []

@@ -30,6 +30,8 @@ export interface Settings {
   readonly logDirectory: string
   readonly segmentBytes: number
   readonly consumeQueueFileBytes: number
+  /** A message further behind the log's end counts as old, bytes. */
+  readonly memoryReachBytes: number
   readonly syncFlush: boolean
   readonly flushIntervalMs: number
   /** Hours of the day, 0 to 23. */
@@ -181,6 +183,9 @@ export function compileSettings(values: ConfigValues, platform: Platform): Setti
         : `${values.storePathRootDir}/commitlog`,
     segmentBytes: values.mappedFileSizeCommitLog,
     consumeQueueFileBytes: Math.ceil(values.mappedFileSizeConsumeQueue / 20) * 20,
+    memoryReachBytes: Math.floor(
+      (platform.host.memoryBytes() * values.accessMessageInMemoryMaxRatio) / 100
+    ),
     syncFlush: values.flushDiskType === 'SYNC_FLUSH',
     flushIntervalMs: values.flushIntervalCommitLog,
     deleteHours: hours(values.deleteWhen, problems),

@@ -111,7 +111,13 @@ export const storeKeys = {
     20,
     1_000_000
   ),
-  accessMessageInMemoryMaxRatio: intKey(40, 'none', 'Memory is what the tail cache holds.', 1, 100),
+  accessMessageInMemoryMaxRatio: intKey(
+    40,
+    'start',
+    'Messages further behind the end of the log than this share of the machine’s memory count as old, per cent.',
+    1,
+    100
+  ),
   messageIndexEnable: booleanKey(true, 'none', 'Keys are always indexed.'),
   messageIndexSafe: booleanKey(false, 'none', 'The index follows the log.'),
   maxHashSlotNum: intKey(5_000_000, 'none', 'The index has no slots.'),

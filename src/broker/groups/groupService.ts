@@ -41,6 +41,8 @@ export class GroupService {
   readonly #making = new Map<string, Promise<GroupSettings>>()
   /** Defaults handed out for groups that are not in the log yet, so that a pull need not wait; emptied when it is full. */
   readonly #defaults = new Map<string, GroupSettings>()
+  /** Said once, until one could be made again: every pull of a new group comes by. */
+  #limitSaid: boolean = false
 
   constructor(store: Store, config: LiveConfig, logger: Logger) {
     this.#store = store
@@ -103,6 +105,7 @@ export class GroupService {
   async #make(name: string): Promise<GroupSettings> {
     try {
       await this.#store.execute({ type: 'putGroup', group: newGroup(name), ifAbsent: true })
+      this.#limitSaid = false
       this.#logger.info('Subscription group made', { group: name })
       return this.find(name) ?? newGroup(name)
     } finally {
@@ -113,6 +116,10 @@ export class GroupService {
 
   #failed(group: string, error: unknown): void {
     if (error instanceof NotLeaderError) return
+    if (error instanceof LimitReachedError) {
+      if (this.#limitSaid) return
+      this.#limitSaid = true
+    }
     this.#logger.warn('Subscription group not made', {
       group,
       reason: error instanceof Error ? error.message : String(error)

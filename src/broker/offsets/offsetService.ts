@@ -19,9 +19,9 @@ export class OffsetService {
   /** UPDATE_CONSUMER_OFFSET: may go back (broker.md 4.5). `heldMs`: how long a forwarder held it. Throws NotLeaderError. */
   update(
     offset: { group: string; topic: string; queueId: number; offset: number },
-    heldMs: number
+    { heldMs, mayGoBack }: { heldMs: number; mayGoBack: boolean }
   ): void {
-    const taken = this.#store.commitOffset(offset, { ageMs: heldMs, mayGoBack: true })
+    const taken = this.#store.commitOffset(offset, { ageMs: heldMs, mayGoBack })
     if (!taken && !this.#store.ready) throw new NotLeaderError(this.#store.status().leaderId)
   }
 

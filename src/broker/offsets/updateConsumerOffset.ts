@@ -31,7 +31,9 @@ export const updateConsumerOffset: Handler = {
     const problem = offsetProblem(queueId, queues, offset)
     if (problem !== null) return response(ResponseCode.SYSTEM_ERROR, problem)
     const progress = { group, topic, queueId, offset }
-    if (isOneway(request)) broker.offsets.update(progress, caller.heldMs)
+    // What hung in a connection that the client has replaced is older than it looks.
+    const mayGoBack = caller.forwarded || !broker.consumers.isReplaced(group, caller.connection)
+    if (isOneway(request)) broker.offsets.update(progress, { heldMs: caller.heldMs, mayGoBack })
     else await broker.offsets.updateAndWait(progress, caller.heldMs)
     return response(ResponseCode.SUCCESS)
   }

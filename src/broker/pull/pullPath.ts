@@ -176,7 +176,7 @@ export class PullPath {
   }
 
   #fillHead(pull: Pull, result: PullResult, code: number, behind: boolean): void {
-    const { values } = this.#broker.config
+    const { values, settings } = this.#broker.config
     const head = this.#head
     head.opaque = pull.opaque
     head.serializeType = pull.serializeType
@@ -189,7 +189,7 @@ export class PullPath {
     const group = pull.settings
     if (values.slaveReadEnable && group !== null)
       head.suggestWhichBrokerId =
-        result.behindBytes > values.tailCacheBytes
+        result.behindBytes > settings.memoryReachBytes
           ? group.whichBrokerWhenConsumeSlowly
           : group.brokerId
     if (!behind) return

@@ -12,6 +12,7 @@ import type { LiveConfig } from '../config/index.ts'
 
 const illegalRemark =
   'the message is illegal, maybe msg body or properties length not matched. msg body length limit %dB, msg properties length limit 32KB.'
+const topicDeletedRemark = 'topic not exist, apply first please! It is being deleted.'
 const unavailableRemark =
   'service not available now. It may be caused by one of the following reasons: the disk is full, this broker does not lead its group, or it is being shut down.'
 
@@ -88,6 +89,8 @@ export class SendAnswers {
       case 'tooLarge':
       case 'illegal':
         return this.illegal()
+      case 'topicDeleted':
+        return this.error(ResponseCode.TOPIC_NOT_EXIST, topicDeletedRemark)
       case 'diskFull':
       case 'stopped':
       case 'notLeader':

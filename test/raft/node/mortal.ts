@@ -32,7 +32,7 @@ export class Mortal implements Platform {
 
   constructor(real: Platform, bootId: string) {
     this.random = real.random
-    this.host = { bootId: () => Promise.resolve(bootId) }
+    this.host = { ...real.host, bootId: () => Promise.resolve(bootId) }
     this.clock = this.#mortalClock(real.clock)
     this.disk = this.#mortalDisk(real.disk)
     this.network = this.#mortalNetwork(real.network)
