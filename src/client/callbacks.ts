@@ -11,7 +11,7 @@ import type { ConsumerGroup } from './group.ts'
 import { callListener } from './listenerCall.ts'
 import { queueKey } from './queue.ts'
 import { readMessages } from './received.ts'
-import { consumerStatusBody, runningInfoBody } from './runningInfo.ts'
+import { consumerStatusBody, pushRunningInfo, runningInfoBody } from './runningInfo.ts'
 
 export interface BrokerRequestHooks {
   rebalance(): void
@@ -40,13 +40,17 @@ export function serveBrokerRequests(group: ConsumerGroup, hooks: BrokerRequestHo
 
   remoting.onRequest(RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT, command => {
     if (!ours(command, 'group')) return unknownGroup(command, 'group')
-    const body = consumerStatusBody(group, command.extFields?.['topic'] ?? '')
+    const queues = [...group.queues.values()].map(process => process.queue)
+    const body = consumerStatusBody(queues, command.extFields?.['topic'] ?? '', queue =>
+      group.offsets.current(queue)
+    )
     return response(ResponseCode.SUCCESS, null, null, body)
   })
 
   remoting.onRequest(RequestCode.GET_CONSUMER_RUNNING_INFO, command => {
     if (!ours(command, 'consumerGroup')) return unknownGroup(command, 'consumerGroup')
-    return response(ResponseCode.SUCCESS, null, null, runningInfoBody(group, startedMs))
+    const body = runningInfoBody(pushRunningInfo(group, startedMs))
+    return response(ResponseCode.SUCCESS, null, null, body)
   })
 
   remoting.onRequest(RequestCode.CONSUME_MESSAGE_DIRECTLY, command =>
@@ -77,7 +81,8 @@ async function consumeDirectly(
   return response(ResponseCode.SUCCESS, null, null, result)
 }
 
-function unknownGroup(command: RemotingCommand, name: string): RemotingCommand {
+/** The original's words for a group that is not this client's. */
+export function unknownGroup(command: RemotingCommand, name: string): RemotingCommand {
   const group = command.extFields?.[name] ?? ''
   return response(
     ResponseCode.SYSTEM_ERROR,

@@ -1,10 +1,10 @@
-import { RETRY_PREFIX, RequestCode, ResponseCode } from '../protocol/index.ts'
+import { ResponseCode } from '../protocol/index.ts'
 import { asError, ClientError } from './errors.ts'
 import { type ConsumerGroup, type ConsumeService, statsOf } from './group.ts'
-import { offsetByTime, queueEdge } from './offsets.ts'
 import type { ProcessQueue } from './processQueue.ts'
 import { type PullResult, pull } from './pull.ts'
 import { Sleeper } from './sleeper.ts'
+import { startOffset } from './startOffset.ts'
 import { accepts } from './subscription.ts'
 
 /** remoting.md 5.7 */
@@ -157,17 +157,11 @@ export class PullLoop {
     )
   }
 
-  /** Where the group goes on, or begins when it has no offset here: remoting.md 2.7. */
+  /** Where the group goes on, or begins when it has no offset here. */
   async #startOffset(): Promise<number> {
     const { instance, offsets, options } = this.#group
     const { queue } = this.#queue
-    const stored = await offsets.read(queue)
-    if (stored !== null) return stored
-    const isRetry = queue.topic.startsWith(RETRY_PREFIX)
-    const from = options.consumeFrom
-    if (from === 'first' || (from === 'last' && isRetry)) return 0
-    if (from === 'last' || isRetry) return queueEdge(instance, RequestCode.GET_MAX_OFFSET, queue)
-    return offsetByTime(instance, queue, from.timestampMs)
+    return (await offsets.read(queue)) ?? startOffset(instance, queue, options.consumeFrom)
   }
 
   #failed(error: unknown): number {

@@ -8,6 +8,7 @@ import {
   type PushConsumerOptions,
   resolveConsumerOptions
 } from './consumerOptions.ts'
+import { Division } from './division.ts'
 import { asError, badArgument, ClientError } from './errors.ts'
 import type { ConsumerGroup, ConsumeService } from './group.ts'
 import { ClientInstance } from './instance.ts'
@@ -18,7 +19,6 @@ import { OrderlyService } from './orderlyService.ts'
 import { ProcessQueue } from './processQueue.ts'
 import { PullLoop } from './pullLoop.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
-import { assignTopic } from './rebalance.ts'
 import { leaderAddress, type TopicRoute } from './route.ts'
 import { Sender } from './sender.ts'
 import { atMost } from './sleeper.ts'
@@ -27,8 +27,6 @@ import { Tracer } from './tracer.ts'
 
 /** Locks of orderly consumers are renewed this often (broker.md 4.8). */
 const LOCK_RENEWAL_MS = 20_000
-/** While some topic could not be divided, it is tried again this often. */
-const UNFINISHED_REBALANCE_MS = 1_000
 
 /** Has the messages of its topics delivered to a listener. */
 export class PushConsumer {
@@ -39,9 +37,7 @@ export class PushConsumer {
   /** Queues given up whose listeners still run: they are not taken again before. */
   readonly #releasing = new Map<string, Promise<void>>()
   readonly #timers: Timer[] = []
-  #rebalancing: Promise<void> | null = null
-  #rebalanceAgain: boolean = false
-  #retryTimer: Timer | null = null
+  #division: Division | null = null
   #paused: boolean = false
   #state: 'new' | 'started' | 'closed' = 'new'
 
@@ -141,15 +137,19 @@ export class PushConsumer {
     }
     this.#state = 'started'
     await instance.greetAll()
+    if (this.#isClosed()) return
     const { clock } = instance.platform
     this.#timers.push(
-      clock.every(options.rebalanceIntervalMs, () => this.rebalance()),
       clock.every(options.persistIntervalMs, () => void this.#group.offsets.persist())
     )
     if (options.orderly && options.clustering) {
       this.#timers.push(clock.every(LOCK_RENEWAL_MS, () => void this.#renewLocks()))
     }
-    await this.#rebalance()
+    this.#division = new Division(this.#group, options.rebalanceIntervalMs, {
+      topics: () => [...subscriptions.keys()],
+      divided: (topic, queues) => this.#adopt(topic, queues)
+    })
+    await this.#division.run()
   }
 
   /** Nothing is pulled until `resume`; what was pulled is still delivered. */
@@ -164,7 +164,7 @@ export class PushConsumer {
 
   /** Divides the queues anew, soon. Happens by itself at every change of members or routes. */
   rebalance(): void {
-    if (this.#state === 'started') void this.#rebalance()
+    if (this.#state === 'started') void this.#division?.run()
   }
 
   /** Stores the offsets of what was consumed so far. Happens by itself every 5 s and at `close`. */
@@ -177,7 +177,7 @@ export class PushConsumer {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     for (const timer of this.#timers) timer.cancel()
-    this.#retryTimer?.cancel()
+    this.#division?.stop()
     this.#service.stop()
     const { options, queues, offsets, instance } = this.#group
     for (const loop of this.#loops.values()) loop.end()
@@ -209,35 +209,6 @@ export class PushConsumer {
     for (const subscription of this.#group.subscriptions.values()) {
       if (subscription.expressionType !== 'TAG') await checkFilter(this.#group, subscription)
     }
-  }
-
-  async #rebalance(): Promise<void> {
-    if (this.#rebalancing !== null) {
-      this.#rebalanceAgain = true
-      return this.#rebalancing
-    }
-    this.#rebalancing = this.#divide().finally(() => {
-      this.#rebalancing = null
-      if (this.#rebalanceAgain) {
-        this.#rebalanceAgain = false
-        this.rebalance()
-      }
-    })
-    return this.#rebalancing
-  }
-
-  async #divide(): Promise<void> {
-    let unfinished = false
-    for (const topic of [...this.#group.subscriptions.keys()]) {
-      const assigned = await assignTopic(this.#group, topic)
-      if (this.#state !== 'started') return
-      if (assigned === null) unfinished = true
-      else this.#adopt(topic, assigned)
-    }
-    this.#retryTimer?.cancel()
-    this.#retryTimer = unfinished
-      ? this.#group.instance.platform.clock.after(UNFINISHED_REBALANCE_MS, () => this.rebalance())
-      : null
   }
 
   #adopt(topic: string, assigned: readonly MessageQueue[]): void {
@@ -366,6 +337,11 @@ export class PushConsumer {
       }
     }
     if (this.#group.subscriptions.has(route.topic)) this.rebalance()
+  }
+
+  /** Also while something was awaited. */
+  #isClosed(): boolean {
+    return this.#state === 'closed'
   }
 
   /** The topic as servers know it. */

@@ -1,16 +1,23 @@
 import { GetConsumerListByGroupResponseBody, RequestCode } from '../protocol/index.ts'
 import { allocateQueues } from './allocation.ts'
 import { readBody } from './bodies.ts'
+import type { ResolvedConsumerOptions } from './consumerOptions.ts'
 import { asError, ClientError } from './errors.ts'
-import type { ConsumerGroup } from './group.ts'
+import type { ClientInstance } from './instance.ts'
 import { compareText, type MessageQueue } from './queue.ts'
 import { anyAddress, leaderAddress, subscribeQueues, type TopicRoute } from './route.ts'
 
 /** What one topic's queues are after a rebalance; null: nothing can be said now, the old assignment stays. */
 export type Assignment = readonly MessageQueue[] | null
 
+/** What a division needs to know of a consumer. */
+export interface DividedGroup {
+  readonly instance: ClientInstance
+  readonly options: Pick<ResolvedConsumerOptions, 'group' | 'clustering' | 'allocation'>
+}
+
 /** The queues of a topic that are ours, by the members that a broker knows (broker.md 4.7). */
-export async function assignTopic(group: ConsumerGroup, topic: string): Promise<Assignment> {
+export async function assignTopic(group: DividedGroup, topic: string): Promise<Assignment> {
   const { instance, options } = group
   try {
     const route = await instance.routes.get(topic)
@@ -22,12 +29,10 @@ export async function assignTopic(group: ConsumerGroup, topic: string): Promise<
       ? null
       : allocateQueues(options.allocation, instance.clientId, queues, members)
   } catch (error) {
-    if (!(error instanceof ClientError)) throw error
-    instance.logger.debug('The queues of a topic could not be divided now', {
-      group: options.group,
-      topic,
-      error: asError(error).message
-    })
+    const fields = { group: options.group, topic, error: asError(error).message }
+    if (error instanceof ClientError) {
+      instance.logger.debug('The queues of a topic could not be divided now', fields)
+    } else instance.logger.error('The allocation strategy failed: nothing changes', fields)
     return null
   }
 }
@@ -37,7 +42,7 @@ export async function assignTopic(group: ConsumerGroup, topic: string): Promise<
  * that has just started has not heard of everyone yet, and giving up all queues for that would be wrong.
  */
 async function groupMembers(
-  group: ConsumerGroup,
+  group: DividedGroup,
   route: TopicRoute
 ): Promise<readonly string[] | null> {
   const { instance, options } = group

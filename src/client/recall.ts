@@ -1,10 +1,8 @@
 import { RequestCode } from '../protocol/index.ts'
 import { field } from './caller.ts'
-import { badArgument, ClientError } from './errors.ts'
+import { badArgument } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
-import { pause } from './sleeper.ts'
-
-const RETRY_PAUSE_MS = 100
+import { patiently } from './patiently.ts'
 
 /** RECALL_MESSAGE (370, remoting.md 2.12); resolves to the id of the message that was taken back. Goes on while there is no leader. */
 export async function recallMessage(
@@ -16,29 +14,14 @@ export async function recallMessage(
     readonly withinMs: number
   }
 ): Promise<string> {
-  const { clock } = instance.platform
-  const brokerName = brokerOf(recall.recallHandle)
-  const untilMs = clock.monotonicMs() + recall.withinMs
-  for (;;) {
-    try {
-      const address = await instance.leader(recall.topic, brokerName)
-      const answer = await instance.caller.ask(address, RequestCode.RECALL_MESSAGE, {
-        producerGroup: recall.group,
-        topic: recall.topic,
-        recallHandle: recall.recallHandle,
-        bname: brokerName
-      })
-      return field(address, answer, 'msgId')
-    } catch (error) {
-      const passing =
-        error instanceof ClientError &&
-        error.retryable &&
-        (error.code !== 'REFUSED' || error.responseCode === 14)
-      if (!passing || clock.monotonicMs() + RETRY_PAUSE_MS >= untilMs) throw error
-      await pause(clock, RETRY_PAUSE_MS)
-      await instance.routes.refresh(recall.topic).catch(() => null)
-    }
-  }
+  const { group, topic, recallHandle, withinMs } = recall
+  const brokerName = brokerOf(recallHandle)
+  return patiently(instance, topic, withinMs, async () => {
+    const address = await instance.leader(topic, brokerName)
+    const fields = { producerGroup: group, topic, recallHandle, bname: brokerName }
+    const answer = await instance.caller.ask(address, RequestCode.RECALL_MESSAGE, fields)
+    return field(address, answer, 'msgId')
+  })
 }
 
 /** A handle is base64url of `v1 topic brokerName timeMs uniqueKey`. */

@@ -67,12 +67,8 @@ t.test('with one broker', async t => {
     await t.rejects(producer.recall('Timed', 'nonsense'), { code: 'BAD_ARGUMENT' })
     await producer.send({ topic: 'Timed', body: 'last', delayMs: 2_000 })
     const messages = await got.reach(4, PATIENCE_MS)
-    t.strictSame(messages.map(message => message.body.toString()).sort(), [
-      'at',
-      'last',
-      'now',
-      'over'
-    ])
+    const bodies = new Set(messages.map(message => message.body.toString()))
+    t.strictSame(bodies, new Set(['at', 'last', 'now', 'over']))
     const at = messages.find(message => message.body.toString() === 'at')!
     t.ok(at.storeTimestamp >= beganMs + 1_000, 'not before its time')
     await t.rejects(producer.recall('Timed', soon.recallHandle!), { code: 'REFUSED' }, 'too late')

@@ -91,6 +91,21 @@ expect() {
   echo "$verdict $number - $version $name # $reason"
 }
 
+# sees NAME PATTERN SECONDS COMMAND …: waits until mqadmin's output has such a line; for programs that print nothing.
+sees() {
+  local name="$1" pattern="$2" until=$((SECONDS + $3)) verdict="not ok"
+  shift 3
+  while :; do
+    "$here/../../../bin/mqadmin" "$@" >"$logs/$name-mqadmin" 2>&1 || true
+    if grep -aEq -- "$pattern" "$logs/$name-mqadmin"; then verdict=ok; fi
+    if [ "$verdict" = ok ] || [ "$SECONDS" -ge "$until" ]; then break; fi
+    sleep 1
+  done
+  number=$((number + 1))
+  if [ "$verdict" != ok ]; then failed=$((failed + 1)); fi
+  echo "$verdict $number - $version $name # mqadmin $*: $pattern"
+}
+
 # finish NAME …: ends programs that would go on.
 finish() {
   local name

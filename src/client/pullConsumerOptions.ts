@@ -1,0 +1,54 @@
+import { type AllocationStrategy, averageAllocation } from './allocation.ts'
+import type { ConsumeFrom } from './consumerOptions.ts'
+import { Namespace } from './namespace.ts'
+import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
+
+export interface PullConsumerOptions extends ClientOptions {
+  group: string
+  /** Messages that one pull asks for. Default 32. */
+  messagesPerPull?: number
+  /** The broker holds a pull for so long when there is no message. Default 20000. */
+  pullSuspendMs?: number
+  /** While a broker group has no leader, calls are tried again for so long. Default 10000. */
+  retryWithinMs?: number
+  /** Where `poll` begins in a queue for which the group has no offset yet. Default first. */
+  consumeFrom?: ConsumeFrom
+  /** How members divide the queues of subscribed topics; must be the same for all of a group. Default averageAllocation. */
+  allocation?: AllocationStrategy
+  /** Positions are stored every `autoCommitIntervalMs`, when a queue goes to another member, and at `close`. Default false: `commit` stores them. */
+  autoCommit?: boolean
+  /** Default 5000. */
+  autoCommitIntervalMs?: number
+  /** Default 20000; membership changes rebalance at once. */
+  rebalanceIntervalMs?: number
+}
+
+export interface ResolvedPullOptions {
+  readonly group: string
+  readonly clustering: true
+  readonly messagesPerPull: number
+  readonly pullSuspendMs: number
+  readonly retryWithinMs: number
+  readonly consumeFrom: ConsumeFrom
+  readonly allocation: AllocationStrategy
+  readonly autoCommit: boolean
+  readonly autoCommitIntervalMs: number
+  readonly rebalanceIntervalMs: number
+}
+
+export function resolvePullOptions(options: PullConsumerOptions): ResolvedPullOptions {
+  const group = new Namespace(options.namespace ?? '').full(options.group)
+  checkGroup(group)
+  return {
+    group,
+    clustering: true,
+    messagesPerPull: whole('messagesPerPull', options.messagesPerPull, 32, 1),
+    pullSuspendMs: positive('pullSuspendMs', options.pullSuspendMs, 20_000),
+    retryWithinMs: positive('retryWithinMs', options.retryWithinMs, 10_000),
+    consumeFrom: options.consumeFrom ?? 'first',
+    allocation: options.allocation ?? averageAllocation,
+    autoCommit: options.autoCommit ?? false,
+    autoCommitIntervalMs: positive('autoCommitIntervalMs', options.autoCommitIntervalMs, 5_000),
+    rebalanceIntervalMs: positive('rebalanceIntervalMs', options.rebalanceIntervalMs, 20_000)
+  }
+}
