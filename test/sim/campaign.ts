@@ -1,10 +1,20 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { coreCommand, usualCore } from './coreRun.ts'
+import { nameOf, RULES } from './rules.ts'
 import type { RunResult } from './run.ts'
+import type { Answer, Task } from './worker.ts'
 
 const PROGRESS_MS = 5_000
+/** Core schedules a worker plays before it answers. */
+const CORES_A_TASK = 50
+/** A campaign of so many runs must have come to every rule and every kind of fault, or it proves little. */
+const ALL_SEEN_FROM_RUNS = { cluster: 500, core: 5_000 } as const
+
+export type Depth = 'cluster' | 'core'
 
 export interface CampaignOptions {
+  readonly depth: Depth
   readonly firstSeed: number
   /** Included. */
   readonly lastSeed: number
@@ -13,6 +23,8 @@ export interface CampaignOptions {
   readonly timeMs: number | null
   /** Ends with the first seed that fails. */
   readonly first: boolean
+  /** Names that must have been counted in a long campaign. */
+  readonly expected: readonly string[]
   readonly print: (text: string) => void
 }
 
@@ -22,8 +34,9 @@ export class Campaign {
   runs = 0
   events = 0
   acknowledged = 0
+  readonly faults = new Map<string, number>()
+  readonly rules = new Map<string, number>()
   readonly #o: CampaignOptions
-  readonly #faults = new Map<string, number>()
   readonly #sums = new Map<string, number>()
   #nextSeed: number
   #startedMs = 0
@@ -33,7 +46,7 @@ export class Campaign {
     this.#nextSeed = options.firstSeed
   }
 
-  /** True when everything held. */
+  /** True when everything held, and a long campaign has come to everything. */
   async run(): Promise<boolean> {
     this.#startedMs = Date.now()
     const progress = setInterval(() => this.#o.print(this.#line()), PROGRESS_MS)
@@ -42,23 +55,36 @@ export class Campaign {
     } finally {
       clearInterval(progress)
     }
-    this.#o.print(this.#line())
-    const counted = (counts: Map<string, number>): string =>
-      [...counts]
-        .sort()
-        .map(([name, count]) => `${name} ${count}`)
-        .join(', ')
-    this.#o.print(`faults: ${counted(this.#faults)}`)
-    this.#o.print(`sums: ${counted(this.#sums)}`)
-    if (this.failed.length > 0) this.#o.print(`failed seeds: ${this.failed.join(' ')}`)
-    return this.failed.length === 0
+    const { print, depth } = this.#o
+    print(this.#line())
+    print(`faults: ${counted(this.faults)}`)
+    if (depth === 'cluster') print(`sums: ${counted(this.#sums)}`)
+    print(`rules: ${counted(this.rules)}`)
+    const missing = this.missing()
+    if (missing.length > 0) print(`never come to: ${missing.join('; ')}`)
+    if (this.failed.length > 0) print(`failed seeds: ${this.failed.join(' ')}`)
+    const mustSeeAll = this.runs >= ALL_SEEN_FROM_RUNS[depth]
+    return this.failed.length === 0 && !(mustSeeAll && missing.length > 0)
   }
 
-  #take(): number | null {
-    const { lastSeed, timeMs, first } = this.#o
+  /** Rules of this depth and expected faults that were not counted. */
+  missing(): string[] {
+    const { depth, expected } = this.#o
+    const rules = RULES.filter(rule => rule.depths.includes(depth)).map(nameOf)
+    return [
+      ...rules.filter(name => (this.rules.get(name) ?? 0) === 0),
+      ...expected.filter(name => (this.faults.get(name) ?? 0) === 0)
+    ]
+  }
+
+  #take(): Task | null {
+    const { depth, lastSeed, timeMs, first } = this.#o
     if (this.#nextSeed > lastSeed || (first && this.failed.length > 0)) return null
     if (timeMs !== null && Date.now() - this.#startedMs > timeMs) return null
-    return this.#nextSeed++
+    const seed = this.#nextSeed
+    const count = depth === 'core' ? Math.min(CORES_A_TASK, lastSeed - seed + 1) : 1
+    this.#nextSeed += count
+    return depth === 'core' ? { depth, seed, count } : { depth, seed }
   }
 
   #work(): Promise<void> {
@@ -66,52 +92,82 @@ export class Campaign {
       const worker = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), {
         env: { TZ: 'UTC' }
       })
-      let seed: number | null = null
+      let task: Task | null = null
       const next = (): void => {
-        seed = this.#take()
-        if (seed === null) worker.disconnect()
-        else worker.send({ seed })
+        task = this.#take()
+        worker.send(task ?? { depth: 'rules' })
       }
-      worker.on('message', (message: RunResult) => {
-        this.#add(message)
+      worker.on('message', (answer: Answer) => {
+        if (answer.kind === 'rules') {
+          add(this.rules, answer.counts)
+          worker.disconnect()
+          return
+        }
+        this.#add(answer)
         next()
       })
       worker.on('error', reject)
       worker.on('exit', code => {
-        if (seed === null) return resolve()
+        if (task === null) return resolve()
+        const { seed } = task as { seed: number }
         this.failed.push(seed)
-        this.#o.print(`seed ${seed}: its process ended with ${code}; npm run sim -- --seed ${seed}`)
+        this.#o.print(`seed ${seed}: its process ended with ${code}; ${this.#command(seed)}`)
         this.#work().then(resolve, reject)
       })
       next()
     })
   }
 
-  #add(result: RunResult): void {
+  #command(seed: number): string {
+    return this.#o.depth === 'core' ? coreCommand(seed, usualCore) : `npm run sim -- --seed ${seed}`
+  }
+
+  #add(answer: Exclude<Answer, { kind: 'rules' }>): void {
+    if (answer.kind === 'cluster') {
+      this.#addCluster(answer.result)
+      return
+    }
+    this.runs += answer.runs
+    this.events += answer.events
+    add(this.faults, answer.counts)
+    for (const { seed, violation } of answer.failed) this.#fail(seed, [violation])
+  }
+
+  #addCluster(result: RunResult): void {
     this.runs += 1
     this.events += result.events
     this.acknowledged += result.acknowledged
-    for (const [kind, count] of Object.entries(result.faults)) {
-      this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
-    }
+    add(this.faults, result.faults)
     const { committedEntries, statesCompared, elections, registerReads, duplicates } = result
-    const sums = { committedEntries, statesCompared, elections, registerReads, duplicates }
-    for (const [name, count] of Object.entries(sums)) {
-      this.#sums.set(name, (this.#sums.get(name) ?? 0) + count)
-    }
-    if (result.violations.length === 0) return
-    this.failed.push(result.seed)
-    this.#o.print(`seed ${result.seed} FAILED; npm run sim -- --seed ${result.seed}`)
-    for (const violation of result.violations.slice(0, 3)) {
-      this.#o.print(`  ${violation.slice(0, 600)}`)
-    }
+    add(this.#sums, { committedEntries, statesCompared, elections, registerReads, duplicates })
+    if (result.violations.length > 0) this.#fail(result.seed, result.violations)
+  }
+
+  #fail(seed: number, violations: readonly string[]): void {
+    this.failed.push(seed)
+    this.#o.print(`seed ${seed} FAILED; ${this.#command(seed)} (--minimize makes it short)`)
+    for (const violation of violations.slice(0, 3)) this.#o.print(`  ${violation.slice(0, 600)}`)
   }
 
   #line(): string {
     const seconds = Math.max(0.001, (Date.now() - this.#startedMs) / 1000)
+    const sent = this.#o.depth === 'cluster' ? `, ${this.acknowledged} messages acknowledged` : ''
     return (
       `${this.runs} seeds, ${this.failed.length} failed, ${(this.runs / seconds).toFixed(2)} seeds/s, ` +
-      `${Math.round(this.events / seconds)} events/s, ${this.acknowledged} messages acknowledged`
+      `${Math.round(this.events / seconds)} events/s${sent}`
     )
   }
+}
+
+function add(sums: Map<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) {
+    sums.set(name, (sums.get(name) ?? 0) + count)
+  }
+}
+
+function counted(counts: ReadonlyMap<string, number>): string {
+  return [...counts]
+    .sort()
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ')
 }

@@ -1,27 +1,39 @@
 /**
- * The whole cluster in one thread, on simulated time, chance, disks and wires (raft.md 5.2).
+ * The simulations (raft.md 5.2): the whole cluster in one thread, on simulated time, chance, disks and wires, and the bare
+ * cores, of which there are far more schedules.
  *
- *   npm run sim -- --seeds 1..1000 [--workers 2] [--minutes 10] [--first]
- *   npm run sim -- --seed 17 [--lines 200]
+ *   npm run sim -- --seeds 1..1000 [--depth core] [--workers 2] [--minutes 10] [--first]
+ *   npm run sim -- --seed 17 [--depth core] [--lines 200] [--minimize]
  *
- * Many seeds: a progress line, and for each seed that fails the command that plays it again. One seed: its plan, its log,
- * and what came of it; the trace hash is the same each time. Ends with status 1 when something does not hold.
+ * Many seeds: a progress line, faults by kind and role, how often each rule decided something, and for each seed that fails
+ * the command that plays it again. One seed: its plan, its log, and what came of it; the trace hash is the same each time.
+ * `--minimize` leaves out what is not needed to fail and prints the command for the rest (--steps, --only-steps; --until,
+ * --only-faults, --only-lanes). Ends with status 1 when something does not hold, or a long campaign never came to something.
  */
 import process from 'node:process'
 import { parseArgs } from 'node:util'
-import { Campaign } from './campaign.ts'
+import { Campaign, type Depth } from './campaign.ts'
+import { replayCore, usualCore } from './coreRun.ts'
+import { CORE_EXPECTED } from './expected.ts'
 import { runSeed } from './run.ts'
+import { parseRanges } from './shrink.ts'
 
 const { values } = parseArgs({
   options: {
+    depth: { type: 'string', default: 'cluster' },
     seed: { type: 'string' },
     seeds: { type: 'string', default: '1..100' },
     workers: { type: 'string', default: '1' },
     minutes: { type: 'string' },
     lines: { type: 'string', default: '100' },
-    first: { type: 'boolean', default: false }
+    first: { type: 'boolean', default: false },
+    minimize: { type: 'boolean', default: false },
+    steps: { type: 'string' },
+    'only-steps': { type: 'string' }
   }
 })
+const depth: Depth = values.depth === 'core' ? 'core' : 'cluster'
+const print = (text: string): void => console.log(text)
 
 function wholeNumber(name: string, text: string): number {
   const number = Number(text)
@@ -31,7 +43,15 @@ function wholeNumber(name: string, text: string): number {
   return number
 }
 
+function playCore(seed: number): Promise<boolean> {
+  const steps = values.steps === undefined ? usualCore.steps : wholeNumber('steps', values.steps)
+  const kept = values['only-steps']
+  const only = kept === undefined ? null : parseRanges(kept)
+  return replayCore(seed, { steps, only }, values.minimize, print)
+}
+
 async function playOne(seed: number): Promise<boolean> {
+  if (depth === 'core') return playCore(seed)
   const { lines, violations, ...rest } = await runSeed(seed)
   const shown = wholeNumber('lines', values.lines)
   if (shown > 0) console.log(lines.slice(-shown).join('\n'))
@@ -43,12 +63,14 @@ async function playOne(seed: number): Promise<boolean> {
 async function playMany(range: string): Promise<boolean> {
   const [first = '', last = first] = range.split('..')
   const campaign = new Campaign({
+    depth,
+    expected: depth === 'core' ? CORE_EXPECTED : [],
     firstSeed: wholeNumber('seeds', first),
     lastSeed: wholeNumber('seeds', last),
     workers: Math.max(1, wholeNumber('workers', values.workers)),
     timeMs: values.minutes === undefined ? null : Number(values.minutes) * 60_000,
     first: values.first,
-    print: text => console.log(text)
+    print
   })
   return campaign.run()
 }

@@ -28,6 +28,14 @@ const KIND_NUMBERS: Readonly<Record<EventKind, number>> = {
 
 /** Taken before a run replaces it by something that refuses. */
 const realSetImmediate = setImmediate
+/** So many events, then the real loop may turn once: a parent's message, a signal. */
+const EVENTS_A_TURN = 256
+
+/**
+ * Runs all promises that can go on, and what was put off by `process.nextTick`, as Node.js does between two callbacks of
+ * its loop: ten times cheaper than a turn of the loop for each event.
+ */
+const runMicrotasks = (process as unknown as { _tickCallback(): void })._tickCallback
 
 /**
  * Virtual time. Events run one after the other, by time and then in the order of their making; between two of them all
@@ -79,29 +87,24 @@ export class Scheduler {
   /** Runs until `stop`, until nothing is left to do, or until virtual time is over. */
   run(untilMs: number): Promise<'stopped' | 'idle' | 'timeUp'> {
     return new Promise((resolve, reject) => {
-      const step = (): void => {
-        const event = this.#stopped ? null : this.#pop()
-        if (event === null || event.atMs > untilMs) {
-          resolve(this.#stopped ? 'stopped' : event === null ? 'idle' : 'timeUp')
-          return
-        }
+      const turn = (): void => {
         try {
-          this.#play(event)
-          realSetImmediate(afterwards)
+          for (let i = 0; i < EVENTS_A_TURN; i++) {
+            const event = this.#stopped ? null : this.#pop()
+            if (event === null || event.atMs > untilMs) {
+              resolve(this.#stopped ? 'stopped' : event === null ? 'idle' : 'timeUp')
+              return
+            }
+            this.#play(event)
+            runMicrotasks()
+            this.afterEvent?.()
+          }
+          realSetImmediate(turn)
         } catch (error) {
           reject(error as Error)
         }
       }
-      // All microtasks of the event are over here.
-      const afterwards = (): void => {
-        try {
-          this.afterEvent?.()
-          step()
-        } catch (error) {
-          reject(error as Error)
-        }
-      }
-      realSetImmediate(step)
+      realSetImmediate(turn)
     })
   }
 

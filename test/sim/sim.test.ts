@@ -66,6 +66,8 @@ t.test('whoever reaches the real clock or chance is found', t => {
 t.test('nothing that was acknowledged is lost in a share of disturbed clusters', async t => {
   const lines: string[] = []
   const campaign = new Campaign({
+    depth: 'cluster',
+    expected: [],
     firstSeed: 1,
     lastSeed: SEEDS,
     workers: 2,

@@ -23,7 +23,7 @@ import {
   snapshotCopied
 } from './snapshots.ts'
 import { type LeaderRole, RaftState } from './state.ts'
-import { leaveTrouble, startTransfer, transferTick } from './transfer.ts'
+import { leaveStuckLog, leaveTrouble, startTransfer, transferTick } from './transfer.ts'
 import type {
   Configuration,
   Effect,
@@ -212,7 +212,7 @@ export class Raft implements RaftCore {
         return
       case 'leader':
         heartbeats(s, role, count)
-        if (this.#checkQuorum(role)) transferTick(s, role, count)
+        if (this.#checkQuorum(role) && !leaveStuckLog(s, role, count)) transferTick(s, role, count)
         return
       case 'stopped':
         return

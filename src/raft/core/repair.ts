@@ -1,5 +1,6 @@
 import { advanceFollowerCommit } from './commit.ts'
 import { healInPlace, takeEntries } from './follower.ts'
+import { becomeFollower } from './roles.ts'
 import type { RaftState } from './state.ts'
 import {
   type EntrySummary,
@@ -92,9 +93,15 @@ export function receiveRepairReply(
   if (takeEntries(s, role, m.index - 1, 1, entries)) advanceFollowerCommit(s, role)
 }
 
-/** A read met damage in an entry that was whole at the start. */
+/**
+ * A read met damage in an entry that was whole at the start. A campaign that counts on that entry is over (R-E8): its
+ * winner would cut what the votes were given for.
+ */
 export function noteDamage(s: RaftState, faults: readonly Fault[]): void {
   for (const fault of faults) {
     if (s.log.addFault(fault)) s.report('error', `entry ${fault.index} is damaged on this disk`)
   }
+  const { role } = s
+  const campaigns = role.kind === 'preCandidate' || role.kind === 'candidate'
+  if (campaigns && s.log.soundIndex < role.lastIndex) becomeFollower(s, s.term, null)
 }

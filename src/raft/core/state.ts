@@ -73,6 +73,8 @@ export interface LeaderRole {
   /** Asked before the own first entry was committed. */
   readonly waitingReads: number[]
   transfer: Transfer | null
+  /** Since when a damaged entry that is not committed holds everything up. */
+  stuckTicks: number
   preferredCheckTicks: number
   preferredFitTicks: number
   /** Doubles with every transfer to the preferred leader that failed. */

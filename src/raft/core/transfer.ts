@@ -1,5 +1,6 @@
 import type { Progress } from './progress.ts'
 import { ROOM_PERMILLE } from './proposals.ts'
+import { becomeFollower } from './roles.ts'
 import type { LeaderRole, RaftState } from './state.ts'
 import { AppendResult, type NodeId } from './types.ts'
 
@@ -46,6 +47,26 @@ export function tryTimeoutNow(s: RaftState, role: LeaderRole): void {
     leaderId: s.selfId,
     lastIndex: s.log.lastIndex
   })
+}
+
+/**
+ * R-E11: a damaged entry of this leader's that is not committed may be nowhere else, and then nothing behind it is ever
+ * committed, nor does a hand-over come about. After two timeouts without a repair the others elect one without it.
+ */
+export function leaveStuckLog(s: RaftState, role: LeaderRole, count: number): boolean {
+  const fault = s.log.faults[0]
+  if (fault === undefined || fault.index <= s.commitIndex) {
+    role.stuckTicks = 0
+    return false
+  }
+  role.stuckTicks += count
+  if (role.stuckTicks < 2 * s.ticks.election) return false
+  s.report(
+    'error',
+    `entry ${fault.index} is damaged here, not committed, and nobody sent it: stepping down`
+  )
+  becomeFollower(s, s.term, null)
+  return true
 }
 
 export function transferTick(s: RaftState, role: LeaderRole, count: number): void {

@@ -41,6 +41,8 @@ export class Cluster implements World {
   onEvent: (node: TestNode, event: Event) => void = () => {}
   onEffect: (node: TestNode, effect: Effect) => void = () => {}
   #seed: number
+  /** What a starting core draws its patience from. */
+  bootSeed: (node: TestNode) => number = () => ++this.#seed
 
   constructor(seed: number) {
     this.#seed = seed
@@ -79,14 +81,15 @@ export class Cluster implements World {
   }
 
   start(id: NodeId): void {
-    this.node(id).boot(++this.#seed)
+    const node = this.node(id)
+    node.boot(this.bootSeed(node))
   }
 
   /** A node that has ended to change over to a copy is opened again with it. */
   switchLog(node: TestNode): boolean {
     if (node.switching === null) return false
     this.disconnectAll(node.id)
-    return node.finishSwitch(++this.#seed)
+    return node.finishSwitch(this.bootSeed(node))
   }
 
   isBlocked(a: NodeId, b: NodeId): boolean {

@@ -156,8 +156,8 @@ t.test(
 
 t.test('the same events give the same effects', async t => {
   const run = (): string => {
-    const simulation = new Simulation(4711, new Coverage(), true)
-    simulation.run(3000)
+    const simulation = new Simulation({ seed: 4711, steps: 3000, traced: true }, new Coverage())
+    simulation.run()
     return simulation.trace.join('\n')
   }
   const first = run()

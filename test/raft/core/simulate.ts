@@ -3,12 +3,18 @@ import { Cluster, type Connection } from './cluster.ts'
 import { showEffect, showMessage } from './show.ts'
 import type { TestNode } from './testNode.ts'
 
-/** mulberry32: one number decides a whole schedule. */
+/** mulberry32. */
 export class Chance {
   #state: number
 
   constructor(seed: number) {
     this.#state = seed >>> 0
+  }
+
+  /** Each step has chance of its own: what one step draws, or that it is left out, changes nothing for the others. */
+  startStep(seed: number, step: number): void {
+    this.#state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b)) >>> 0
+    this.next()
   }
 
   next(): number {
@@ -35,21 +41,38 @@ export class Chance {
 /** What has been seen over many schedules: a simulation that never met a case proves nothing about it. */
 export class Coverage {
   readonly counts = new Map<string, number>()
+  /** What the cores were told. */
+  events = 0
 
   saw(what: string): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
   }
 }
 
+export interface Schedule {
+  readonly seed: number
+  /** Before everything heals. */
+  readonly steps: number
+  /** Steps that are left out; the others stay what they are. */
+  readonly without?: ReadonlySet<number>
+  readonly traced?: boolean
+}
+
+export const USUAL_STEPS = 2500
+/** Of virtual time in which the healed group must not change its leader, in ticks of 50 ms. */
+const CALM_TICKS = 400
+const CALM_SHARE = 0.05
+
 /** One schedule: its own mix of faults, then everything heals and the group has to work again. */
 export class Simulation {
+  readonly #schedule: Schedule
   readonly #chance: Chance
   readonly #cluster: Cluster
   readonly #coverage: Coverage
   readonly #flush: 'sync' | 'async'
   readonly #rates: Map<string, number>
   readonly #nodes: TestNode[]
-  /** Damage is allowed on one node of a schedule only, or an entry may be whole nowhere. */
+  /** Damage is allowed on one node of a schedule only, or an entry may be whole nowhere; so is the loss of a disk. */
   readonly #damaged: NodeId
   readonly #diskSpeeds: Map<NodeId, number>
   /** A node whose clock nearly stands leads on long after the others took it for dead. */
@@ -57,14 +80,22 @@ export class Simulation {
   #token = 0
   #readId = 0
   readonly #readFloor = new Map<number, number>()
+  /** Cut off from all others, until they are let in again. */
+  #alone: NodeId | null = null
+  #leaderChanges = 0
   readonly trace: string[] = []
 
-  constructor(seed: number, coverage: Coverage, traced: boolean) {
+  constructor(schedule: Schedule, coverage: Coverage) {
+    const { seed } = schedule
+    this.#schedule = schedule
     this.#chance = new Chance(seed)
     this.#coverage = coverage
     const chance = this.#chance
     this.#flush = chance.below(2) === 0 ? 'sync' : 'async'
     this.#cluster = new Cluster(seed)
+    // By the number of its starts, so that a step left out changes nothing for other nodes.
+    this.#cluster.bootSeed = ({ id, incarnation }) =>
+      (Math.imul(seed, 31) + Math.imul(incarnation, 101) + Number(id.slice(1))) >>> 0
     const size = chance.pick([1, 3, 3, 3, 3, 3, 5])
     this.#cluster.addNodes(size, chance.below(4) > 0, {
       flush: this.#flush,
@@ -80,11 +111,18 @@ export class Simulation {
     this.#diskSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.1, 0.5, 1, 1])]))
     this.#clockSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.05, 1, 1, 1])]))
     this.#damaged = chance.pick(this.#nodes).id
-    // Swarm: each schedule draws which faults it has, and how many.
+    this.#rates = this.#drawRates(size)
+    this.#listen()
+  }
+
+  /** Swarm: each schedule draws which faults it has, and how many. */
+  #drawRates(size: number): Map<string, number> {
+    const chance = this.#chance
     const rate = (often: number): number => (chance.below(2) === 0 ? 0 : often * chance.next())
-    this.#rates = new Map([
+    const rates = new Map([
       ['reset', rate(3)],
       ['block', rate(1.5)],
+      ['isolate', rate(2)],
       ['kill', rate(1)],
       ['powerLoss', rate(1)],
       ['stale', rate(4)],
@@ -92,10 +130,27 @@ export class Simulation {
       ['transfer', rate(1)],
       ['slow', rate(0.5)],
       ['disk', rate(0.5)],
+      ['storageFailed', rate(0.5)],
       ['damage', rate(0.3)],
+      ['wipe', rate(1)],
       ['trim', rate(3)],
       ['copyLost', rate(0.3)]
     ])
+    const asyncLoses = rates.get('powerLoss') !== 0 || rates.get('storageFailed') !== 0
+    // An entry that one node has damaged must be whole elsewhere: not in a group of one, not with ASYNC losing the others.
+    if (size === 1 || (this.#flush === 'async' && asyncLoses)) rates.set('damage', 0)
+    // One disk that is lost is as much as the others can bear: those that are not whole would need its vote (R-D6w).
+    const whole = ['powerLoss', 'storageFailed', 'damage'].every(name => rates.get(name) === 0)
+    if (size === 1 || !whole) rates.set('wipe', 0)
+    return rates
+  }
+
+  #listen(): void {
+    const traced = this.#schedule.traced === true
+    const { book } = this.#cluster
+    this.#cluster.onEvent = () => {
+      this.#coverage.events++
+    }
     if (traced)
       this.#cluster.onEvent = (node, event) => {
         const text =
@@ -104,17 +159,22 @@ export class Simulation {
             : JSON.stringify(event)
         this.trace.push(`${node.id} <- ${text}`)
       }
-    // An entry that one node has damaged must be whole elsewhere: not in a group of one, not with ASYNC losing the others.
-    if (size === 1 || (this.#flush === 'async' && this.#rates.get('powerLoss') !== 0))
-      this.#rates.set('damage', 0)
+    const mayErr = ['powerLoss', 'storageFailed', 'damage', 'wipe'].some(
+      name => this.#rates.get(name) !== 0
+    )
     this.#cluster.onEffect = (node, effect) => {
       if (traced) this.trace.push(`${node.id}    ${showEffect(effect)}`)
-      if (effect.kind === 'roleChanged') coverage.saw(`role ${effect.role}`)
-      else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
-      else if (effect.kind === 'transferEnded') coverage.saw(`transfer ${effect.ok}`)
-      else if (effect.kind === 'fatal')
-        this.#cluster.book.fail(`${node.id} ends by itself: ${effect.reason}`)
-      else if (effect.kind !== 'send' && effect.kind !== 'report') coverage.saw(effect.kind)
+      if (effect.kind === 'roleChanged') {
+        this.#coverage.saw(`role ${effect.role}`)
+        if (effect.role === 'leader') this.#leaderChanges++
+      } else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
+      else if (effect.kind === 'transferEnded') this.#coverage.saw(`transfer ${effect.ok}`)
+      else if (effect.kind === 'fatal') {
+        if (!effect.storage && !node.wiped) book.fail(`${node.id} ends by itself: ${effect.reason}`)
+      } else if (effect.kind === 'report') {
+        if (effect.level === 'error' && !mayErr)
+          book.fail(`quiet: ${node.id} reports an error without a fault for it: ${effect.text}`)
+      } else if (effect.kind !== 'send') this.#coverage.saw(effect.kind)
     }
   }
 
@@ -126,14 +186,21 @@ export class Simulation {
     this.#coverage.saw('read answered')
   }
 
-  run(steps: number): void {
+  run(): void {
     for (const node of this.#nodes) this.#cluster.start(node.id)
     // The first start needs everyone for a while.
     if (this.#nodes.some(node => node.core?.configuration === null)) {
       this.#cluster.connectAll()
       this.#coverage.saw('first start')
     }
-    for (let step = 0; step < steps; step++) this.#act()
+    const { seed, steps, without } = this.#schedule
+    for (let step = 0; step < steps; step++) {
+      if (without?.has(step) === true) continue
+      this.#chance.startStep(seed, step)
+      if (this.#schedule.traced === true) this.trace.push(`step ${step}`)
+      this.#act()
+    }
+    this.#chance.startStep(seed, -2)
     this.#heal()
   }
 
@@ -196,8 +263,7 @@ export class Simulation {
   }
 
   #restart(node: TestNode): void {
-    const { core } = node
-    if (core !== null) return
+    if (node.core !== null) return
     if (this.#rates.get('damage') !== 0 && node.id === this.#damaged) this.#damageNext(node)
     if (node.recoverNext) this.#coverage.saw('start recovering')
     this.trace.push(
@@ -221,7 +287,8 @@ export class Simulation {
     for (const [name, share] of this.#rates) {
       roll -= share
       if (roll >= 0) continue
-      if (this.#inject(name, node)) this.#coverage.saw(`fault ${name}`)
+      const role = roleOf(node)
+      if (this.#inject(name, node)) this.#coverage.saw(`fault ${name} ${role}`)
       return
     }
   }
@@ -239,6 +306,14 @@ export class Simulation {
         else cluster.block(node.id, other.id)
         return true
       }
+      case 'isolate':
+        return this.#isolate(node)
+      case 'storageFailed':
+        return this.#failStorage(node)
+      case 'damage':
+        return this.#damageRunning(node)
+      case 'wipe':
+        return this.#wipe(node)
       case 'kill':
         if (node.core === null) return false
         node.kill(chance.below(4), chance.below(3))
@@ -290,6 +365,56 @@ export class Simulation {
     }
   }
 
+  /** Half of them the leader, which goes on to believe in itself. */
+  #isolate(node: TestNode): boolean {
+    const cluster = this.#cluster
+    if (this.#nodes.length === 1) return false
+    if (this.#alone !== null) {
+      for (const { id } of this.#nodes) if (id !== this.#alone) cluster.unblock(this.#alone, id)
+      this.#alone = null
+      return true
+    }
+    const leader = this.#nodes.find(n => n.core?.role === 'leader')
+    const chosen = this.#chance.below(2) === 0 ? (leader ?? node) : node
+    this.#alone = chosen.id
+    for (const { id } of this.#nodes) if (id !== chosen.id) cluster.block(chosen.id, id)
+    return true
+  }
+
+  /** A write or fsync fails: the node ends, what was not synced may be gone, and the next start says so (R-D8). */
+  #failStorage(node: TestNode): boolean {
+    if (node.core === null || !this.#mayLose()) return false
+    node.step({ kind: 'storageFailed', reason: 'EIO: fsync' })
+    if (node.ended === '')
+      this.#cluster.book.fail(`${node.id} goes on after a write that failed (R-D8)`)
+    node.losePower(this.#chance.below(3), this.#chance.below(2))
+    node.recoverNext = true
+    this.#cluster.disconnectAll(node.id)
+    return true
+  }
+
+  /** A read finds bytes that have changed. */
+  #damageRunning(node: TestNode): boolean {
+    if (node.id !== this.#damaged || node.core === null) return false
+    const entry = node.written[this.#chance.below(node.written.length)]
+    if (entry === undefined || entry.index <= node.startIndex || node.bad.has(entry.index))
+      return false
+    // Being cut at this moment: no read would come to it.
+    if (node.log[entry.index - 1] !== entry) return false
+    node.findDamage(entry)
+    return true
+  }
+
+  /** A new disk under the old name, once in a schedule. */
+  #wipe(node: TestNode): boolean {
+    if (node.id !== this.#damaged || node.wiped || node.core === null) return false
+    if (node.core.configuration === null || this.#cluster.book.committed.length === 0) return false
+    node.kill(0, 0)
+    this.#cluster.disconnectAll(node.id)
+    node.wipe()
+    return true
+  }
+
   #reset(c: Connection | undefined): boolean {
     if (c === undefined || !c.up) return false
     this.#cluster.disconnect(c)
@@ -301,11 +426,7 @@ export class Simulation {
    * is whole again.
    */
   #losePower(node: TestNode): boolean {
-    if (node.core === null) return false
-    if (this.#flush === 'async') {
-      if (this.#nodes.length < 3) return false
-      if (this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)) return false
-    }
+    if (node.core === null || !this.#mayLose()) return false
     const all = this.#flush === 'sync' && this.#chance.below(4) === 0
     for (const n of all ? this.#nodes : [node]) {
       if (n.core === null) continue
@@ -316,10 +437,17 @@ export class Simulation {
     return true
   }
 
+  #mayLose(): boolean {
+    if (this.#flush === 'sync') return true
+    if (this.#nodes.length < 3) return false
+    return !this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)
+  }
+
   /** No more faults: a leader, its entry committed, a proposal committed everywhere, everyone whole. */
   #heal(): void {
     const cluster = this.#cluster
     cluster.blocked.clear()
+    this.#alone = null
     cluster.stale.length = 0
     for (const node of this.#nodes) {
       if (node.core === null) cluster.start(node.id)
@@ -327,19 +455,26 @@ export class Simulation {
       node.step({ kind: 'diskPressure', level: 'room', freePermille: 900 })
     }
     let proposedAt = -1
+    let proposedTerm = 0
     // 15 s of virtual time; a leader is there after two, what is left is repair and ways out.
     for (let tick = 0; tick < 300; tick++) {
       for (const node of this.#nodes) node.step({ kind: 'tick', count: 1 })
       this.#settle()
       const leader = this.#nodes.find(n => n.core?.ready === true)
       if (leader === undefined) continue
+      // Another leader may have cut it.
+      if (leader.core?.term !== proposedTerm) proposedAt = -1
       if (proposedAt < 0) {
+        proposedTerm = leader.core?.term ?? 0
         // Refused while a transfer runs, or until the leader has heard that the disks have room again.
         const before = leader.core?.lastIndex ?? 0
         this.#propose()
         if ((leader.core?.lastIndex ?? 0) > before) proposedAt = before + 1
       }
-      if (this.#isQuiet(proposedAt)) return
+      if (this.#isQuiet(proposedAt)) {
+        if (this.#chance.next() < CALM_SHARE) this.#stayCalm()
+        return
+      }
     }
     const states = this.#nodes.map(
       n =>
@@ -348,15 +483,32 @@ export class Simulation {
     this.#cluster.book.fail(`liveness: no progress within 15 s of health: ${states.join('; ')}`)
   }
 
+  /** No further election: hand-overs to a preferred leader are over first. */
+  #stayCalm(): void {
+    const tick = (count: number): void => {
+      for (let i = 0; i < count; i++) {
+        for (const node of this.#nodes) node.step({ kind: 'tick', count: 1 })
+        this.#settle()
+      }
+    }
+    tick(CALM_TICKS)
+    this.#leaderChanges = 0
+    tick(CALM_TICKS)
+    if (this.#leaderChanges > 0)
+      this.#cluster.book.fail(`liveness: ${this.#leaderChanges} elections in a healthy group`)
+    this.#coverage.saw('calm')
+  }
+
   #isQuiet(proposedAt: number): boolean {
-    const last = this.#nodes[0]?.core?.lastIndex
+    const last = this.#nodes.find(n => n.core?.ready === true)?.core?.lastIndex
     return this.#nodes.every(
-      ({ core, committed }) =>
-        core !== null &&
-        committed >= proposedAt &&
-        core.lastIndex === last &&
-        !core.recovering &&
-        !core.damaged
+      ({ core, committed, wiped }) =>
+        wiped ||
+        (core !== null &&
+          committed >= proposedAt &&
+          core.lastIndex === last &&
+          !core.recovering &&
+          !core.damaged)
     )
   }
 
@@ -382,4 +534,9 @@ export class Simulation {
     }
     cluster.book.fail('never settles')
   }
+}
+
+function roleOf({ core }: TestNode): string {
+  if (core === null) return 'down'
+  return core.recovering ? 'recovering' : core.damaged ? 'damaged' : core.role
 }

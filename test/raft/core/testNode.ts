@@ -101,8 +101,12 @@ export class TestNode {
   copying: SnapshotFacts | null = null
   /** The core has ended: the copy takes the place of the log. */
   switching: SnapshotFacts | null = null
+  /** Found while replies waited for the hard state: those may still speak of them as whole. */
+  readonly #badSinceReply = new Set<number>()
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
   reads = new Map<number, number>()
+  /** Its first disk is gone; until somebody makes the new one a member it takes no part. */
+  wiped = false
   #stepEntries: readonly EntrySummary[] = []
 
   constructor(id: NodeId, peers: readonly NodeId[], settings: NodeSettings, world: World) {
@@ -240,6 +244,9 @@ export class TestNode {
       case 'cut':
         if (effect.fromIndex <= this.committed)
           this.world.book.fail(`${this.id} cuts ${effect.fromIndex}, committed ${this.committed}`)
+        // Only the way out of R-D6w cuts what a leader has: from its first fault on, before it writes.
+        if (this.core?.role === 'leader' && !this.bad.has(effect.fromIndex))
+          this.world.book.fail(`leader append-only: ${this.id} leads and cuts ${effect.fromIndex}`)
         this.log.length = effect.fromIndex - 1
         for (const index of [...this.bad]) if (index >= effect.fromIndex) this.bad.delete(index)
         this.writes.push({ seq: effect.writeSeq, kind: 'cut', fromIndex: effect.fromIndex })
@@ -371,7 +378,8 @@ export class TestNode {
           book.fail(
             `persistence: ${this.id} acknowledges ${message.match} without ${index} durable`
           )
-        if (this.bad.has(index)) book.fail(`${this.id} acknowledges the damaged entry ${index}`)
+        if (this.bad.has(index) && !this.#badSinceReply.has(index))
+          book.fail(`${this.id} acknowledges the damaged entry ${index}`)
       }
     }
     if (message.type === 'voteReply' && !message.pre) {
@@ -382,12 +390,21 @@ export class TestNode {
     }
   }
 
+  /** A read finds that this entry's bytes have changed. */
+  findDamage(entry: TestEntry): void {
+    const { index, term, headerCrc, positionBytes } = entry
+    this.bad.add(index)
+    if (this.saves.length > 0) this.#badSinceReply.add(index)
+    this.step({ kind: 'damaged', faults: [{ index, term, headerCrc, positionBytes }] })
+  }
+
   /** The oldest hard state on its way becomes durable. */
   finishSave(): boolean {
     const save = this.saves.shift()
     if (save === undefined) return false
     this.#applySave(save)
     this.step({ kind: 'hardStateSaved', seq: save.seq })
+    if (this.saves.length === 0) this.#badSinceReply.clear()
     return true
   }
 
@@ -556,11 +573,14 @@ export class TestNode {
     this.snapshotRequests = []
     this.copying = null
     this.switching = null
+    this.#badSinceReply.clear()
     this.reads.clear()
   }
 
-  /** An empty disk under the same id. */
+  /** An empty disk under the same id. What it had acknowledged counted, and is gone. */
   wipe(): void {
+    this.wiped = true
+    this.lost = this.written
     this.uid = `${this.uid}'`
     this.incarnation = 0
     this.hard = { term: 0, vote: null, founders: null, clusterId: '' }
@@ -570,7 +590,6 @@ export class TestNode {
     this.startIndex = 0
     this.savedCommit = 0
     this.recoverNext = false
-    this.lost = []
     this.bad.clear()
   }
 }
