@@ -20,7 +20,7 @@ import {
 import type { Report } from '../window.ts'
 
 const exec = promisify(execFile)
-const VERSION = '4.9.7'
+export const VERSION = '4.9.7'
 const NODES = 3
 /** A broker also listens two below and one above the port that it is given. */
 const PORTS_PER_BROKER = 4
@@ -31,7 +31,7 @@ const QUEUES = 4
 const LEADER_BROKER_ID = 0
 
 /** The system's own start scripts open these to its mapped files, which Java 17 keeps closed otherwise. */
-const JAVA_17_FLAGS = [
+export const JAVA_17_FLAGS = [
   '--add-opens=java.base/jdk.internal.ref=ALL-UNNAMED',
   '--add-opens=java.base/sun.nio.ch=ALL-UNNAMED',
   '--add-opens=java.base/java.nio=ALL-UNNAMED',
@@ -138,7 +138,7 @@ sendMessageThreadPoolNums=16
 }
 
 /** The class path, from a file in the cache or from Maven; or why there is none. */
-async function resolveClassPath(): Promise<{ text: string } | { reason: string }> {
+export async function resolveClassPath(): Promise<{ text: string } | { reason: string }> {
   try {
     await exec('java', ['-version'])
   } catch {
@@ -176,8 +176,8 @@ async function allReadable(classPath: string): Promise<boolean> {
 }
 
 /** Without these two files its processes do not start. */
-async function writeLogging(home: string): Promise<void> {
-  await mkdir(join(home, 'conf'))
+export async function writeLogging(home: string): Promise<void> {
+  await mkdir(join(home, 'conf'), { recursive: true })
   const text = `<configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
     <encoder><pattern>%d %p %m%n</pattern></encoder>

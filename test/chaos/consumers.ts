@@ -1,0 +1,133 @@
+import {
+  Admin,
+  ClientError,
+  type MessageQueue,
+  PullConsumer,
+  PushConsumer,
+  type ReceivedMessage
+} from '../../src/client/index.ts'
+import type { Recorder } from './bus.ts'
+import { placeOf } from './check.ts'
+import { sharedNowMs } from './events.ts'
+import { valueIn } from './producers.ts'
+import { CLUSTER } from './systems.ts'
+import { CONCURRENT_GROUP, ORDERLY_GROUP, pause, platform, RULES } from './topics.ts'
+
+const PERSIST_MS = 1000
+const SAMPLE_MS = 300
+const CALL_TIMEOUT_MS = 2000
+/** From the end of all faults to the delivery of everything; a member that died without a word is forgotten after 30 s. */
+const DELIVERY_TIMEOUT_MS = 60_000
+const PAGE_MESSAGES = 32
+
+/** Two groups of push consumers that take everything, and a reader that looks at the queues themselves at the end. */
+export class Consumers {
+  delivered = 0
+  readonly #recorder: Recorder
+  readonly #consumers: PushConsumer[] = []
+  readonly #reader: PullConsumer
+  readonly #admin: Admin
+  readonly #got = new Set<string>()
+  #sampling: Promise<void> | null = null
+  #working = true
+
+  constructor(nameServers: string, recorder: Recorder) {
+    this.#recorder = recorder
+    this.#reader = new PullConsumer({ nameServers, platform, group: 'chaos_reader' })
+    this.#admin = new Admin({ nameServers, platform, callTimeoutMs: CALL_TIMEOUT_MS })
+    for (const [group, topics] of RULES.groups) {
+      const consumer = new PushConsumer({
+        ...{ nameServers, platform, group },
+        consumeFrom: 'first',
+        orderly: group === ORDERLY_GROUP,
+        persistIntervalMs: PERSIST_MS,
+        listener: messages => this.#take(group, messages)
+      })
+      for (const topic of topics) consumer.subscribe(topic)
+      this.#consumers.push(consumer)
+    }
+  }
+
+  async open(): Promise<void> {
+    await this.#reader.start()
+    for (const consumer of this.#consumers) await consumer.start()
+    this.#sampling = this.#sample()
+  }
+
+  /** Reads all queues from their ends, and waits until the groups have got what lies there. */
+  async finish(topics: readonly string[]): Promise<void> {
+    const wanted: string[] = []
+    for (const topic of topics) {
+      for (const queue of await this.#reader.queues(topic)) {
+        for (const place of await this.#readAll(queue)) {
+          for (const [group, subscribed] of RULES.groups) {
+            if (subscribed.includes(topic)) wanted.push(`${group} ${place}`)
+          }
+        }
+      }
+    }
+    const deadlineMs = sharedNowMs() + DELIVERY_TIMEOUT_MS
+    while (wanted.some(name => !this.#got.has(name)) && sharedNowMs() < deadlineMs) await pause(50)
+    this.#working = false
+    await this.#sampling
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#consumers.map(consumer => consumer.close()))
+    await Promise.all([this.#reader.close(), this.#admin.close()])
+  }
+
+  #take(group: string, messages: readonly ReceivedMessage[]): void {
+    const head = { at: sharedNowMs(), client: group, op: 'deliver', kind: 'ok' } as const
+    for (const { topic, queue, queueOffset, body } of messages) {
+      const place = { topic, queue: queue.queueId, offset: queueOffset }
+      this.#recorder.add({ ...head, ...place, value: valueIn(body) })
+      this.#got.add(`${group} ${placeOf(place)}`)
+      this.delivered += 1
+    }
+  }
+
+  async #readAll(queue: MessageQueue): Promise<string[]> {
+    const places: string[] = []
+    const head = { client: 'reader', op: 'stored', kind: 'ok', topic: queue.topic } as const
+    const end = await this.#reader.maxOffset(queue)
+    for (let offset = 0; offset < end; ) {
+      const page = await this.#reader.fetch(queue, offset, { maxMessages: PAGE_MESSAGES })
+      for (const { queueOffset, body } of page.messages) {
+        const event = { ...head, queue: queue.queueId, offset: queueOffset, value: valueIn(body) }
+        this.#recorder.add({ at: sharedNowMs(), ...event })
+        places.push(placeOf(event))
+      }
+      if (page.nextOffset <= offset) {
+        throw new Error(`${queue.topic}/${queue.queueId} cannot be read beyond ${offset} of ${end}`)
+      }
+      offset = page.nextOffset
+    }
+    return places
+  }
+
+  async #sample(): Promise<void> {
+    while (this.#working) {
+      try {
+        const [address] = await this.#admin.leaders(CLUSTER)
+        if (address !== undefined) await this.#sampleAt(address)
+      } catch (error) {
+        // No leader just now, or a group without an offset yet.
+        if (!(error instanceof ClientError)) throw error
+      }
+      await pause(SAMPLE_MS)
+    }
+  }
+
+  async #sampleAt(address: string): Promise<void> {
+    for (const topic of RULES.groups.get(CONCURRENT_GROUP) ?? []) {
+      const stats = await this.#admin.offsets.consumeStats(address, CONCURRENT_GROUP, topic)
+      for (const [{ queueId }, { consumerOffset }] of stats.offsetTable) {
+        if (consumerOffset < 0) continue
+        const what = { group: CONCURRENT_GROUP, topic, queue: queueId, offset: consumerOffset }
+        const head = { at: sharedNowMs(), client: 'sampler', op: 'sample', kind: 'ok' } as const
+        this.#recorder.add({ ...head, ...what })
+      }
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { join } from 'node:path'
+import process from 'node:process'
+import { promisify } from 'node:util'
+import { Bus } from './bus.ts'
+import { type Episode, runEpisode } from './episode.ts'
+import { sharedNowMs } from './events.ts'
+import type { Fault } from './faults.ts'
+import { writeReport } from './report.ts'
+import { Seeded } from './seeded.ts'
+import { StatusLine } from './statusLine.ts'
+import { summaryLines } from './summary.ts'
+import { writeTap } from './tap.ts'
+
+const exec = promisify(execFile)
+
+const NATS_PORT = 4222
+const MINUTE_MS = 60_000
+/** After this many faults a new cluster is made: histories and disks stay small, and what broke is found soon. */
+const EPISODE_FAULTS = 12
+/** Pauses between sends: so many that the load is one of clients, not of a benchmark. */
+const PACE = { laneMs: 10, looseMs: 5 }
+
+export interface ChaosOptions {
+  seed: number
+  minutes: number
+  directory: string
+  system: 'ledgermq' | 'rocketmq'
+  flush: string
+  faults: readonly Fault[]
+  tapFile: string | null
+}
+
+/** Resolves to the exit status. */
+export async function runChaos(options: ChaosOptions): Promise<number> {
+  const { seed, minutes, directory, system, flush } = options
+  const url = `nats://127.0.0.1:${NATS_PORT}`
+  await exec('ip', ['link', 'set', 'lo', 'up'])
+  const children = [
+    startChild(process.env['NATS_SERVER'] ?? 'nats-server', [
+      '-a',
+      '127.0.0.1',
+      '-p',
+      `${NATS_PORT}`
+    ]),
+    ...[
+      ['agent', url, directory, system, flush],
+      ['load', url],
+      ['collector', url]
+    ].map(([program = '', ...args]) =>
+      startChild(process.execPath, [
+        '--enable-source-maps',
+        join(import.meta.dirname, `${program}.js`),
+        ...args
+      ])
+    )
+  ]
+  const broken = Promise.race(children.map(failure))
+  const bus = await Bus.open(url)
+  const status = new StatusLine()
+  const endMs = sharedNowMs() + minutes * MINUTE_MS
+  const bag = new Bag(options.faults, new Seeded(seed))
+  const episodes: Episode[] = []
+  console.log(`${system}, ${flush}, seed ${seed}, ${minutes} minutes; kept in ${directory}`)
+  try {
+    for (let number = 1; sharedNowMs() < endMs; number += 1) {
+      let faults = 0
+      const running = runEpisode(bus, {
+        number,
+        random: new Seeded(seed * 1000 + number),
+        pace: PACE,
+        historyFile: join(directory, `history-${number}.ndjson`),
+        next: () => {
+          faults += 1
+          return faults > EPISODE_FAULTS || sharedNowMs() > endMs ? null : bag.take()
+        },
+        tell: what => status.tell(`episode ${number}: ${what}`),
+        watch: scene => status.watch(() => scene.counts())
+      })
+      const episode = await Promise.race([running, broken])
+      status.watch(null)
+      episodes.push(episode)
+      const { violations } = episode.judgement.findings
+      for (const text of [...violations, ...episode.complaints]) status.tell(`VIOLATION ${text}`)
+    }
+  } finally {
+    status.end()
+  }
+  for (const line of summaryLines(episodes)) console.log(line)
+  await writeReport(join(directory, 'report.html'), episodes, options)
+  if (options.tapFile !== null) await writeTap(options.tapFile, episodes, seed)
+  const wrong = episodes.flatMap(({ judgement, complaints }) => [
+    ...judgement.findings.violations,
+    ...complaints
+  ])
+  for (const text of wrong) console.log(`VIOLATION ${text}`)
+  console.log(wrong.length === 0 ? 'Everything holds.' : `${wrong.length} things do not hold.`)
+  await bus.close()
+  for (const child of children) child.kill()
+  return wrong.length === 0 ? 0 : 1
+}
+
+/** Every fault once in an order of the seed's, then again in another. */
+class Bag {
+  readonly #all: readonly Fault[]
+  readonly #random: Seeded
+  #left: Fault[] = []
+
+  constructor(all: readonly Fault[], random: Seeded) {
+    this.#all = all
+    this.#random = random
+  }
+
+  take(): Fault {
+    if (this.#left.length === 0) this.#left = this.#random.shuffled(this.#all)
+    return this.#left.pop()!
+  }
+}
+
+function startChild(program: string, args: readonly string[]): ChildProcess {
+  return spawn(program, args, {
+    // NATS tells its life on stderr.
+    stdio: ['ignore', 'inherit', program === process.execPath ? 'inherit' : 'ignore']
+  })
+}
+
+/** Rejects when a helper ends before the run does. */
+function failure(child: ChildProcess): Promise<never> {
+  return new Promise((_, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      reject(new Error(`${child.spawnargs.slice(-4).join(' ')} ended (${code ?? signal})`))
+    })
+  })
+}
