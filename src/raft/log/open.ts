@@ -3,6 +3,7 @@ import {
   ENTRY_HEADER_BYTES,
   entryIndex,
   entryPosition,
+  entrySize,
   entryTimeMs,
   headerIsSound
 } from './entry.ts'
@@ -18,6 +19,8 @@ import type { LogOptions, RaftLog, Recovery } from './types.ts'
 
 const SEGMENT_BYTES_MIN = 4096
 const CHUNK_BYTES = 1024 * 1024
+/** A write that a kill interrupts has come to the end of a page. */
+const PAGE_BYTES = 4096
 export const UNITS_PER_INDEX_FILE = 1_048_576
 
 /**
@@ -91,6 +94,8 @@ async function recover(
   await goThrough(scanner, segments, scanFrom)
 
   const lastIndex = scanner.nextIndex - 1
+  const endLost =
+    !state.clean && (scanner.faults.has(lastIndex) || (await isCutOff(segments, scanner.end)))
   const leftovers = state.clean ? false : await wipeBehind(segments, scanner.end, powerLoss)
   await index.zeroFrom(scanner.nextIndex)
   index.writtenIndex = lastIndex
@@ -101,7 +106,9 @@ async function recover(
   await fillLastTimes(segments, index)
 
   const torn = leftovers || scanner.droppedUnknown
-  const recovering = whyRecovering(state, powerLoss, leftovers, scanner.droppedUnknown, lastIndex)
+  const recovering = endLost
+    ? 'the end of the log is damaged, and acknowledged entries may have followed'
+    : whyRecovering(state, powerLoss, leftovers, scanner.droppedUnknown, lastIndex)
   const damaged = scanner.faults.size > 0
   await hardState.update({
     ...state,
@@ -229,6 +236,21 @@ async function goThrough(scanner: Scanner, segments: Segments, scanFrom: Segment
     if (!(await scanner.scan(known?.firstIndex ?? scanFrom.firstIndex))) return
   }
   await scanner.scan(Number.MAX_SAFE_INTEGER)
+}
+
+/**
+ * Whether the last file ends inside a record, and not where an interrupted write could have ended: somebody has made it shorter, and
+ * the record, which is without a unit for some milliseconds after its acknowledgement, need not be the first that is gone.
+ */
+async function isCutOff(segments: Segments, end: number): Promise<boolean> {
+  const segment = segments.at(end)
+  if (segment === null || segment.preparedBytes % PAGE_BYTES === 0) return false
+  const at = end - segment.firstPosition
+  if (segment.preparedBytes - at < ENTRY_HEADER_BYTES) {
+    return (await nonZeroChunks(segments, segment, at, segment.preparedBytes)).length > 0
+  }
+  const header = await readHeader(segments, segment, at)
+  return header !== null && at + entrySize(header) > segment.preparedBytes
 }
 
 /**
