@@ -193,33 +193,39 @@ t.test('below the watermark nothing is cut, not even after a power loss', async 
   await b.stop()
 })
 
-t.test('damage at the end of the log leaves the node recovering: what followed it may be gone', async t => {
-  const { disk, made } = await dead(NO_WATERMARK)
-  const { path, at } = place(made[ENTRIES - 2]!.position)
-  disk.shorten(path, at + 100)
-  const b = await Process.start(disk)
-  t.same([...b.log.faults.keys()], [ENTRIES - 1, ENTRIES], 'known by their units')
-  t.match(b.log.recovery.recovering, /end of the log is damaged/)
-  await repairAll(b, made)
-  await b.wait(b.log.markWhole())
-  disk.kill()
-  const c = await Process.start(disk)
-  t.match(c.log.recovery, { faults: [], recovering: null })
-  await same(t, c, made)
-  await c.stop()
-})
-
-t.test('a file that ends inside of a record without a unit was made shorter: recovering', async t => {
-  for (const bytesLeft of [100, 30]) {
-    const { disk, made } = await dead(NO_WITNESS)
+t.test(
+  'damage at the end of the log leaves the node recovering: what followed it may be gone',
+  async t => {
+    const { disk, made } = await dead(NO_WATERMARK)
     const { path, at } = place(made[ENTRIES - 2]!.position)
-    disk.shorten(path, at + bytesLeft)
+    disk.shorten(path, at + 100)
     const b = await Process.start(disk)
-    t.match(b.log, { lastIndex: ENTRIES - 2 })
-    t.match(b.log.recovery.recovering, /end of the log is damaged/, `${bytesLeft} bytes are left`)
-    await b.stop()
+    t.same([...b.log.faults.keys()], [ENTRIES - 1, ENTRIES], 'known by their units')
+    t.match(b.log.recovery.recovering, /end of the log is damaged/)
+    await repairAll(b, made)
+    await b.wait(b.log.markWhole())
+    disk.kill()
+    const c = await Process.start(disk)
+    t.match(c.log.recovery, { faults: [], recovering: null })
+    await same(t, c, made)
+    await c.stop()
   }
-})
+)
+
+t.test(
+  'a file that ends inside of a record without a unit was made shorter: recovering',
+  async t => {
+    for (const bytesLeft of [100, 30]) {
+      const { disk, made } = await dead(NO_WITNESS)
+      const { path, at } = place(made[ENTRIES - 2]!.position)
+      disk.shorten(path, at + bytesLeft)
+      const b = await Process.start(disk)
+      t.match(b.log, { lastIndex: ENTRIES - 2 })
+      t.match(b.log.recovery.recovering, /end of the log is damaged/, `${bytesLeft} bytes are left`)
+      await b.stop()
+    }
+  }
+)
 
 t.test('a last entry without any identity is dropped, and the node is recovering', async t => {
   const { disk, made } = await dead()
