@@ -5,6 +5,8 @@ export interface DiskFile {
   read(target: Buffer, offset: number, length: number, position: number): Promise<number>
   /** Writes all buffers one behind the other at `position`; resolves when the operating system has them (page cache). */
   write(buffers: readonly Buffer[], position: number): Promise<void>
+  /** As `write`, and resolves when these bytes are on the disk (O_DSYNC); says nothing of what was written before. Half of it may be there after an error. */
+  writeDurably(buffers: readonly Buffer[], position: number): Promise<void>
   /** Resolves when everything written before this call is on the disk (fdatasync). */
   datasync(): Promise<void>
   truncate(length: number): Promise<void>

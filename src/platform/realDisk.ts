@@ -8,6 +8,8 @@ const BUFFERS_PER_WRITE_MAX = 1024
 class RealFile implements DiskFile {
   readonly path: string
   readonly #descriptor: number
+  /** Of the same file with O_DSYNC: write and fdatasync in one hand-over to the thread pool. */
+  #durable: Promise<number> | null = null
 
   constructor(path: string, descriptor: number) {
     this.path = path
@@ -24,12 +26,27 @@ class RealFile implements DiskFile {
     return done
   }
 
-  async write(buffers: readonly Buffer[], position: number): Promise<void> {
+  write(buffers: readonly Buffer[], position: number): Promise<void> {
+    return this.#writeAll(this.#descriptor, buffers, position)
+  }
+
+  async writeDurably(buffers: readonly Buffer[], position: number): Promise<void> {
+    if (this.#durable === null) {
+      const opened = openDescriptor(this.path, fs.constants.O_WRONLY | fs.constants.O_DSYNC)
+      this.#durable = opened
+      opened.catch(() => {
+        if (this.#durable === opened) this.#durable = null
+      })
+    }
+    await this.#writeAll(await this.#durable, buffers, position)
+  }
+
+  async #writeAll(descriptor: number, buffers: readonly Buffer[], position: number): Promise<void> {
     let rest = buffers
     let at = position
     while (rest.length > 0) {
       const part = rest.length > BUFFERS_PER_WRITE_MAX ? rest.slice(0, BUFFERS_PER_WRITE_MAX) : rest
-      const written = await this.#writeOnce(part, at)
+      const written = await this.#writeOnce(descriptor, part, at)
       at += written
       rest = behind(rest, written)
     }
@@ -53,10 +70,11 @@ class RealFile implements DiskFile {
     )
   }
 
-  close(): Promise<void> {
-    return new Promise((resolve, reject) =>
-      fs.close(this.#descriptor, error => (error ? reject(error) : resolve()))
-    )
+  async close(): Promise<void> {
+    const durable = this.#durable
+    this.#durable = null
+    if (durable !== null) await durable.then(closeDescriptor, () => {})
+    await closeDescriptor(this.#descriptor)
   }
 
   #readOnce(target: Buffer, offset: number, length: number, position: number): Promise<number> {
@@ -67,15 +85,15 @@ class RealFile implements DiskFile {
     )
   }
 
-  #writeOnce(buffers: readonly Buffer[], position: number): Promise<number> {
+  #writeOnce(descriptor: number, buffers: readonly Buffer[], position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       const done = (error: Error | null, written: number): void =>
         error ? reject(error) : resolve(written)
       if (buffers.length === 1) {
         const only = buffers[0]!
-        fs.write(this.#descriptor, only, 0, only.length, position, done)
+        fs.write(descriptor, only, 0, only.length, position, done)
       } else {
-        fs.writev(this.#descriptor, buffers as Buffer[], position, done)
+        fs.writev(descriptor, buffers as Buffer[], position, done)
       }
     })
   }
@@ -113,6 +131,12 @@ function openDescriptor(path: string, flags: number): Promise<number> {
     fs.open(path, flags, 0o644, (error, descriptor) =>
       error ? reject(error) : resolve(descriptor)
     )
+  )
+}
+
+function closeDescriptor(descriptor: number): Promise<void> {
+  return new Promise((resolve, reject) =>
+    fs.close(descriptor, error => (error ? reject(error) : resolve()))
   )
 }
 

@@ -82,6 +82,7 @@ export interface RaftCounters {
   readonly writes: number
   readonly writeMsSum: number
   readonly writeMsMax: number
+  /** With SYNC_FLUSH a write and its sync are one operation, which counts as both. */
   readonly syncs: number
   readonly syncMsSum: number
   readonly syncMsMax: number

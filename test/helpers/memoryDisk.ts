@@ -434,9 +434,20 @@ class MountedFile implements DiskFile {
     return this.#run('write', bytes.length, effect, inFlight)
   }
 
+  /** Two operations: a crash or an error may come between them, as within the one of a real disk. */
+  async writeDurably(buffers: readonly Buffer[], position: number): Promise<void> {
+    await this.write(buffers, position)
+    let end = position
+    for (const buffer of buffers) end += buffer.length
+    await this.#sync(snapshot(this.#inode, position, end))
+  }
+
+  datasync(): Promise<void> {
+    return this.#sync(snapshot(this.#inode))
+  }
+
   /** As on Linux, a failure leaves the pages clean: they read well, and no later sync writes them. */
-  async datasync(): Promise<void> {
-    const taken = snapshot(this.#inode)
+  async #sync(taken: Snapshot): Promise<void> {
     try {
       await this.#run('sync', 0, () => this.#disk.flush(this.#inode, taken))
     } catch (error) {
@@ -458,13 +469,15 @@ class MountedFile implements DiskFile {
 
 const sectorOf = (position: number): number => Math.floor(position / SECTOR_BYTES)
 
-function snapshot(inode: Inode): Snapshot {
+/** What a sync of the bytes from `from` to `to` would bring to the disk; of all by default. */
+function snapshot(inode: Inode, from = 0, to = inode.length): Snapshot {
   const sectors = new Map<number, Buffer>()
   for (const sector of inode.dirty) {
     const at = sector * SECTOR_BYTES
+    if (at + SECTOR_BYTES <= from || at >= to) continue
     sectors.set(sector, Buffer.from(inode.cached.subarray(at, at + SECTOR_BYTES)))
   }
-  return { length: inode.length, sectors }
+  return { length: Math.max(inode.durableLength, to), sectors }
 }
 
 function loseSectors(inode: Inode, survives: () => boolean): void {

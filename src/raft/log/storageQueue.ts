@@ -65,8 +65,9 @@ export interface QueueEvents {
 }
 
 /**
- * Everything that is written to the segments, in order: one write at a time, made of all that waits; one fdatasync
- * beside it (R-D4), which covers what had returned when it was issued; cuts between them (R-L5).
+ * Everything that is written to the segments, in order: one write at a time, made of all that waits; cuts between them
+ * (R-L5). For SYNC_FLUSH a write returns when it is on the disk: one hand-over to the thread pool instead of two. For
+ * ASYNC_FLUSH one fdatasync at a time runs beside the writes (R-D4) and covers what had returned when it was issued.
  */
 export class StorageQueue {
   readonly writes: Latency
@@ -206,6 +207,7 @@ export class StorageQueue {
 
   async #writeAll(operations: readonly WriteOperation[]): Promise<void> {
     const { segments } = this.#o
+    const durably = this.#o.flushMode === 'sync'
     const groups = this.#groups(operations)
     this.#touchedEnd = Math.max(this.#touchedEnd, endOf(operations))
     for (const group of groups) {
@@ -221,12 +223,15 @@ export class StorageQueue {
       const file = await segments.acquire(segment)
       try {
         this.writes.begin()
-        await file.write(group.buffers, group.at)
+        if (durably) this.syncs.begin()
+        if (durably) await file.writeDurably(group.buffers, group.at)
+        else await file.write(group.buffers, group.at)
       } finally {
         this.writes.end()
+        if (durably) this.syncs.end()
         segments.release(segment)
       }
-      segment.dirty = true
+      if (!durably) segment.dirty = true
       segment.preparedBytes = Math.max(segment.preparedBytes, end)
       this.bytesWritten += group.bytes
     }
@@ -274,14 +279,14 @@ export class StorageQueue {
   }
 
   #returned(claim: Claim): void {
-    this.#unsynced = claim
+    this.#events.written({ ...claim })
     if (this.#o.flushMode === 'async') {
-      this.#events.written({ ...claim })
+      this.#unsynced = claim
       if (this.#rolled) this.#startSync()
       this.#rolled = false
       this.#syncLater()
     } else {
-      this.#startSync()
+      this.#events.synced(claim.lastIndex)
     }
     this.#events.progressed()
   }
@@ -305,17 +310,14 @@ export class StorageQueue {
         this.#syncing = null
         this.#syncDone = null
         // What returned meanwhile was not covered by this one.
-        if (this.#o.flushMode === 'sync') this.#startSync()
-        else if (this.#unsynced !== null && !this.#stopped) this.#syncLater()
+        if (this.#unsynced !== null && !this.#stopped) this.#syncLater()
         if (this.#syncing === null) this.#pump()
       })
   }
 
   async #sync(claim: Claim): Promise<void> {
     await this.#syncSegments()
-    if (this.#stopped) return
-    if (this.#o.flushMode === 'sync') this.#events.written({ ...claim })
-    this.#events.synced(claim.lastIndex)
+    if (!this.#stopped) this.#events.synced(claim.lastIndex)
   }
 
   async #syncSegments(): Promise<void> {

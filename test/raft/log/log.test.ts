@@ -1,9 +1,10 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import {
   DamagedEntryError,
   type Entry,
   entryBytesMax,
   entryIsSound,
+  type FlushMode,
   LogFailedError,
   positionAfter,
   TrimmedError,
@@ -308,32 +309,37 @@ t.test('a full disk: the write is tried again until there is space', async t => 
 t.test(
   'a failed fsync ends the log: nothing more is acknowledged, the next start trusts no cache',
   async t => {
-    const disk = new MemoryDisk()
-    const a = await Process.start(disk)
-    a.append(100)
-    await a.written()
-    disk.failNext('sync', 'EIO', { path: '/data/0' })
-    a.append(1500)
-    await a.until('failed', () => a.told.failures.length > 0)
-    t.same(a.told.failures, ['sync'])
-    await a.rest()
-    t.equal(a.log.writtenIndex, 1)
-    t.throws(() => a.append(100), LogFailedError)
-    await t.rejects(a.log.saveHardState({ term: 5, vote: 'n1' }), LogFailedError)
-    t.equal(a.log.hardState.bootId, '')
-    await a.stop()
-    const b = await Process.start(disk)
-    t.equal(b.log.recovery.powerLoss, true)
-    t.equal(b.log.lastIndex, 2, 'it reads well from the page cache')
-    b.append(10)
-    await b.written()
-    disk.powerLoss('drop')
-    const c = await Process.start(disk, { bootId: 'boot-2' })
-    t.equal(c.log.lastIndex, 3)
-    t.equal(c.log.faults.size, 0, 'it was written again before it counted')
-    await c.stop()
+    for (const flushMode of ['sync', 'async'] as const) await failedSync(t, flushMode)
   }
 )
+
+async function failedSync(t: Test, flushMode: FlushMode): Promise<void> {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { flushMode, flushIntervalMs: 50 })
+  a.append(100)
+  await a.until('synced', () => a.log.syncedIndex === 1)
+  disk.failNext('sync', 'EIO', { path: '/data/0' })
+  a.append(1500)
+  await a.until('failed', () => a.told.failures.length > 0)
+  t.same(a.told.failures, [flushMode === 'sync' ? 'write' : 'sync'])
+  await a.rest()
+  t.equal(a.log.syncedIndex, 1)
+  if (flushMode === 'sync') t.equal(a.log.writtenIndex, 1)
+  t.throws(() => a.append(100), LogFailedError)
+  await t.rejects(a.log.saveHardState({ term: 5, vote: 'n1' }), LogFailedError)
+  t.equal(a.log.hardState.bootId, '')
+  await a.stop()
+  const b = await Process.start(disk)
+  t.equal(b.log.recovery.powerLoss, true)
+  t.equal(b.log.lastIndex, 2, 'it reads well from the page cache')
+  b.append(10)
+  await b.written()
+  disk.powerLoss('drop')
+  const c = await Process.start(disk, { bootId: 'boot-2' })
+  t.equal(c.log.lastIndex, 3)
+  t.equal(c.log.faults.size, 0, 'it was written again before it counted')
+  await c.stop()
+}
 
 t.test('a failed write and a failed hard state end the log too', async t => {
   for (const [kind, path, operation] of [

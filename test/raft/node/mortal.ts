@@ -126,6 +126,13 @@ export class Mortal implements Platform {
           if (error !== null) throw error
           await file.write(buffers, position)
         }),
+      writeDurably: (buffers, position) =>
+        guard(async () => {
+          const error =
+            (await this.trouble('write', file.path)) ?? (await this.trouble('sync', file.path))
+          if (error !== null) throw error
+          await file.writeDurably(buffers, position)
+        }),
       datasync: () =>
         guard(async () => {
           const error = await this.trouble('sync', file.path)

@@ -96,6 +96,11 @@ t.test('the log is trimmed by whole segments, and who needs what is gone is told
   const texts = Array.from({ length: 60 }, (_, at) => `x${at}`)
   for (const text of texts) leader.propose(text, 60_000)
   await cluster.agreeOn(['a', ...texts])
+  // What was applied from memory only would be gone with the process.
+  await until(
+    () => away.raft.status().durableIndex === away.raft.status().appliedIndex,
+    'its own disk to have it'
+  )
   await away.kill()
   const segment = leader.raft.segments()[2]!
   const first = leader.applied.find(({ position }) => position === segment.firstPosition)!
