@@ -1,7 +1,7 @@
 import process from 'node:process'
 import { Command } from 'commander'
 import { importantKeys, LiveConfig, openBroker } from '../broker/index.ts'
-import { createRealPlatform } from '../platform/index.ts'
+import { allowGarbage, createRealPlatform } from '../platform/index.ts'
 import { parsePropertiesFile } from '../protocol/index.ts'
 import { openLogging, readEnvironment } from './environment.ts'
 import { main, serveWithoutConsole, stopOnSignal } from './lifetime.ts'
@@ -9,6 +9,8 @@ import { main, serveWithoutConsole, stopOnSignal } from './lifetime.ts'
 /** The original's statuses: -3 for a start that was refused, -1 for one that failed later. */
 const START_FAILED = 253
 const ENDED_BY_ITSELF = 255
+/** Against pauses; memory of a broker is to stay below 600 MB. */
+const GARBAGE_BYTES = 192 * 1024 * 1024
 
 interface Options {
   configFile?: string
@@ -54,6 +56,7 @@ await main(async () => {
     return
   }
   serveWithoutConsole()
+  allowGarbage(GARBAGE_BYTES)
   const logging = openLogging(environment)
   const logger = logging.logger('broker')
   const broker = await openBroker(config, platform, logger, {

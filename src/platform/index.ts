@@ -1,6 +1,7 @@
 export { BoundedLogger } from './boundedLogger.ts'
 export type { Clock, Timer } from './clock.ts'
 export type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
+export { allowGarbage } from './garbage.ts'
 export type { Host } from './host.ts'
 export { type LogFields, type Logger, silentLogger } from './logger.ts'
 export { LOG_LEVELS, Logging, type LoggingOptions, type LogLevel } from './logging.ts'
