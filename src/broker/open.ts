@@ -80,6 +80,7 @@ function openStoreFor(
       segmentBytes: settings.segmentBytes,
       flushMode: settings.syncFlush ? 'sync' : 'async',
       flushIntervalMs: settings.flushIntervalMs,
+      warmSegments: values.warmMapedFileEnable,
       preferredLeaderId: settings.preferredLeaderId,
       brokerAddress,
       tailCacheBytes: values.tailCacheBytes,

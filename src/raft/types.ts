@@ -151,6 +151,8 @@ export interface RaftOptions {
   flushMode: 'sync' | 'async'
   /** `flushIntervalCommitLog`, ms; async mode only. */
   flushIntervalMs: number
+  /** `warmMapedFileEnable`: segments are filled with zeros before they are used, whatever the load. Default false. */
+  warmSegments?: boolean
   preferredLeaderId: string | null
   /** Told to the peers, so that each knows where the leader's clients connect. */
   brokerAddress: string

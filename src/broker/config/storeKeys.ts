@@ -164,7 +164,11 @@ export const storeKeys = {
   enableScheduleAsyncDeliver: booleanKey(false, 'none', 'Deliveries are always batched.'),
   scheduleAsyncDeliverMaxPendingLimit: intKey(2_000, 'none', 'See enableScheduleAsyncDeliver.'),
   scheduleAsyncDeliverMaxResendNum2Blocked: intKey(3, 'none', 'See enableScheduleAsyncDeliver.'),
-  warmMapedFileEnable: booleanKey(false, 'none', 'Nothing is mapped.'),
+  warmMapedFileEnable: booleanKey(
+    false,
+    'start',
+    'Fill the segment in use and the next one with zeros beforehand: even latency on disks whose first write to a block is slow, for the space of two segments.'
+  ),
   offsetCheckInSlave: booleanKey(
     false,
     'now',

@@ -31,7 +31,8 @@ const READ_CACHE_BYTES = 16 * 1024 * 1024
 const PREPARE: PrepareOptions = {
   aheadBytes: 64 * 1024 * 1024,
   bytesPerSecond: 128 * 1024 * 1024,
-  spare: true
+  spare: true,
+  warm: false
 }
 
 export interface LogParts {

@@ -147,7 +147,7 @@ export interface LogStatistics {
   readonly queuedBytes: number
 }
 
-/** Background work that keeps fdatasync cheap (R-D10, R-D11). */
+/** Background work that keeps syncs cheap (R-D10, R-D11). */
 export interface PrepareOptions {
   /** Zeros written ahead of the log's end, and into the spare segment; at most a segment. */
   readonly aheadBytes: number
@@ -155,6 +155,8 @@ export interface PrepareOptions {
   readonly bytesPerSecond: number
   /** Whether to keep a spare segment at hand. */
   readonly spare: boolean
+  /** Zeros go as far as the segment does, into the spare too, under load as well; each megabyte is synced by itself. */
+  readonly warm: boolean
 }
 
 export interface LogOptions {

@@ -17,6 +17,7 @@ const SEED_LIMIT = 2 ** 32
 /** The log charges each cached entry this much beside its bytes. */
 const CACHE_SHARE_PER_ENTRY_BYTES = 1024
 
+const WARM = { warm: true, bytesPerSecond: 512 * 1024 * 1024 }
 const TRANSPORT_TIMINGS = { reconnectMinMs: 20, reconnectMaxMs: 500, connectTimeoutMs: 1000 }
 
 /**
@@ -41,6 +42,7 @@ export async function openRaft(
     segmentBytes: options.segmentBytes,
     flushMode: options.flushMode,
     flushIntervalMs: options.flushIntervalMs,
+    ...(options.warmSegments === true ? { prepare: WARM } : {}),
     tailCacheBytes: options.tailCacheBytes,
     bootId: await platform.host.bootId()
   })

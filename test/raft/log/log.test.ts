@@ -436,6 +436,29 @@ t.test('a trimmed segment is zeroed whole before it is used again', async t => {
   await a.stop()
 })
 
+t.test('warm segments are zeros to their end, the spare too, also under load', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { prepare: { warm: true } })
+  const made: Entry[] = []
+  for (let i = 0; i < 12; i++) {
+    made.push(a.append(900))
+    await a.rest(1)
+  }
+  await a.written()
+  await a.until('spare', () => disk.paths().includes(`${DATA}/spare`))
+  await a.rest()
+  const last = a.log.segments().at(-1)!.firstPosition
+  for (const name of [String(last).padStart(20, '0'), 'spare'])
+    t.equal(disk.contents(`${DATA}/${name}`).length, SEGMENT_BYTES)
+  disk.powerLoss('drop')
+  const b = await Process.start(disk, { bootId: 'boot-2' })
+  t.same(
+    (await readAll(b)).map(entry => entry.index),
+    made.map(entry => entry.index)
+  )
+  await b.stop()
+})
+
 t.test('zeros are written ahead of the end, and never over entries', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk)

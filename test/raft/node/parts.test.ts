@@ -286,7 +286,7 @@ class SlowLog {
       flushIntervalMs: 100,
       tailCacheBytes: 65_536,
       bootId: 'b',
-      prepare: { aheadBytes: 0, bytesPerSecond: 1, spare: false }
+      prepare: { aheadBytes: 0, bytesPerSecond: 1, spare: false, warm: false }
     })
   }
 }
