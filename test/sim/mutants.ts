@@ -71,8 +71,8 @@ const MUTANTS: readonly Mutant[] = [
     id: 'M10',
     bug: 'an append is acknowledged before it is durable (SYNC_FLUSH)',
     file: 'raft/log/storageQueue.js',
-    from: 'this.#unsynced = claim;\n        if',
-    to: 'this.#unsynced = claim;\n        this.#events.written({ ...claim });\n        if'
+    from: 'await file.writeDurably(group.buffers, group.at)',
+    to: 'await file.write(group.buffers, group.at)'
   },
   {
     id: 'M11',
@@ -99,8 +99,8 @@ const MUTANTS: readonly Mutant[] = [
     id: 'M22',
     bug: 'a failed fsync is repeated and trusted',
     file: 'raft/log/storageQueue.js',
-    from: ".catch(error => this.#fail('sync', error))",
-    to: '.catch(() => this.#sync(claim))'
+    from: '                await this.#writeAll(this.#current);',
+    to: '                await this.#writeAll(this.#current).catch(() => this.#syncSegments());'
   },
   {
     id: 'M23',
