@@ -4,6 +4,7 @@ import type { RaftStatus } from '../raft/index.ts'
 import type { RemotingClient, RemotingServer } from '../remoting/index.ts'
 import type { Store } from '../store/index.ts'
 import { adminHandlers } from './admin/index.ts'
+import { assignmentHandlers } from './assignment/index.ts'
 import {
   ChangeNotices,
   ClientHousekeeping,
@@ -20,6 +21,7 @@ import { GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
 import { lockHandlers } from './locks/index.ts'
 import { OffsetService, offsetHandlers } from './offsets/index.ts'
+import { PopService } from './pop/index.ts'
 import { PullHolds, PullPath } from './pull/index.ts'
 import { Registration } from './registration/index.ts'
 import { requestReplyHandlers } from './reply/index.ts'
@@ -68,6 +70,7 @@ export class Broker implements BrokerContext {
   readonly #notices: ChangeNotices
   readonly #pulls: PullPath
   readonly #sends: SendPath
+  readonly #pops: PopService
   #leads: boolean = false
   /** Monotonic; when this node last led, for how long clients may still come here. */
   #lastLedMs = Number.NEGATIVE_INFINITY
@@ -143,6 +146,7 @@ export class Broker implements BrokerContext {
     this.#transactions = new TransactionService(this)
     this.#pulls = new PullPath(this)
     this.#sends = new SendPath(this, () => this.#acceptsWrites())
+    this.#pops = new PopService(this)
   }
 
   brokerId(): number {
@@ -181,6 +185,8 @@ export class Broker implements BrokerContext {
       consumerSendBack,
       recallMessage(this.#timers),
       ...this.#transactions.handlers(),
+      ...this.#pops.handlers(),
+      ...assignmentHandlers(this),
       ...adminHandlers
     ]
     this.#dispatcher.install(handlers, this.#forwarder)
@@ -235,6 +241,7 @@ export class Broker implements BrokerContext {
     this.#delay.stop()
     this.#timers.stop()
     this.#transactions.stop()
+    this.#pops.stop()
     this.registration.registerNow()
   }
 
@@ -244,6 +251,7 @@ export class Broker implements BrokerContext {
     this.#delay.start()
     this.#timers.start()
     this.#transactions.start()
+    this.#pops.start()
     this.#ensureFirstState()
       .catch((error: unknown) =>
         this.logger.warn('System topics not made, they follow with the next leader', {
@@ -294,6 +302,7 @@ export class Broker implements BrokerContext {
     this.#delay.stop()
     this.#timers.stop()
     this.#transactions.stop()
+    this.#pops.stop()
     this.holds.stop()
     this.#forwarder.stop()
     this.#sends.open.clear()

@@ -102,6 +102,21 @@ export {
   topicProblemText
 } from './names.ts'
 export {
+  decodePopHandle,
+  encodePopHandle,
+  markedTopic,
+  msgOffsetInfo,
+  POP_ORDER_REVIVE_QUEUE,
+  type PopHandle,
+  type PopQueueInfo,
+  parseOrderCounts,
+  parsePopInfo,
+  popRetryTopic,
+  RetryMark,
+  retryMarkOf,
+  startOffsetInfo
+} from './popInfo.ts'
+export {
   ByteRange,
   decodeProperties,
   encodeProperties,

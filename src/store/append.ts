@@ -2,7 +2,7 @@
 
 /** One message to append. All bytes are copied during the call, so views of a received chunk are fine. */
 export interface MessageInput {
-  /** At most 127 bytes of UTF-8. */
+  /** At most 255 bytes of UTF-8; clients' own have 127. */
   topic: string
   queueId: number
   /** The user's, opaque. */

@@ -106,6 +106,10 @@ export class Appender implements ProposalSource {
     return this.#pendingSends
   }
 
+  get isFullOfCommands(): boolean {
+    return this.#pendingCommands >= PENDING_COMMANDS_MAX
+  }
+
   get pendingBytes(): number {
     return this.#pendingBytes
   }
@@ -185,7 +189,7 @@ export class Appender implements ProposalSource {
     if (this.#stopped) return 'stopped'
     if (!this.#ready) return 'notLeader'
     if (command.length > this.#appendBytesMax) return 'tooLarge'
-    if (this.#pendingCommands >= PENDING_COMMANDS_MAX) return 'busy'
+    if (this.isFullOfCommands) return 'busy'
     let batch = this.#open
     const fits =
       batch instanceof MessageBatch

@@ -10,10 +10,19 @@
  *   delay progress  u32 level · i64 offset
  *   transactions    checks: (i64 physical offset · u32 times) …; close: i64 physical offset
  *   timers done     (i64 due time · i64 place) …
+ *   pops            popCodec.ts
  * A type number is never given to something else: old logs hold it.
  */
 import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { Command, ConsumerOffset } from './commands.ts'
+import {
+  decodeAcks,
+  decodeChange,
+  decodeTake,
+  encodeAcks,
+  encodeChange,
+  encodeTake
+} from './popCodec.ts'
 import { decodeTimers, encodeTimers } from './timers.ts'
 import { decodeChecks, encodeChecks } from './transactions.ts'
 
@@ -38,7 +47,13 @@ const TYPE_NUMBERS = {
   trimPrefix: 13,
   timersDone: 30,
   checkTransactions: 20,
-  closeTransaction: 21
+  closeTransaction: 21,
+  popTake: 40,
+  popAcks: 41,
+  popChange: 42,
+  popOrderTake: 43,
+  popOrderAck: 44,
+  popOrderChange: 45
 } as const satisfies Record<Command['type'], number>
 
 const TYPES = new Map<number, Command['type']>(
@@ -111,6 +126,12 @@ function encodeBody(command: Command): Buffer {
     }
     case 'timersDone':
       return encodeTimers(command.timers)
+    case 'popTake':
+      return encodeTake(command.take)
+    case 'popAcks':
+      return encodeAcks(command.acks)
+    case 'popChange':
+      return encodeChange(command.change)
     default: {
       const { type: _, ...rest } = command
       return Buffer.from(JSON.stringify(rest))
@@ -131,6 +152,12 @@ function decodeBody(type: Command['type'], bytes: Buffer): Command {
       return { type, physicalOffset: getInt64(bytes, 0) }
     case 'timersDone':
       return { type, timers: decodeTimers(bytes) }
+    case 'popTake':
+      return { type, take: decodeTake(bytes) }
+    case 'popAcks':
+      return { type, acks: decodeAcks(bytes) }
+    case 'popChange':
+      return { type, change: decodeChange(bytes) }
     default:
       return { type, ...JSON.parse(bytes.toString('utf8')) } as Command
   }

@@ -4,6 +4,8 @@
  * All times that a command's effect depends on are the entry's (R-A4), never a node's own clock.
  */
 
+import type { PopAck, PopChange, PopTake } from './pop.ts'
+import type { PopOrderAck, PopOrderChange, PopOrderTake } from './popOrders.ts'
 import type { TimerRef } from './timers.ts'
 import type { TransactionCheck } from './transactions.ts'
 
@@ -76,6 +78,16 @@ export type Command =
   | { type: 'closeTransaction'; physicalOffset: number }
   /** These messages, which wait for their time, do so no more: delivered (in the same entry), recalled or lost. Once for each. */
   | { type: 'timersDone'; timers: readonly TimerRef[] }
+  /** A pop gave messages of a queue out, and the group's offset moves behind them. */
+  | { type: 'popTake'; take: PopTake }
+  /** These messages do not come back: consumed, or stored again in the same entry. Unknown ones change nothing. */
+  | { type: 'popAcks'; acks: readonly PopAck[] }
+  /** A message in flight comes back at another time, under another handle. */
+  | { type: 'popChange'; change: PopChange }
+  /** The same for pops in order. */
+  | { type: 'popOrderTake'; take: PopOrderTake }
+  | { type: 'popOrderAck'; ack: PopOrderAck }
+  | { type: 'popOrderChange'; change: PopOrderChange }
   /** The log begins with entry `index` at byte `position` from now on (4.10). Proposed by the store itself. */
   | { type: 'trimPrefix'; index: number; position: number }
 

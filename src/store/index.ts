@@ -20,6 +20,14 @@ export type {
 export { PUT_LATENCY_BUCKETS, StoreCounters } from './counters.ts'
 export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
 export { openStore } from './openStore.ts'
+export {
+  POP_MESSAGES_MAX,
+  type PopAck,
+  type PopCheckpoint,
+  type PopCheckpointRef,
+  type PopQueueRef
+} from './pop.ts'
+export { orderFreeMs, type PopOrder } from './popOrders.ts'
 export { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 export type { DataVersion, StoreTables } from './tables.ts'
 export { compareTimers, type TimerRef } from './timers.ts'

@@ -23,7 +23,7 @@ import type { StoreCounters } from './counters.ts'
 import { failureOf } from './failures.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
-import { Listeners } from './listeners.ts'
+import { StoreEvents } from './listeners.ts'
 import { Lookups } from './lookups.ts'
 import { Machine } from './machine.ts'
 import { OffsetCommits } from './offsetCommits.ts'
@@ -35,18 +35,15 @@ import type { Restored } from './restore.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
 import type { StoreTables, Tables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
-import type { TransactionInDoubt } from './transactions.ts'
 import { Trimmer } from './trimmer.ts'
 import type {
   Arrival,
-  InheritedMessage,
   KeyQuery,
   KeyQueryResult,
   PullLimits,
   QueueUnit,
   Store,
-  StoreRuntime,
-  TablesChange
+  StoreRuntime
 } from './types.ts'
 
 const STOP_GRACE_MS = 3_000
@@ -71,7 +68,7 @@ export interface StoreParts {
   readonly offsetCommitIntervalMs: number
 }
 
-export class LedgerStore implements Store, StateMachine {
+export class LedgerStore extends StoreEvents implements Store, StateMachine {
   readonly tables: StoreTables
   readonly counters: StoreCounters
   /** Where the log's node pulls from. */
@@ -87,16 +84,14 @@ export class LedgerStore implements Store, StateMachine {
   #node: RaftNode | null = null
   #started = false
   #stopping: Promise<void> | null = null
-  readonly #told: Listeners
 
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
+    super(logger)
     const { clock, disk } = platform
     const node = (): RaftNode => this.node
     const log = (): RaftNode['log'] => this.node.log
     this.#parts = parts
-    const told = new Listeners(logger)
-    this.#told = told
     this.tables = tables
     this.counters = counters
     this.appender = new Appender(
@@ -118,12 +113,13 @@ export class LedgerStore implements Store, StateMachine {
         counters,
         appender: this.appender,
         delayLevelsMs: parts.delayLevelsMs,
-        arrived: arrivals => told.tell(told.arrival, arrivals),
-        tablesChanged: change => told.tell(told.tables, change),
-        transactionsOpened: opened => told.tell(told.transactions, opened),
-        timersAdded: earliestMs => told.tell(told.timers, earliestMs),
+        arrived: this.arrivals.tell,
+        tablesChanged: this.tableChanges.tell,
+        transactionsOpened: this.newTransactions.tell,
+        timersAdded: this.newTimers.tell,
+        popsAdded: this.newPops.tell,
         inherited: (bytes, at, entry) =>
-          told.tell(told.inherited, { bytes, at, timeMs: entry.timeMs }),
+          this.inheritances.tell({ bytes, at, timeMs: entry.timeMs }),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),
         trimDecided: () => clock.turnEnd(() => this.#trimmer.look())
       },
@@ -220,7 +216,7 @@ export class LedgerStore implements Store, StateMachine {
     this.appender.roleChanged(status.ready, status.term)
     if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
     if (status.ready) this.#trimmer.look()
-    this.#told.tell(this.#told.role, status)
+    this.roles.tell(status)
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
@@ -239,6 +235,10 @@ export class LedgerStore implements Store, StateMachine {
     // A topic's deletion starts its queues anew, which needs an entry's end behind it.
     if (commands.some(command => command.type === 'deleteTopic')) return 'illegal'
     return this.appender.appendAll(messages, commands.map(encodeCommand), waiter)
+  }
+
+  get isFullOfCommands(): boolean {
+    return this.appender.isFullOfCommands
   }
 
   execute(command: Command): Promise<CommandResult> {
@@ -367,33 +367,9 @@ export class LedgerStore implements Store, StateMachine {
     return this.#parts.queues.topics()
   }
 
-  onArrival(listener: (arrivals: readonly Arrival[]) => void): void {
-    this.#told.arrival.push(listener)
-  }
-
-  onRole(listener: (status: RaftStatus) => void): void {
-    this.#told.role.push(listener)
-  }
-
-  onTables(listener: (change: TablesChange) => void): void {
-    this.#told.tables.push(listener)
-  }
-
-  onTransactions(listener: (opened: readonly TransactionInDoubt[]) => void): void {
-    this.#told.transactions.push(listener)
-  }
-
   timers(from: TimerRef, untilMs: number, max: number): Promise<TimerRef[]> {
     const { tables, state } = this.#parts
     return readTimers(tables.timers, state, from, untilMs, max)
-  }
-
-  onTimers(listener: (earliestDueMs: number) => void): void {
-    this.#told.timers.push(listener)
-  }
-
-  onInherited(listener: (message: InheritedMessage) => void): void {
-    this.#told.inherited.push(listener)
   }
 
   visitPending(visitor: PendingVisitor): void {

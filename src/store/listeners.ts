@@ -1,32 +1,80 @@
 import type { Logger } from '../platform/index.ts'
 import type { RaftStatus } from '../raft/index.ts'
+import type { PopCheckpoint } from './pop.ts'
 import type { TransactionInDoubt } from './transactions.ts'
 import type { Arrival, InheritedMessage, TablesChange } from './types.ts'
 
 type Listener<T> = (value: T) => void
 
-/** Who wants to know what was applied; `Store` says when each is told. */
-export class Listeners {
-  readonly arrival: Listener<readonly Arrival[]>[] = []
-  readonly role: Listener<RaftStatus>[] = []
-  readonly tables: Listener<TablesChange>[] = []
-  readonly timers: Listener<number>[] = []
-  readonly transactions: Listener<readonly TransactionInDoubt[]>[] = []
-  readonly inherited: Listener<InheritedMessage>[] = []
+/** Who is told of one kind of event. A listener that throws must not stop the log, which takes any error of apply for a broken invariant. */
+class Listeners<T> {
   readonly #logger: Logger
+  readonly #all: Listener<T>[] = []
 
   constructor(logger: Logger) {
     this.#logger = logger
   }
 
-  /** A listener that throws must not stop the log, which takes any error of apply for a broken invariant. */
-  tell<T>(listeners: readonly Listener<T>[], value: T): void {
-    for (const listener of listeners) {
+  add(listener: Listener<T>): void {
+    this.#all.push(listener)
+  }
+
+  readonly tell = (value: T): void => {
+    for (const listener of this.#all) {
       try {
         listener(value)
       } catch (error) {
         this.#logger.error('A listener of the store failed', { error })
       }
     }
+  }
+}
+
+/** The side of the door on which the broker is told what was applied; what each event is, `Store` says. */
+export abstract class StoreEvents {
+  protected readonly arrivals: Listeners<readonly Arrival[]>
+  protected readonly roles: Listeners<RaftStatus>
+  protected readonly tableChanges: Listeners<TablesChange>
+  protected readonly newTimers: Listeners<number>
+  protected readonly newPops: Listeners<readonly PopCheckpoint[]>
+  protected readonly newTransactions: Listeners<readonly TransactionInDoubt[]>
+  protected readonly inheritances: Listeners<InheritedMessage>
+
+  constructor(logger: Logger) {
+    this.arrivals = new Listeners(logger)
+    this.roles = new Listeners(logger)
+    this.tableChanges = new Listeners(logger)
+    this.newTimers = new Listeners(logger)
+    this.newPops = new Listeners(logger)
+    this.newTransactions = new Listeners(logger)
+    this.inheritances = new Listeners(logger)
+  }
+
+  onArrival(listener: Listener<readonly Arrival[]>): void {
+    this.arrivals.add(listener)
+  }
+
+  onRole(listener: Listener<RaftStatus>): void {
+    this.roles.add(listener)
+  }
+
+  onTables(listener: Listener<TablesChange>): void {
+    this.tableChanges.add(listener)
+  }
+
+  onTimers(listener: Listener<number>): void {
+    this.newTimers.add(listener)
+  }
+
+  onPops(listener: Listener<readonly PopCheckpoint[]>): void {
+    this.newPops.add(listener)
+  }
+
+  onTransactions(listener: Listener<readonly TransactionInDoubt[]>): void {
+    this.newTransactions.add(listener)
+  }
+
+  onInherited(listener: Listener<InheritedMessage>): void {
+    this.inheritances.add(listener)
   }
 }

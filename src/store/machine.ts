@@ -13,6 +13,7 @@ import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
 import { keyHash, topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'
+import type { PopCheckpoint } from './pop.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue, StoredMessageView } from './storedMessageView.ts'
 import type { Tables } from './tables.ts'
@@ -47,6 +48,8 @@ export interface MachineHost {
   timersAdded(earliestDueMs: number): void
   /** A message of an earlier leader, which may not have answered for it. */
   inherited(bytes: Uint8Array, at: number, entry: Entry): void
+  /** Messages were given out. */
+  popsAdded(added: readonly PopCheckpoint[]): void
   /** Their files are to go with the next checkpoint. */
   queuesRemoved(queues: readonly ConsumeQueue[]): void
   trimDecided(): void
@@ -99,6 +102,8 @@ export class Machine {
     this.#tellOwn()
     this.#tellArrivals()
     this.#tellTimers()
+    const pops = this.#host.tables.pops.takeAdded()
+    if (pops.length > 0) this.#host.popsAdded(pops)
   }
 
   #applyEntry(entry: Entry): void {

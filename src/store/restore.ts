@@ -12,6 +12,8 @@ import { kindRange } from './timers.ts'
 
 const FIRST_KEY = Buffer.from([0])
 const LAST_KEY = Buffer.from([255])
+/** Kinds whose records would stay when the log, applied anew, does not mention them. */
+const LEFT_OVER: readonly string[] = [RecordKind.timerRegion, RecordKind.pop, RecordKind.popOrder]
 
 export interface Restored {
   readonly indexes: RestoredIndexes
@@ -37,7 +39,7 @@ export async function restore(
     for (const [key, value] of block) {
       const kind = String.fromCharCode(key[0]!)
       // Meta comes before them; without it they are left over (below).
-      if (kind === RecordKind.timerRegion && meta === null) continue
+      if (meta === null && LEFT_OVER.includes(kind)) continue
       if (kind === RecordKind.meta) meta = JSON.parse(value.toString('utf8')) as MetaRecord
       else if (kind === RecordKind.queue) queueRecords.push(decodeQueue(key, value))
       else if (kind === RecordKind.run) runs.push(JSON.parse(value.toString('utf8')) as RunRecord)
@@ -46,8 +48,7 @@ export async function restore(
   }
   if (meta === null) {
     // Left over from a removal that was interrupted; the other kinds are overwritten as the log is applied.
-    await clear(state, RecordKind.timerRegion)
-    await clear(state, RecordKind.timer)
+    for (const kind of [...LEFT_OVER, RecordKind.timer]) await clear(state, kind)
     return {
       indexes: { tables: 0, queues: 0, keys: 0 },
       syncedIndex: 0,

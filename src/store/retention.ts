@@ -162,6 +162,8 @@ export class Retention {
     const inDoubt = this.#host.tables.inDoubt.oldestPosition
     // Nor what waits for a time of its own: it was accepted, and nobody else has it.
     const waiting = this.#host.tables.timers.oldestPosition
+    // Nor what a pop gave out: it may have to be given out again.
+    const popped = this.#host.tables.pops.oldestPosition
     let count = 0
     while (count < SEGMENTS_A_PASS && count + 1 < segments.length) {
       const segment = segments[count]!
@@ -169,6 +171,7 @@ export class Retention {
       const expired = segment.lastTimeMs + settings.fileReservedMs < nowMs
       if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
       if (next.firstPosition > inDoubt || next.firstPosition > waiting) break
+      if (next.firstPosition > popped) break
       // Without a snapshot to give, a member that lacks these entries could never follow again.
       if (needed !== null && next.firstIndex > needed.index) break
       if (needed !== null && next.firstPosition > needed.position) break

@@ -10,6 +10,8 @@ import type {
   QueueRef,
   TopicSettings
 } from './commands.ts'
+import { type PopQueueRef, PopTable, type PopTake, type PopView } from './pop.ts'
+import { type PopOrder, type PopOrderAck, PopOrderTable, type PopOrderTake } from './popOrders.ts'
 import type { StoredMessageView } from './storedMessageView.ts'
 import { TimerTable } from './timers.ts'
 import { type TransactionCheck, type TransactionInDoubt, TransactionTable } from './transactions.ts'
@@ -52,6 +54,10 @@ export interface StoreTables {
   readonly transactions: ReadonlyMap<number, TransactionInDoubt>
   /** Messages that wait for a time of their own; which ones: `Store.timers`. */
   readonly timers: { readonly count: number }
+  /** What pops gave out and nobody acknowledged. */
+  readonly pops: PopView
+  /** The batch that a group has of a queue by pops in order. */
+  popOrder(queue: PopQueueRef): PopOrder | undefined
   /** The log's decided start: entry index and position. */
   readonly trim: { readonly index: number; readonly position: number }
   /** Time of the last applied entry. */
@@ -93,6 +99,8 @@ export class Tables implements StoreTables {
   readonly rooms = new Map<string, Map<string, string>>()
   readonly timers = new TimerTable()
   readonly inDoubt = new TransactionTable()
+  readonly pops = new PopTable()
+  readonly orders = new PopOrderTable()
   trim = { index: 0, position: 0 }
   timeMs = 0
   dirty = new DirtyKeys()
@@ -134,6 +142,10 @@ export class Tables implements StoreTables {
 
   get transactions(): ReadonlyMap<number, TransactionInDoubt> {
     return this.inDoubt.byOffset
+  }
+
+  popOrder(queue: PopQueueRef): PopOrder | undefined {
+    return this.orders.find(queue)
   }
 
   /** A half message was applied. */
@@ -181,10 +193,26 @@ export class Tables implements StoreTables {
       case 'timersDone':
         for (const timer of command.timers) this.timers.remove(timer)
         return CHANGED
+      case 'popTake':
+        return this.#popTake(command.take)
+      case 'popAcks': {
+        let any = false
+        for (const ack of command.acks) any = this.pops.acknowledge(ack) || any
+        return any ? CHANGED : NOTHING
+      }
+      case 'popChange':
+        return this.pops.change(command.change) ? CHANGED : NOTHING
+      case 'popOrderTake':
+        return this.#popOrderTake(command.take)
+      case 'popOrderAck':
+        return this.#popOrderAck(command.ack)
+      case 'popOrderChange':
+        return this.orders.change(command.change) ? CHANGED : NOTHING
       case 'trimPrefix':
         if (command.position <= this.trim.position) return NOTHING
         // Looked at here too: what was decided may be older than the half message that it would take along (raft.md 4.10).
         if (command.position > this.inDoubt.oldestPosition) return NOTHING
+        if (command.position > this.pops.oldestPosition) return NOTHING
         this.trim = { index: command.index, position: command.position }
         return CHANGED
     }
@@ -199,6 +227,7 @@ export class Tables implements StoreTables {
 
   #deleteTopic(topic: string, timeMs: number): CommandResult {
     const offsets = this.#deleteOffsets(undefined, topic)
+    this.pops.remove(queue => queue.topic === topic)
     if (!this.topics.delete(topic)) return offsets
     this.dirty.topics.add(topic)
     return changed(this.topicsVersion, timeMs)
@@ -214,6 +243,8 @@ export class Tables implements StoreTables {
   #deleteGroup(group: string, cleanOffsets: boolean, timeMs: number): CommandResult {
     const offsets = cleanOffsets ? this.#deleteOffsets(group, undefined) : NOTHING
     if (this.locks.delete(group)) this.dirty.locks.add(group)
+    this.pops.remove(queue => queue.group === group)
+    this.orders.remove(group, undefined)
     if (!this.groups.delete(group)) return offsets
     this.dirty.groups.add(group)
     return changed(this.groupsVersion, timeMs)
@@ -232,6 +263,7 @@ export class Tables implements StoreTables {
       if (before !== undefined && (mayGoBack ? before === offset : before >= offset)) continue
       queues.set(queueId, offset)
       this.dirty.offsets.add(key)
+      if (mayGoBack) this.orders.forget({ group, topic, queueId })
       any = true
     }
     return any ? CHANGED : NOTHING
@@ -239,6 +271,7 @@ export class Tables implements StoreTables {
 
   #deleteOffsets(group: string | undefined, topic: string | undefined): CommandResult {
     let any = false
+    this.orders.remove(group, topic)
     for (const key of this.offsets.keys()) {
       if (topic !== undefined && !key.startsWith(`${topic}@`)) continue
       if (group !== undefined && !key.endsWith(`@${group}`)) continue
@@ -317,6 +350,41 @@ export class Tables implements StoreTables {
       any = true
     }
     return any ? CHANGED : NOTHING
+  }
+
+  #popTake(take: PopTake): CommandResult {
+    // A topic or group that went away in the meantime takes what was read of it along.
+    if (!this.topics.has(take.topic) || !this.groups.has(take.group)) return NOTHING
+    this.#moveOffset(take, take.expectedOffset, take.nextOffset)
+    if (take.offsets.length > 0) this.pops.add(take)
+    return CHANGED
+  }
+
+  #popOrderTake(take: PopOrderTake): CommandResult {
+    if (!this.topics.has(take.topic) || !this.groups.has(take.group)) return NOTHING
+    if (!this.#moveOffset(take, take.expectedOffset, take.startOffset)) return NOTHING
+    this.orders.take(take)
+    return CHANGED
+  }
+
+  #popOrderAck(ack: PopOrderAck): CommandResult {
+    const before = this.consumerOffset(ack.group, ack.topic, ack.queueId)
+    const next = this.orders.acknowledge(ack)
+    if (next < 0) return NOTHING
+    if (next > before) this.#moveOffset(ack, before, next)
+    return CHANGED
+  }
+
+  /** False: somebody set the offset in the meantime, and that stands. */
+  #moveOffset(queue: PopQueueRef, expected: number, next: number): boolean {
+    const { group, topic, queueId } = queue
+    if (this.consumerOffset(group, topic, queueId) !== expected) return false
+    if (next === expected) return true
+    const key = offsetsKey(topic, group)
+    const queues = this.offsets.get(key) ?? new Map<number, number>()
+    this.offsets.set(key, queues.set(queueId, next))
+    this.dirty.offsets.add(key)
+    return true
   }
 
   #putValue(room: string, key: string, value: string | null): CommandResult {

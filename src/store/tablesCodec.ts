@@ -8,11 +8,14 @@
  *   H i64 physical offset   a transaction in doubt (transactions.ts)
  *   W i64 due time · i64 place   nothing: a waiting message (timers.ts); read when it is due, not at the start
  *   N i64 MiB of the log         u32 waiting messages that lie in it
+ *   P …         a batch that was popped: popCodec.ts       S topic@group@queueId   the batch of pops in order: popOrders.ts
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
  */
 import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
 import type { KeyValueChange } from './keyValueStore.ts'
+import { POP_RECORD } from './popCodec.ts'
+import { POP_ORDER_RECORD, type PopOrder } from './popOrders.ts'
 import { type DataVersion, DirtyKeys, type QueueLock, type Tables } from './tables.ts'
 import { TIMER_RECORD, TIMER_REGION_RECORD } from './timers.ts'
 import { decodeTransaction, encodeTransaction } from './transactions.ts'
@@ -29,6 +32,8 @@ export const RecordKind = {
   transaction: 'H',
   timer: TIMER_RECORD,
   timerRegion: TIMER_REGION_RECORD,
+  pop: POP_RECORD,
+  popOrder: POP_ORDER_RECORD,
   queue: 'Q',
   run: 'R'
 } as const
@@ -64,6 +69,9 @@ function recordKey(kind: string, name: string): Buffer {
 /** What changed since the last time, as records; the tables count as unchanged afterwards. */
 export function takeDirtyRecords(tables: Tables, into: KeyValueChange[]): void {
   tables.timers.capture(into)
+  tables.pops.capture(into)
+  for (const [name, order] of tables.orders.takeDirty())
+    into.push(jsonChange(RecordKind.popOrder, name, order ?? undefined))
   const dirty = tables.dirty
   tables.dirty = new DirtyKeys()
   for (const name of dirty.topics) {
@@ -160,6 +168,12 @@ export function loadRecord(tables: Tables, key: Buffer, value: Buffer): boolean 
       tables.inDoubt.byOffset.set(physicalOffset, decodeTransaction(physicalOffset, value))
       return true
     }
+    case RecordKind.pop:
+      tables.pops.load(key, value)
+      return true
+    case RecordKind.popOrder:
+      tables.orders.load(name, JSON.parse(value.toString('utf8')) as PopOrder)
+      return true
     case RecordKind.timerRegion:
       tables.timers.load(key, value)
       return true

@@ -16,6 +16,7 @@ import type {
 import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
 import type { StoreCounters } from './counters.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
+import type { PopCheckpoint } from './pop.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import type { StoreTables } from './tables.ts'
 import type { TimerRef } from './timers.ts'
@@ -156,6 +157,8 @@ export interface Store {
     commands: readonly Command[],
     waiter: BatchAppendWaiter
   ): AppendRefusal | null
+  /** So many commands are on their way that `execute` would refuse the next one as busy. */
+  readonly isFullOfCommands: boolean
   /** Resolves when committed and applied here. Rejects with NotLeaderError, or StoreError ('busy', 'timeout', 'stopped', 'tooLarge'). */
   execute(command: Command): Promise<CommandResult>
   /**
@@ -223,6 +226,8 @@ export interface Store {
   onTimers(listener: (earliestDueMs: number) => void): void
   /** One call for each apply that brought messages. */
   onArrival(listener: (arrivals: readonly Arrival[]) => void): void
+  /** One call for each apply that brought messages into flight; valid during the call only. */
+  onPops(listener: (added: readonly PopCheckpoint[]) => void): void
   onRole(listener: (status: RaftStatus) => void): void
   /** After commands were applied: what changed (for registration and notices). One call for each apply. */
   onTables(listener: (change: TablesChange) => void): void

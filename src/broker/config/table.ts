@@ -2,10 +2,17 @@ import { brokerKeys } from './brokerKeys.ts'
 import type { KeySpec, ValuesOf } from './keys.ts'
 import { nettyKeys } from './nettyKeys.ts'
 import { ownKeys } from './ownKeys.ts'
+import { popKeys } from './popKeys.ts'
 import { storeKeys } from './storeKeys.ts'
 
 /** Every key that a broker's properties file may have. The table is the documentation: `mqbroker -p` prints it. */
-export const configKeys = { ...brokerKeys, ...storeKeys, ...nettyKeys, ...ownKeys } as const
+export const configKeys = {
+  ...brokerKeys,
+  ...popKeys,
+  ...storeKeys,
+  ...nettyKeys,
+  ...ownKeys
+} as const
 
 export type ConfigKey = keyof typeof configKeys
 

@@ -34,5 +34,7 @@ export interface Handler {
   readonly withoutLeader?: 'refuse' | 'silence'
   /** Doing it twice is as good as once: when a leader goes away with it, the next one is asked again. */
   readonly repeatable?: true
+  /** How long the leader may hold a request of this code, ms: a member that forwards it is patient for so much longer. */
+  heldMs?(request: RemotingCommand): number
   handle(request: RemotingCommand, caller: Caller, broker: BrokerContext): Answer
 }

@@ -167,7 +167,9 @@ export class Forwarder {
       return false
     const command = wrapForwarded(item.request, { key, address: item.caller.address, heldMs })
     this.#inFlight++
-    this.#client.call(address, command, this.#config.values.forwardTimeoutMillis, item)
+    const patienceMs = item.handler.heldMs?.(item.request) ?? 0
+    const timeoutMs = this.#config.values.forwardTimeoutMillis + patienceMs
+    this.#client.call(address, command, timeoutMs, item)
     return true
   }
 

@@ -14,6 +14,10 @@ export const StatName = {
   GROUP_GET_LATENCY: 'GROUP_GET_LATENCY',
   SNDBCK_PUT_NUMS: 'SNDBCK_PUT_NUMS',
   DLQ_PUT_NUMS: 'DLQ_PUT_NUMS',
+  GROUP_ACK_NUMS: 'GROUP_ACK_NUMS',
+  GROUP_CK_NUMS: 'GROUP_CK_NUMS',
+  BROKER_ACK_NUMS: 'BROKER_ACK_NUMS',
+  BROKER_CK_NUMS: 'BROKER_CK_NUMS',
   BROKER_PUT_NUMS: 'BROKER_PUT_NUMS',
   BROKER_GET_NUMS: 'BROKER_GET_NUMS'
 } as const
@@ -233,6 +237,17 @@ export class BrokerStats {
 
   sentBack(topic: string, group: string): void {
     this.item(StatName.SNDBCK_PUT_NUMS, `${topic}@${group}`).add(1, 1)
+  }
+
+  /** A pop put one batch into flight. */
+  popped(group: string, topic: string): void {
+    this.item(StatName.GROUP_CK_NUMS, `${topic}@${group}`).add(1, 1)
+    this.item(StatName.BROKER_CK_NUMS, this.#cluster).add(1, 1)
+  }
+
+  acknowledged(group: string, topic: string, messages: number): void {
+    this.item(StatName.GROUP_ACK_NUMS, `${topic}@${group}`).add(messages, 1)
+    this.item(StatName.BROKER_ACK_NUMS, this.#cluster).add(messages, 1)
   }
 
   deadLetter(topic: string, group: string): void {

@@ -1,10 +1,10 @@
 /**
- * Numbers by due time, the earliest first: a binary heap in two arrays, so that a hundred thousand of them cost no object each. What is
+ * Items by due time, the earliest first: a binary heap in two arrays, so that a hundred thousand numbers cost no object each. What is
  * done with stays in it until its time comes; the owner looks whether it still counts, and fills it anew when too much does not.
  */
-export class DueQueue {
+export class DueQueue<T = number> {
   #due: number[] = []
-  #items: number[] = []
+  #items: T[] = []
 
   get size(): number {
     return this.#items.length
@@ -20,7 +20,7 @@ export class DueQueue {
     this.#items = []
   }
 
-  add(dueMs: number, item: number): void {
+  add(dueMs: number, item: T): void {
     let at = this.#items.length
     this.#due.push(dueMs)
     this.#items.push(item)
@@ -35,7 +35,7 @@ export class DueQueue {
   }
 
   /** Takes the first out; undefined when empty. */
-  take(): number | undefined {
+  take(): T | undefined {
     const first = this.#items[0]
     const dueMs = this.#due.pop()
     const item = this.#items.pop()

@@ -77,6 +77,7 @@ export {
   type QueueTable,
   queueTableOf
 } from './messageQueue.ts'
+export { BatchAck, BatchAckMessageRequestBody } from './pop.ts'
 export {
   decodeRegisterBrokerBody,
   encodePackedRegisterBrokerBody,

@@ -1,4 +1,10 @@
-import { RequestCode, requiredText, topicProblemText } from '../../../protocol/index.ts'
+import {
+  popRetryTopic,
+  RequestCode,
+  requiredText,
+  topicProblemText
+} from '../../../protocol/index.ts'
+import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { invalidParameter, success, systemTopicText } from '../refusals.ts'
 
@@ -13,9 +19,20 @@ export const deleteTopic: Handler = {
     const topic = requiredText(request.extFields, 'topic')
     if (topic.trim() === '') return invalidParameter(request, topicProblemText('blank'))
     if (broker.topics.isSystem(topic)) return invalidParameter(request, systemTopicText(topic))
+    if (broker.config.values.clearRetryTopicWhenDeleteTopic) await deleteRetryTopics(topic, broker)
     const { changed } = await broker.store.execute({ type: 'deleteTopic', topic })
     if (broker.config.values.autoDeleteUnusedStats) broker.stats.forgetTopic(topic)
     if (changed) broker.logger.info('Topic deleted', { topic, by: caller.address })
     return success()
   }
+}
+
+/** Where groups that read the topic by POP have what they did not acknowledge (5.3). */
+async function deleteRetryTopics(topic: string, broker: BrokerContext): Promise<void> {
+  for (const group of broker.store.tables.groupsOf(topic))
+    for (const v2 of [false, true]) {
+      const name = popRetryTopic(topic, group, v2)
+      if (broker.topics.find(name) !== undefined)
+        await broker.store.execute({ type: 'deleteTopic', topic: name })
+    }
 }

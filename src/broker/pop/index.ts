@@ -1,0 +1,1 @@
+export { PopService } from './popService.ts'
