@@ -1,7 +1,7 @@
 /**
  * One node of the floor: the least that three Node.js processes must do to keep a replicated log, and nothing else.
  *
- *   node build/bench/barePipeline.js follower|leader ring|fresh FILE
+ *   node build/bench/barePipeline.js follower|leader warm|fresh FILE
  *
  * Forked by floor.ts. Says `{ port }` over the channel to its parent; a leader first gets `{ followers: [port, port] }`.
  * A frame is a length of four bytes (big-endian) and that many bytes, on every connection.
@@ -247,8 +247,8 @@ const [role, space, path = ''] = process.argv.slice(2)
 process.once('disconnect', () => process.exit(0))
 if (role === 'leader') {
   process.once('message', (told: { followers: number[] }) => {
-    new Leader(path, space === 'ring', told.followers)
+    new Leader(path, space === 'warm', told.followers)
   })
 } else {
-  follower(path, space === 'ring')
+  follower(path, space === 'warm')
 }

@@ -1,8 +1,10 @@
+import type { Space } from './options.ts'
 import type { Report } from './window.ts'
 
 /** All reports of one system under one load, in the order of the rounds. */
 export interface Series {
   system: string
+  space: Space
   reports: Report[]
 }
 

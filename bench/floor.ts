@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { FloorSpace, Load } from './options.ts'
+import type { Load, Space } from './options.ts'
 import { Children, loadArgs, makeDirectory, pidArgs, runLoad, type System } from './system.ts'
 import type { Report } from './window.ts'
 
@@ -12,14 +12,14 @@ const NODE_PROGRAM = join(dirname(fileURLToPath(import.meta.url)), 'barePipeline
 /** The bare pipeline of three processes (barePipeline.ts) and its load. */
 export class Floor implements System {
   readonly name: string
-  readonly #space: FloorSpace
+  readonly space: Space
   readonly #children = new Children()
   #directory = ''
   #address = ''
   #pids: number[] = []
 
-  constructor(space: FloorSpace) {
-    this.#space = space
+  constructor(space: Space) {
+    this.space = space
     this.name = `floor, ${space}`
   }
 
@@ -51,7 +51,7 @@ export class Floor implements System {
   }
 
   #fork(role: 'leader' | 'follower', file: string): ChildProcess {
-    const child = fork(NODE_PROGRAM, [role, this.#space, join(this.#directory, file)])
+    const child = fork(NODE_PROGRAM, [role, this.space, join(this.#directory, file)])
     this.#children.add(child)
     return child
   }

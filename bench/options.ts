@@ -48,9 +48,9 @@ export const LOADS: readonly Load[] = [
   }
 ]
 
-/** Where the floor writes: over a file that it wrote before, or on and on into a new one. */
-export const FLOOR_SPACES = ['ring', 'fresh'] as const
-export type FloorSpace = (typeof FLOOR_SPACES)[number]
+/** What is written to: blocks of the disk that were written before, or new ones. */
+export const SPACES = ['warm', 'fresh'] as const
+export type Space = (typeof SPACES)[number]
 
 export const PEERS = ['nats', 'rocketmq'] as const
 export type PeerName = (typeof PEERS)[number]
@@ -62,7 +62,9 @@ export interface Options {
   warmupSeconds: number
   rounds: number
   peers: PeerName[]
-  floors: FloorSpace[]
+  /** Ours and the floor are measured in each. */
+  spaces: Space[]
+  floor: boolean
   jsonFile: string | null
 }
 
@@ -83,7 +85,8 @@ export function parseOptions(argv: readonly string[]): Options {
       seconds: { type: 'string' },
       rounds: { type: 'string' },
       peers: { type: 'string', default: '' },
-      floor: { type: 'string', default: FLOOR_SPACES.join(',') },
+      space: { type: 'string', default: SPACES.join(',') },
+      'no-floor': { type: 'boolean', default: false },
       json: { type: 'string' }
     }
   })
@@ -97,7 +100,8 @@ export function parseOptions(argv: readonly string[]): Options {
     warmupSeconds: times.warmupSeconds,
     rounds: whole('rounds', values.rounds, times.rounds, ROUNDS_MAX),
     peers: names('peers', values.peers, PEERS),
-    floors: values.guard ? ['ring'] : names('floor', values.floor, FLOOR_SPACES),
+    spaces: values.guard ? ['warm'] : names('space', values.space, SPACES),
+    floor: !values['no-floor'],
     jsonFile: values.json ?? null
   }
 }

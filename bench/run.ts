@@ -1,7 +1,7 @@
 /**
  * Measures a cluster of three real processes beside the floor and its peers, all on this machine, in rounds that take turns:
  *
- *   npm run bench -- [--quick] [--seconds 10] [--rounds 5] [--peers nats,rocketmq] [--floor ring,fresh] [--json FILE]
+ *   npm run bench -- [--quick] [--seconds 10] [--rounds 5] [--peers nats,rocketmq] [--space warm,fresh] [--no-floor] [--json FILE]
  *   npm run bench -- --guard
  *
  * bench/README.md says what the rows and columns are. Takes PORT_OFFSET (default 5000) for our cluster.
@@ -70,7 +70,7 @@ async function warmUp(systems: readonly System[]): Promise<void> {
 
 /** All systems under one load: in each round every system once, each round beginning with another one. */
 async function measureRow(load: Load, systems: readonly System[], options: Options): Promise<Row> {
-  const series = systems.map((system): Series => ({ system: system.name, reports: [] }))
+  const series = systems.map(({ name, space }): Series => ({ system: name, space, reports: [] }))
   for (let round = 0; round < options.rounds; round += 1) {
     for (let turn = 0; turn < systems.length; turn += 1) {
       const i = (turn + round) % systems.length
@@ -81,11 +81,12 @@ async function measureRow(load: Load, systems: readonly System[], options: Optio
   return { load, series: series.filter(({ reports }) => reports.length > 0) }
 }
 
-function printRow({ load, series }: Row, floorName: string | undefined, oursName: string): void {
-  const named = (name: string | undefined): Series | undefined =>
-    series.find(({ system }) => system === name)
+/** Each system is compared with the floor and with ours in the same space. */
+function printRow({ load, series }: Row): void {
   for (const each of series) {
-    console.log(tableLine(load.name, each, named(floorName), named(oursName)))
+    const among = (kind: string): Series | undefined =>
+      series.find(({ system, space }) => space === each.space && system.startsWith(kind))
+    console.log(tableLine(load.name, each, among('floor'), among('LedgerMQ')))
   }
 }
 
@@ -107,20 +108,17 @@ function machine(): string {
   return `${cpus.length} × ${cpus[0]?.model.trim()}, ${gib} GiB, Linux ${os.release()}, Node ${process.version}`
 }
 
-async function table(ours: LedgerMq, options: Options): Promise<void> {
+async function table(options: Options): Promise<void> {
   const loadAverage = os.loadavg()[0]!
-  const floors = options.floors.map(space => new Floor(space))
-  for (const system of [ours, ...floors]) await start(system)
+  const ours = options.spaces.map(space => new LedgerMq(space))
+  const floors = options.floor ? options.spaces.map(space => new Floor(space)) : []
+  for (const system of [...ours, ...floors]) await start(system)
   const peers = await startPeers(options.peers.flatMap(peer => PEERS[peer]()))
-  const systems = [ours, ...floors, ...peers]
-  const [floor] = floors
+  const systems = [...ours, ...floors, ...peers]
   console.log(
     `${machine()}; load on the same machine; medians of ${options.rounds} rounds of ${options.seconds} s`
   )
-  console.log(
-    'Disk: fresh blocks, every system writes into new files' +
-      (options.floors.includes('ring') ? '; "floor, ring" goes over a file written before' : '')
-  )
+  console.log('Disk: "warm" writes to blocks that were written before, all others into new files')
   console.log(`Load average of the machine before the start: ${loadAverage.toFixed(2)}\n`)
   await warmUp(systems)
 
@@ -129,19 +127,20 @@ async function table(ours: LedgerMq, options: Options): Promise<void> {
   for (const load of LOADS) {
     const row = await measureRow(load, systems, options)
     rows.push(row)
-    printRow(row, floor?.name, ours.name)
+    printRow(row)
   }
   for (const load of LOADS.filter(({ inflight }) => inflight > 1)) {
     const consumed = { ...load, name: `consume ${load.name}` }
-    const reports = [await ours.consume(load)]
-    const row = { load: consumed, series: [{ system: ours.name, reports }] }
+    const [first] = ours
+    if (first === undefined) break
+    const reports = [await first.consume(load)]
+    const row = { load: consumed, series: [{ system: first.name, space: first.space, reports }] }
     rows.push(row)
-    printRow(row, undefined, ours.name)
+    printRow(row)
   }
   printRefusals(rows)
   if (options.jsonFile !== null) {
-    const space = 'fresh blocks'
-    const result = { machine: machine(), space, loadAverage, options, rows: rows.map(withMedians) }
+    const result = { machine: machine(), loadAverage, options, rows: rows.map(withMedians) }
     await writeFile(options.jsonFile, `${JSON.stringify(result, null, 1)}\n`)
   }
 }
@@ -158,9 +157,9 @@ function withMedians({ load, series }: Row): object {
 }
 
 /** Ours against the floor, short; false when ours is below what it must reach. */
-async function guard(ours: LedgerMq, options: Options): Promise<boolean> {
+async function guard(options: Options): Promise<boolean> {
   const [load] = LOADS
-  const systems = [ours, new Floor('ring')]
+  const systems = [new LedgerMq('warm'), new Floor('warm')]
   for (const system of systems) await start(system)
   await warmUp(systems)
   const { series } = await measureRow(load!, systems, options)
@@ -191,9 +190,8 @@ async function main(): Promise<number> {
     process.once(signal, () => void stopAll().then(() => process.exit(130)))
   }
   try {
-    const ours = await LedgerMq.create()
-    if (options.mode === 'guard') return (await guard(ours, options)) ? 0 : 1
-    await table(ours, options)
+    if (options.mode === 'guard') return (await guard(options)) ? 0 : 1
+    await table(options)
     return 0
   } finally {
     await stopAll()

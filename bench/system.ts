@@ -6,12 +6,13 @@ import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Load } from './options.ts'
+import type { Load, Space } from './options.ts'
 import type { Report } from './window.ts'
 
 /** Something that can be measured: ours, the floor, or a peer. */
 export interface System {
   readonly name: string
+  readonly space: Space
   /** Resolves when it serves; otherwise to the reason why it is left out here. */
   start(): Promise<string | null>
   /** One run of a load; null when the system has nothing like it. */

@@ -35,6 +35,7 @@ interface Node {
  * PATH. Its connections go to the server that leads the stream.
  */
 export class Nats implements System {
+  readonly space = 'fresh'
   readonly #sync: NatsSync
   readonly #server: string
   readonly #children = new Children()

@@ -43,6 +43,7 @@ export const JAVA_17_FLAGS = [
  * the samples in its `conf/dledger`, which acknowledge when a majority has the message in memory, before any fsync.
  */
 export class RocketMq implements System {
+  readonly space = 'fresh'
   readonly name = `RocketMQ ${VERSION} DLedger, no fsync`
   readonly #children = new Children()
   #directory = ''

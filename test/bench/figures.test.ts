@@ -5,6 +5,7 @@ import {
   median,
   medianOf,
   ratio,
+  type Series,
   tableLine
 } from '../../bench/figures.ts'
 import type { Report } from '../../bench/window.ts'
@@ -13,8 +14,8 @@ function report(messagesPerSecond: number, more: Partial<Report> = {}): Report {
   return { messagesPerSecond, cpuMicrosPerMessage: {}, residentMb: {}, ...more }
 }
 
-function series(system: string, ...rates: number[]): { system: string; reports: Report[] } {
-  return { system, reports: rates.map(rate => report(rate)) }
+function series(system: string, ...rates: number[]): Series {
+  return { system, space: 'warm', reports: rates.map(rate => report(rate)) }
 }
 
 function cells(line: string): string[] {
@@ -62,8 +63,9 @@ t.test('a figure that one report lacks is unknown', async t => {
 })
 
 t.test('a line shows medians, spread, both ratios and the mean of the followers', async t => {
-  const ours = {
+  const ours: Series = {
     system: 'ours',
+    space: 'warm',
     reports: [
       report(50, {
         p50Ms: 1.234,

@@ -1,14 +1,15 @@
 import t from 'tap'
 import { parseOptions } from '../../bench/options.ts'
 
-t.test('without a word: ours and both floors, no peer', async t => {
+t.test('without a word: ours and the floor in both spaces, no peer', async t => {
   t.same(parseOptions([]), {
     mode: 'table',
     seconds: 10,
     warmupSeconds: 2,
     rounds: 5,
     peers: [],
-    floors: ['ring', 'fresh'],
+    spaces: ['warm', 'fresh'],
+    floor: true,
     jsonFile: null
   })
 })
@@ -20,22 +21,22 @@ t.test('quick is shorter, and what is said goes before it', async t => {
   t.equal(parseOptions(['--seconds', '7', '--quick']).seconds, 7)
 })
 
-t.test('peers and floors stand in one order, each once', async t => {
+t.test('peers and spaces stand in one order, each once', async t => {
   t.same(parseOptions(['--peers', 'rocketmq,nats,rocketmq']).peers, ['nats', 'rocketmq'])
-  t.same(parseOptions(['--floor', 'fresh']).floors, ['fresh'])
-  t.same(parseOptions(['--floor', 'none', '--peers', 'none']).floors, [])
+  t.same(parseOptions(['--space', 'fresh']).spaces, ['fresh'])
+  t.equal(parseOptions(['--no-floor', '--peers', 'none']).floor, false)
 })
 
-t.test('the guard measures against the ring alone', async t => {
+t.test('the guard measures in warm space alone', async t => {
   const options = parseOptions(['--guard', '--json', 'out.json'])
   t.equal(options.mode, 'guard')
-  t.same(options.floors, ['ring'])
+  t.same(options.spaces, ['warm'])
   t.equal(options.jsonFile, 'out.json')
 })
 
 t.test('what cannot be is told with what can', async t => {
   t.throws(() => parseOptions(['--peers', 'kafka']), /--peers kafka: known are nats, rocketmq/)
-  t.throws(() => parseOptions(['--floor', 'ring,']), /--floor : known are ring, fresh/)
+  t.throws(() => parseOptions(['--space', 'warm,']), /--space : known are warm, fresh/)
   for (const bad of ['0', '-1', '1.5', 'ten', '101', '']) {
     t.throws(() => parseOptions([`--rounds=${bad}`]), /give a whole number from 1 to 100/)
   }
