@@ -1,6 +1,7 @@
 import { encodeBatch, MessageProperty, propertiesText } from '../protocol/index.ts'
 import { badArgument } from './errors.ts'
-import type { PreparedMessage } from './outgoing.ts'
+import { whole } from './options.ts'
+import type { Message, PreparedMessage } from './outgoing.ts'
 import type { SendParts, SendResult } from './sendRequest.ts'
 
 /** Names under which a broker would do something with a single message that a batch cannot have (remoting.md 4.5). */
@@ -59,4 +60,42 @@ export function resultsOfMembers(batch: SendResult): SendResult[] {
     offsetMessageId: offsetIds[at] ?? batch.offsetMessageId,
     queueOffset: batch.queueOffset + at
   }))
+}
+
+/** What a batch adds to each message at most besides what its sender gave: lengths, unique key, names of properties. */
+const ENTRY_OVERHEAD_BYTES = 200
+const SPLIT_BYTES_DEFAULT = 1_000_000
+
+/**
+ * Cuts any number of messages into batches for `sendBatch`, in their order: each of one topic and of at most `bytesMax` bytes, 1 MB when not
+ * given; a larger message is a batch by itself. Throws BAD_ARGUMENT for a `bytesMax` below 1.
+ */
+export function* splitBatch(
+  messages: Iterable<Message>,
+  bytesMax?: number
+): Generator<readonly Message[], void, undefined> {
+  const limit = whole('bytesMax', bytesMax, SPLIT_BYTES_DEFAULT, 1)
+  let batch: Message[] = []
+  let bytes = 0
+  for (const message of messages) {
+    const more = entryBytesAtMost(message)
+    const fits = bytes + more <= limit && batch[0]?.topic === message.topic
+    if (batch.length > 0 && !fits) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push(message)
+    bytes += more
+  }
+  if (batch.length > 0) yield batch
+}
+
+function entryBytesAtMost(message: Message): number {
+  const { body, keys = [], tag = '', shardingKey = '', properties = {} } = message
+  const bodyBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  const texts = [...(typeof keys === 'string' ? [keys] : keys), tag, shardingKey]
+  for (const pair of Object.entries(properties)) texts.push(...pair)
+  const textBytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0)
+  return ENTRY_OVERHEAD_BYTES + bodyBytes + textBytes
 }

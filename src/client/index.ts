@@ -14,6 +14,7 @@ export {
   machineRoomAllocation,
   nearbyAllocation
 } from './allocation.ts'
+export { splitBatch } from './batch.ts'
 export type { Compression } from './compression.ts'
 export { consistentHashAllocation } from './consistentHash.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'

@@ -168,7 +168,7 @@ export class Tracer implements SendWatcher {
   }
 
   #add(message: TracedMessage, record: string): void {
-    if (message.topic.startsWith(this.#topic)) return
+    if (message.topic === this.#topic) return
     if (this.#count >= RECORDS_MAX) {
       this.#dropped++
       return

@@ -10,7 +10,8 @@ import {
   consistentHashAllocation,
   type MessageQueue,
   machineRoomAllocation,
-  nearbyAllocation
+  nearbyAllocation,
+  splitBatch
 } from '../../src/client/index.ts'
 import { LatencyFaults } from '../../src/client/latency.ts'
 import { decodeLz4Frame } from '../../src/client/lz4.ts'
@@ -193,4 +194,25 @@ t.test('slow and failing broker groups are left out for a while', async t => {
   t.equal(chosen(), 'abc')
   for (const { brokerName } of queues) faults.ended(brokerName, 5, 'unreachable')
   t.equal(chosen(), 'abc', 'nothing is better than anything')
+})
+
+t.test('messages are cut into batches by bytes and by topic', async t => {
+  const message = (topic: string, bytes: number): { topic: string; body: Buffer } => ({
+    topic,
+    body: Buffer.alloc(bytes)
+  })
+  const sizes = (
+    given: readonly ReturnType<typeof message>[],
+    bytesMax?: number
+  ): readonly number[] => [...splitBatch(given, bytesMax)].map(batch => batch.length)
+  const many = Array.from({ length: 5 }, () => message('A', 1_000))
+  t.strictSame(sizes(many), [5])
+  t.strictSame(sizes(many, 3_000), [2, 2, 1])
+  t.strictSame(sizes(many, 1), [1, 1, 1, 1, 1], 'a large one goes alone')
+  t.strictSame(
+    sizes([message('A', 1), message('A', 1), message('B', 1), message('A', 1)]),
+    [2, 1, 1]
+  )
+  t.strictSame(sizes([]), [])
+  t.throws(() => [...splitBatch([], 0)], { code: 'BAD_ARGUMENT' })
 })
