@@ -1,7 +1,12 @@
 import { createServer } from 'node:net'
 import root, { type Test } from 'tap'
 import { type Broker, LiveConfig, openBroker } from '../../src/broker/index.ts'
-import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
+import {
+  createRealPlatform,
+  type Logger,
+  type Platform,
+  silentLogger
+} from '../../src/platform/index.ts'
 import {
   decodeStoredMessages,
   HeartbeatData,
@@ -46,12 +51,13 @@ export function newDirectory(): string {
 export async function startBroker(
   t: Test,
   settings: Settings = {},
-  logger: Logger = silentLogger
+  logger: Logger = silentLogger,
+  host: Platform = platform
 ): Promise<Broker> {
   const directory = settings['storePathRootDir'] ?? newDirectory()
   const entries = Object.entries({ ...small, storePathRootDir: directory, ...settings })
-  const config = new LiveConfig(entries, {}, platform)
-  const broker = await openBroker(config, platform, logger, {
+  const config = new LiveConfig(entries, {}, host)
+  const broker = await openBroker(config, host, logger, {
     raftTimings: { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
   })
   t.teardown(() => halt(broker))

@@ -76,6 +76,7 @@ class Stage {
         this.unreadable || position < this.logStartPosition ? null : stored(`m${position}`),
       runtime: () => ({ logStartPosition: this.logStartPosition }),
       status: () => ({ leaderId: 'n1' }),
+      timeMs: () => this.clock.wallMs(),
       appendAtomic: (
         messages: readonly MessageInput[],
         [command]: readonly Command[],
@@ -167,12 +168,52 @@ t.test('one whose fate is open is not sent again before that is known', async t 
   const timer = stage.add(10)
   await stage.pass(10)
   stage.appends[0]!.waiter.failed('timeout')
+  await settled()
   stage.add(1)
   for (let i = 0; i < 20; i++) await stage.pass(200)
   t.equal(stage.appends.length, 1, 'nor is what is behind it')
   stage.apply([timer])
   await stage.pass(200)
   t.strictSame(stage.appends[1]?.bodies, ['m1001'])
+})
+
+t.test('the next goes out before the one before is committed, each once', async t => {
+  const stage = await leading()
+  for (const ms of [10, 20, 30]) stage.add(ms)
+  for (let i = 0; i < 3; i++) await stage.pass(10)
+  t.strictSame(
+    stage.appends.map(({ bodies }) => bodies),
+    [['m1000'], ['m1001'], ['m1002']]
+  )
+  // One that arrives late with an early time leads back before those on their way.
+  const early = { dueMs: stage.waiting[0]!.dueMs, position: 2_000 }
+  stage.waiting.push(early)
+  stage.waiting.sort((a, b) => a.dueMs - b.dueMs || a.position - b.position)
+  stage.arrived(early.dueMs)
+  await stage.pass(1)
+  t.strictSame(stage.appends[3]?.bodies, ['m2000'])
+  t.equal(stage.appends.length, 4)
+  const [first, second, third, fourth] = stage.appends
+  stage.apply(first!.timers)
+  first!.waiter.stored()
+  for (const append of [second, third, fourth]) append!.waiter.failed('notStarted')
+  await settled()
+  await stage.pass(100)
+  t.strictSame(stage.appends[4]?.bodies, ['m2000', 'm1001', 'm1002'], 'in the order of their times')
+  await stage.commit()
+  t.equal(stage.waiting.length, 0)
+})
+
+t.test('no more than some entries are on their way', async t => {
+  const stage = await leading()
+  for (let ms = 1; ms <= 20; ms++) stage.add(ms)
+  for (let ms = 1; ms <= 20; ms++) await stage.pass(1)
+  t.equal(stage.appends.length, 8)
+  stage.apply(stage.appends[0]!.timers)
+  stage.appends[0]!.waiter.stored()
+  await settled()
+  t.equal(stage.appends.length, 9)
+  t.equal(stage.appends[8]?.bodies.length, 12, 'what fell due meanwhile goes together')
 })
 
 t.test('one that never began is sent again', async t => {

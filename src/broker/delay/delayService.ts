@@ -2,11 +2,13 @@ import type { Timer } from '../../platform/index.ts'
 import { SystemTopic } from '../../protocol/index.ts'
 import type { MessageInput, QueueUnit } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
-import { PromiseWaiter } from '../send/index.ts'
+import { type AppendOutcome, PromiseWaiter } from '../send/index.ts'
 import { deliveryOf } from './delivery.ts'
 
 /** Units of a level that are looked at together, and messages of one entry. */
-const unitsMax = 256
+const unitsMax = 512
+/** Entries of a level that are on their way at the same time: the next need not wait for the commit of the one before. */
+const flightsMax = 4
 /** Bodies of one entry; the first message always goes. */
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms; as the original's next look. */
@@ -18,8 +20,16 @@ class Level {
   /** From 1. */
   readonly level: number
   readonly delayMs: number
-  /** Next queue offset to deliver. */
+  /** Next queue offset to send out. */
   offset = 0
+  /** Everything before it is delivered. */
+  done = 0
+  /** Entries on their way. */
+  flights = 0
+  /** The fate of one of them is open: nothing more goes out. */
+  isOpen: boolean = false
+  /** One of them never began: back to `done` when all have landed. */
+  hasFailed: boolean = false
   timer: Timer | null = null
   pumping: boolean = false
   again: boolean = false
@@ -28,12 +38,26 @@ class Level {
     this.level = level
     this.delayMs = delayMs
   }
+
+  /** Something on its way has to land first. */
+  get mustWait(): boolean {
+    return this.flights > 0 && (this.flights >= flightsMax || this.isOpen || this.hasFailed)
+  }
+
+  begin(offset: number): void {
+    this.offset = offset
+    this.done = offset
+    this.flights = 0
+    this.isOpen = false
+    this.hasFailed = false
+  }
 }
 
 /**
- * Delivers delayed messages when their time has come (broker.md 5.1), on the leader. Each level is a queue in order of due times; only
- * its head is looked at, so a million waiting messages cost nothing. A delivery and the level's progress stand in one entry (R-A3): a
- * failover neither loses nor doubles one.
+ * Delivers delayed messages when their time has come (broker.md 5.1), on the leader, by the time of the log, which no wall clock that is
+ * set makes jump. Each level is a queue in order of due times; only its head is looked at, so a million waiting messages cost nothing. A
+ * delivery and the level's progress stand in one entry (R-A3): a failover neither loses nor doubles one. Several entries of a level are
+ * on their way at once; the log keeps their order.
  */
 export class DelayService {
   readonly #broker: BrokerContext
@@ -64,11 +88,19 @@ export class DelayService {
     this.#running = true
     this.#generation++
     const { store } = this.#broker
+    this.#addFormerLevels()
     for (const level of this.#levels) {
       const minOffset = store.minOffset(SystemTopic.SCHEDULE, level.level - 1)
-      level.offset = Math.max(store.tables.delayProgress(level.level), minOffset)
+      level.begin(Math.max(store.tables.delayProgress(level.level), minOffset))
       this.#wake(level)
     }
+  }
+
+  /** messageDelayLevel had more of them: what waits there comes at the time that it was given. */
+  #addFormerLevels(): void {
+    const highest = Math.max(-1, ...this.#broker.store.queueIds(SystemTopic.SCHEDULE))
+    for (let level = this.#levels.length + 1; level <= highest + 1; level++)
+      this.#levels.push(new Level(level, Number.POSITIVE_INFINITY))
   }
 
   stop(): void {
@@ -78,6 +110,7 @@ export class DelayService {
       level.timer?.cancel()
       level.timer = null
       level.again = false
+      level.begin(0)
     }
   }
 
@@ -111,12 +144,18 @@ export class DelayService {
     })
   }
 
-  /** Delivers what is due and leaves a timer for what is next, or none when the level is empty. */
+  /** Sends out what is due and leaves a timer for what is next, or none when the level is empty or has to wait for what is on its way. */
   async #pump(level: Level, generation: number): Promise<void> {
-    const { store, platform } = this.#broker
+    const { store } = this.#broker
     do {
       level.again = false
-      for (;;) {
+      while (!level.mustWait) {
+        if (level.hasFailed) {
+          level.hasFailed = false
+          level.offset = level.done
+          this.#sleep(level, retryMs)
+          break
+        }
         const units = await store.units(
           SystemTopic.SCHEDULE,
           level.level - 1,
@@ -126,19 +165,19 @@ export class DelayService {
         if (generation !== this.#generation) break
         const first = units[0]
         if (first === undefined) break
-        const nowMs = platform.clock.wallMs()
+        const nowMs = store.timeMs()
         const due = dueUnits(units, nowMs, level.delayMs)
         if (due === 0) {
           this.#sleep(level, Math.min(sleepMsMax, Math.max(1, Math.ceil(first.tagsCode - nowMs))))
           break
         }
-        const delivered = await this.#deliver(level, units.slice(0, due), generation)
+        const taken = await this.#deliver(level, units.slice(0, due), generation)
         if (generation !== this.#generation) break
-        if (delivered === 0) {
+        if (taken === 0) {
           this.#sleep(level, retryMs)
           break
         }
-        level.offset += delivered
+        level.offset += taken
       }
     } while (level.again && generation === this.#generation && level.timer === null)
     level.pumping = false
@@ -146,40 +185,16 @@ export class DelayService {
     if (generation !== this.#generation && this.#running) this.#wake(level)
   }
 
-  /** Resolves to how many units are done with: delivered, or gone for good. 0: try again. */
+  /** Resolves to how many units are on their way, or gone for good. 0: try again. */
   async #deliver(level: Level, units: readonly QueueUnit[], generation: number): Promise<number> {
-    const { store, stats } = this.#broker
-    const messages: MessageInput[] = []
-    let bytes = 0
-    let taken = 0
-    for (const unit of units) {
-      if (messages.length > 0 && bytes + unit.size > entryBytesMax) break
-      const stored = await store.messageAt(unit.physicalOffset)
-      if (generation !== this.#generation) return 0
-      if (stored === null && unit.physicalOffset >= store.runtime().logStartPosition) {
-        // Not readable now: it is repaired from the other members. Those before it go meanwhile.
-        if (taken === 0) throw new Error(`no message can be read at ${unit.physicalOffset}`)
-        break
-      }
-      taken++
-      const message = stored === null ? null : deliveryOf(stored, this.#broker.storeHost)
-      if (message === null) {
-        this.#broker.logger.warn('Delayed message dropped: it is gone or names no topic', {
-          level: level.level,
-          physicalOffset: unit.physicalOffset
-        })
-        continue
-      }
-      messages.push(message)
-      bytes += unit.size
-    }
-    const progress = {
-      type: 'delayProgress',
-      level: level.level,
-      offset: level.offset + taken
-    } as const
+    const { store } = this.#broker
+    const { messages, taken } = await this.#read(level, units)
+    if (generation !== this.#generation) return 0
+    const offset = level.offset + taken
+    const progress = { type: 'delayProgress', level: level.level, offset } as const
     if (messages.length === 0) {
       await store.execute(progress)
+      if (generation === this.#generation) level.done = Math.max(level.done, offset)
       return taken
     }
     const waiter = new PromiseWaiter()
@@ -193,37 +208,85 @@ export class DelayService {
         refused
       })
       await store.execute(progress)
+      if (generation === this.#generation) level.done = Math.max(level.done, offset)
       return taken
     }
     if (refused !== null) return 0
-    const outcome = await waiter.outcome
-    if (!outcome.stored)
-      return await this.#whetherDone(level, progress.offset, outcome.reason, taken, generation)
-    for (const message of messages)
-      stats.put(message.topic, message.queueId, 1, message.body.length)
+    level.flights += 1
+    void waiter.outcome.then(outcome =>
+      this.#landed(level, { offset, messages }, outcome, generation)
+    )
     return taken
+  }
+
+  /** What one entry holds of them, and how many units that are. */
+  async #read(
+    level: Level,
+    units: readonly QueueUnit[]
+  ): Promise<{ messages: MessageInput[]; taken: number }> {
+    const { store } = this.#broker
+    let bytes = 0
+    const fitting = units.filter((unit, i) => {
+      bytes += unit.size
+      return i === 0 || bytes <= entryBytesMax
+    })
+    const read = await Promise.all(fitting.map(unit => store.messageAt(unit.physicalOffset)))
+    const messages: MessageInput[] = []
+    for (const [i, { physicalOffset }] of fitting.entries()) {
+      const stored = read[i]!
+      if (stored === null && physicalOffset >= store.runtime().logStartPosition) {
+        // Not readable now: it is repaired from the other members. Those before it go meanwhile.
+        if (i === 0) throw new Error(`no message can be read at ${physicalOffset}`)
+        return { messages, taken: i }
+      }
+      const message = stored === null ? null : deliveryOf(stored, this.#broker.storeHost)
+      if (message !== null) messages.push(message)
+      else
+        this.#broker.logger.warn('Delayed message dropped: it is gone or names no topic', {
+          level: level.level,
+          physicalOffset
+        })
+    }
+    return { messages, taken: fitting.length }
+  }
+
+  async #landed(
+    level: Level,
+    sent: { offset: number; messages: readonly MessageInput[] },
+    outcome: AppendOutcome,
+    generation: number
+  ): Promise<void> {
+    let { stored } = outcome
+    if (!outcome.stored && outcome.reason !== 'notStarted' && generation === this.#generation) {
+      level.isOpen = true
+      stored = await this.#whetherDone(level, sent.offset, generation)
+    }
+    if (generation !== this.#generation) return
+    const waited = level.mustWait
+    level.flights -= 1
+    if (stored) {
+      level.done = Math.max(level.done, sent.offset)
+      for (const { topic, queueId, body } of sent.messages)
+        this.#broker.stats.put(topic, queueId, 1, body.length)
+    } else level.hasFailed = true
+    if (level.flights === 0) level.isOpen = false
+    if (level.flights === 0 ? waited || level.hasFailed : waited && !level.mustWait)
+      this.#wake(level)
   }
 
   /**
    * After a failure the entry may still be committed: as long as this node leads, an entry in its log will be. Sending it again would
    * deliver twice, so the mark itself is waited for.
    */
-  async #whetherDone(
-    level: Level,
-    offset: number,
-    reason: string,
-    taken: number,
-    generation: number
-  ): Promise<number> {
-    if (reason === 'notStarted') return 0
+  async #whetherDone(level: Level, offset: number, generation: number): Promise<boolean> {
     const { store, platform } = this.#broker
     while (generation === this.#generation) {
-      if (store.tables.delayProgress(level.level) >= offset) return taken
+      if (store.tables.delayProgress(level.level) >= offset) return true
       await new Promise<void>(resolve => {
         platform.clock.after(retryMs, resolve)
       })
     }
-    return 0
+    return false
   }
 }
 

@@ -1,5 +1,5 @@
 export { badParameterCode } from './answers.ts'
-export { PromiseWaiter } from './promiseWaiter.ts'
+export { type AppendOutcome, PromiseWaiter } from './promiseWaiter.ts'
 export { encodePair, PropertyScan } from './propertyScan.ts'
 export { sendHandlers } from './sendHandler.ts'
 export { SendPath } from './sendPath.ts'

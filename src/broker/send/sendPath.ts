@@ -260,9 +260,9 @@ export class SendPath implements SendOutcome {
 
   /** Turns the message under construction into one that waits for the time that it names (broker.md 5.3), unless that is over. */
   #time(topic: string, queueId: number): Timing {
-    const { config, platform } = this.#broker
+    const { config, store } = this.#broker
     const place = { topic, realPlace: realPlace(topic, queueId) }
-    const timing = timeMessage(this.properties, place, config, platform.clock.wallMs())
+    const timing = timeMessage(this.properties, place, config, store.timeMs())
     if (timing.kind !== 'later') return timing
     this.#message.topic = SystemTopic.TIMER
     this.#message.queueId = 0

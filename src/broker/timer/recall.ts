@@ -59,7 +59,7 @@ function checked(
   if (handle === null) return illegal('recall handle is invalid')
   if (handle.topic !== topic) return illegal('recall failed, topic not match')
   if (handle.brokerName !== settings.brokerName) return illegal(unavailable)
-  const leftMs = handle.dueMs - nowMs
+  const leftMs = handle.dueMs - broker.store.timeMs()
   if (!(leftMs > 0 && leftMs <= values.timerMaxDelaySec * 1_000))
     return illegal('recall failed, timestamp invalid')
   return handle

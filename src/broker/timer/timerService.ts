@@ -10,10 +10,14 @@ import { NotLeaderError } from '../../raft/index.ts'
 import { compareTimers, type MessageInput, StoreError, type TimerRef } from '../../store/index.ts'
 import { deliveryOf } from '../delay/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
-import { encodePair, PromiseWaiter } from '../send/index.ts'
+import { type AppendOutcome, encodePair, PromiseWaiter } from '../send/index.ts'
 
 /** Timers that are looked at together, and messages of one entry. */
 const timersMax = 1_024
+/** Entries of deliveries that are on their way at the same time: the next need not wait for the commit of the one before. */
+const flightsMax = 8
+/** Messages that are read together. */
+const readsMax = 64
 /** Bodies of one entry; the first message always goes. */
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms. */
@@ -23,6 +27,12 @@ const sleepMsMax = 5_000
 /** Recalls that may wait for the delivery under way. */
 const recallsMax = 10_000
 
+/** An entry of deliveries on its way. */
+interface Flight {
+  readonly timers: readonly TimerRef[]
+  readonly messages: readonly MessageInput[]
+}
+
 interface Recall {
   readonly timers: readonly TimerRef[]
   readonly done: (recalled: boolean) => void
@@ -30,9 +40,14 @@ interface Recall {
 }
 
 /**
- * Delivers messages at the time that they name (broker.md 5.3), on the leader, to the millisecond and in the order of their times. What
- * waits is the store's to know; here is only the place up to which all is done. A delivery and its mark stand in one entry (R-A3), and
- * recalls go through the same loop, so that nothing is delivered twice, or recalled and delivered.
+ * Delivers messages at the time that they name (broker.md 5.3), on the leader, to the millisecond and in the order of their times, by the
+ * time of the log, which no wall clock that is set makes jump. What waits is the store's to know; here is only the place up to which all
+ * is done or on its way. A delivery and its mark stand in one entry (R-A3), and recalls go through the same loop when nothing is on its
+ * way, so that nothing is delivered twice, or recalled and delivered.
+ *
+ *   due ── read ──▶ in flight ── stored ──▶ done
+ *                      ├─ never began ──▶ due again, when all that flies has landed
+ *                      └─ fate open ──▶ nothing more goes out until its mark is seen
  */
 export class TimerService {
   readonly #broker: BrokerContext
@@ -41,13 +56,22 @@ export class TimerService {
   #running: boolean = false
   #pumping: boolean = false
   #timer: Timer | null = null
-  /** When `#timer` is to look again, wall clock. */
+  /** When `#timer` is to look again, by the time of the log. */
   #wakesAtMs = Number.POSITIVE_INFINITY
   /** Nothing before it waits, but what arrived since the last look. */
   #from: TimerRef = start
   /** Earliest time of what arrived since the last look. */
   #arrivedMs = Number.POSITIVE_INFINITY
   #recalls: Recall[] = []
+  readonly #flights = new Set<Flight>()
+  /** Where their messages lie. */
+  readonly #flying = new Set<number>()
+  /** The fate of a flight is open. */
+  #isOpen: boolean = false
+  /** The first timer of what has to be sent again. */
+  #again: TimerRef | null = null
+  /** Tells a pump that waits. */
+  #landing: () => void = () => {}
 
   constructor(broker: BrokerContext) {
     this.#broker = broker
@@ -71,6 +95,11 @@ export class TimerService {
     this.#running = false
     this.#generation++
     this.#cancelTimer()
+    this.#flights.clear()
+    this.#flying.clear()
+    this.#isOpen = false
+    this.#again = null
+    this.#landing()
     const recalls = this.#recalls
     this.#recalls = []
     for (const recall of recalls) recall.failed(this.#notLeader())
@@ -100,13 +129,13 @@ export class TimerService {
     this.#wakesAtMs = Number.POSITIVE_INFINITY
   }
 
-  #sleepUntil(wallMs: number): void {
-    const { clock } = this.#broker.platform
+  #sleepUntil(timeMs: number): void {
+    const { store, platform } = this.#broker
     this.#cancelTimer()
-    if (wallMs === Number.POSITIVE_INFINITY) return
-    this.#wakesAtMs = wallMs
-    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(wallMs - clock.wallMs())))
-    this.#timer = clock.after(ms, () => this.#wake())
+    if (timeMs === Number.POSITIVE_INFINITY) return
+    this.#wakesAtMs = timeMs
+    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(timeMs - store.timeMs())))
+    this.#timer = platform.clock.after(ms, () => this.#wake())
   }
 
   #wake(): void {
@@ -129,7 +158,7 @@ export class TimerService {
       dueMs: this.#from.dueMs,
       reason: error instanceof Error ? error.message : String(error)
     })
-    this.#sleepUntil(this.#broker.platform.clock.wallMs() + retryMs)
+    this.#sleepUntil(this.#broker.store.timeMs() + retryMs)
   }
 
   #ended(generation: number): void {
@@ -140,34 +169,61 @@ export class TimerService {
     else if (this.#running && this.#arrivedMs < this.#wakesAtMs) this.#sleepUntil(this.#arrivedMs)
   }
 
-  /** Delivers what is due and leaves a timer for what is next, or none when nothing waits. */
+  /** Sends what is due and leaves a timer for what is next, or none when nothing waits. */
   async #pump(generation: number): Promise<void> {
-    const { store, platform } = this.#broker
+    const { store } = this.#broker
     while (generation === this.#generation) {
+      if (this.#mustWait()) {
+        await new Promise<void>(resolve => {
+          this.#landing = resolve
+        })
+        continue
+      }
+      if (this.#again !== null) {
+        this.#from = this.#again
+        this.#again = null
+        this.#sleepUntil(store.timeMs() + retryMs)
+        return
+      }
       await this.#recallAll(generation)
       if (generation !== this.#generation) return
       if (this.#arrivedMs < this.#from.dueMs) this.#from = { dueMs: this.#arrivedMs, position: 0 }
       this.#arrivedMs = Number.POSITIVE_INFINITY
-      const nowMs = platform.clock.wallMs()
-      const due = await store.timers(this.#from, nowMs, timersMax)
+      const nowMs = store.timeMs()
+      const due = await this.#due(nowMs)
       if (generation !== this.#generation) return
       if (due.length === 0) {
         const next: TimerRef = { dueMs: nowMs + 1, position: 0 }
         if (compareTimers(this.#from, next) < 0) this.#from = next
         const [first] = await store.timers(this.#from, Number.MAX_SAFE_INTEGER - 1, 1)
         if (generation !== this.#generation) return
-        if (this.#recalls.length > 0) continue
+        if (this.#recalls.length > 0 || this.#again !== null) continue
         this.#sleepUntil(first?.dueMs ?? Number.POSITIVE_INFINITY)
         return
       }
-      const done = await this.#deliver(due, generation)
+      const last = await this.#deliver(due, generation)
       if (generation !== this.#generation) return
-      if (done === null) {
+      if (last === null) {
         this.#sleepUntil(nowMs + retryMs)
         return
       }
-      this.#from = { dueMs: done.dueMs, position: done.position + 1 }
+      this.#from = { dueMs: last.dueMs, position: last.position + 1 }
     }
+  }
+
+  /** Something on its way has to land first. */
+  #mustWait(): boolean {
+    const { size } = this.#flights
+    if (size === 0) return false
+    return size >= flightsMax || this.#isOpen || this.#again !== null || this.#recalls.length > 0
+  }
+
+  /** What is due and not on its way; an earlier time that arrived leads back before some that are. */
+  async #due(nowMs: number): Promise<TimerRef[]> {
+    const timers = await this.#broker.store.timers(this.#from, nowMs, timersMax + this.#flying.size)
+    const due = timers.filter(({ position }) => !this.#flying.has(position))
+    if (due.length > timersMax) due.length = timersMax
+    return due
   }
 
   async #recallAll(generation: number): Promise<void> {
@@ -185,14 +241,14 @@ export class TimerService {
   }
 
   async #recall(timers: readonly TimerRef[], generation: number): Promise<boolean> {
-    const { platform, logger } = this.#broker
+    const { store, logger } = this.#broker
     const waiting: TimerRef[] = []
     for (const timer of timers) {
       if (await this.#waits(timer)) waiting.push(timer)
       if (generation !== this.#generation) return false
     }
     // Taken back before, else delivered.
-    if (waiting.length === 0) return timers.every(({ dueMs }) => dueMs > platform.clock.wallMs())
+    if (waiting.length === 0) return timers.every(({ dueMs }) => dueMs > store.timeMs())
     await this.#mark(waiting, generation)
     logger.debug('Timed messages recalled', { messages: waiting.length })
     return true
@@ -203,52 +259,86 @@ export class TimerService {
     return found?.position === timer.position
   }
 
-  /** Resolves to the last timer that is done with: delivered, or gone for good. Null: try again. */
+  /** Resolves to the last timer that is on its way now, or gone for good. Null: try again. */
   async #deliver(due: readonly TimerRef[], generation: number): Promise<TimerRef | null> {
-    const { store, stats, logger } = this.#broker
-    const messages: MessageInput[] = []
-    const done: TimerRef[] = []
-    let bytes = 0
-    for (const timer of due) {
-      const stored = await store.messageAt(timer.position)
-      if (generation !== this.#generation) return null
-      if (stored === null && timer.position >= store.runtime().logStartPosition) {
-        // Not readable now: it is repaired from the other members. Those before it go meanwhile.
-        if (done.length === 0) throw new Error(`no message can be read at ${timer.position}`)
-        break
-      }
-      if (stored !== null && messages.length > 0 && bytes + stored.length > entryBytesMax) break
-      const message = stored === null ? null : this.#delivery(stored)
-      done.push(timer)
-      if (message === null) {
-        logger.warn('Timed message dropped: it is gone or names no topic', { ...timer })
-        continue
-      }
-      messages.push(message)
-      bytes += stored!.length
-    }
-    const last = done[done.length - 1]!
+    const { store, logger } = this.#broker
+    const { messages, taken } = await this.#read(due, generation)
+    if (generation !== this.#generation) return null
+    const last = taken[taken.length - 1]!
     if (messages.length === 0) {
-      await this.#mark(done, generation)
+      await this.#mark(taken, generation)
       return last
     }
     const waiter = new PromiseWaiter()
-    const refused = store.appendAtomic(messages, [{ type: 'timersDone', timers: done }], waiter)
+    const refused = store.appendAtomic(messages, [{ type: 'timersDone', timers: taken }], waiter)
     if (refused === 'tooLarge' || refused === 'illegal') {
-      if (done.length > 1) return await this.#deliver(due.slice(0, 1), generation)
+      if (taken.length > 1) return await this.#deliver(due.slice(0, 1), generation)
       logger.error('Timed message dropped: the log does not take it again', { ...last, refused })
-      await this.#mark(done, generation)
+      await this.#mark(taken, generation)
       return last
     }
     if (refused !== null) return null
-    const outcome = await waiter.outcome
-    if (!outcome.stored) {
-      if (outcome.reason === 'notStarted') return null
-      if (!(await this.#whetherDone(done[0]!, generation))) return null
-    }
-    for (const message of messages)
-      stats.put(message.topic, message.queueId, 1, message.body.length)
+    const flight = { timers: taken, messages }
+    this.#flights.add(flight)
+    for (const { position } of taken) this.#flying.add(position)
+    void waiter.outcome.then(outcome => this.#landed(flight, outcome, generation))
     return last
+  }
+
+  /** What one entry holds of them, and those that are gone for good. */
+  async #read(
+    due: readonly TimerRef[],
+    generation: number
+  ): Promise<{ messages: MessageInput[]; taken: TimerRef[] }> {
+    const { store, logger } = this.#broker
+    const messages: MessageInput[] = []
+    const taken: TimerRef[] = []
+    let bytes = 0
+    for (let at = 0; at < due.length; at += readsMax) {
+      const timers = due.slice(at, at + readsMax)
+      const read = await Promise.all(timers.map(({ position }) => store.messageAt(position)))
+      if (generation !== this.#generation) break
+      for (const [i, timer] of timers.entries()) {
+        const stored = read[i]!
+        if (stored === null && timer.position >= store.runtime().logStartPosition) {
+          // Not readable now: it is repaired from the other members. Those before it go meanwhile.
+          if (taken.length === 0) throw new Error(`no message can be read at ${timer.position}`)
+          return { messages, taken }
+        }
+        if (stored !== null && messages.length > 0 && bytes + stored.length > entryBytesMax)
+          return { messages, taken }
+        const message = stored === null ? null : this.#delivery(stored)
+        taken.push(timer)
+        if (message === null) {
+          logger.warn('Timed message dropped: it is gone or names no topic', { ...timer })
+          continue
+        }
+        messages.push(message)
+        bytes += stored!.length
+      }
+    }
+    return { messages, taken }
+  }
+
+  async #landed(flight: Flight, outcome: AppendOutcome, generation: number): Promise<void> {
+    let { stored } = outcome
+    if (!outcome.stored && outcome.reason !== 'notStarted' && generation === this.#generation) {
+      this.#isOpen = true
+      stored = await this.#whetherDone(flight.timers[0]!, generation)
+    }
+    if (generation !== this.#generation) return
+    this.#flights.delete(flight)
+    for (const { position } of flight.timers) this.#flying.delete(position)
+    if (stored) {
+      for (const { topic, queueId, body } of flight.messages)
+        this.#broker.stats.put(topic, queueId, 1, body.length)
+    } else {
+      const [first] = flight.timers
+      if (this.#again === null || compareTimers(first!, this.#again) < 0) this.#again = first!
+    }
+    if (this.#flights.size === 0) this.#isOpen = false
+    this.#landing()
+    if (this.#flights.size === 0 && this.#again !== null) this.#wake()
   }
 
   /** Marks messages that are not delivered. Resolves when the mark is applied. */
@@ -267,7 +357,8 @@ export class TimerService {
    */
   async #whetherDone(first: TimerRef, generation: number): Promise<boolean> {
     while (generation === this.#generation) {
-      if (!(await this.#waits(first))) return true
+      const waits = await this.#waits(first).catch(() => true)
+      if (!waits) return true
       await new Promise<void>(resolve => {
         this.#broker.platform.clock.after(retryMs, resolve)
       })
@@ -277,7 +368,7 @@ export class TimerService {
 
   /** As it comes back, with the original's notes of when it began and ended to wait, where there is room for them. */
   #delivery(stored: Buffer): MessageInput | null {
-    const { platform, storeHost } = this.#broker
+    const { store, storeHost } = this.#broker
     const message = deliveryOf(stored, storeHost)
     if (message === null) return null
     const range = new ByteRange()
@@ -285,7 +376,7 @@ export class TimerService {
     const notes = Buffer.concat([
       stored.subarray(range.start, range.end),
       encodePair(MessageProperty.TIMER_ENQUEUE_MS, String(getStoreTimestamp(stored, 0))),
-      encodePair(MessageProperty.TIMER_DEQUEUE_MS, String(platform.clock.wallMs()))
+      encodePair(MessageProperty.TIMER_DEQUEUE_MS, String(store.timeMs()))
     ])
     return notes.length <= PROPERTIES_BYTES_MAX ? { ...message, properties: notes } : message
   }

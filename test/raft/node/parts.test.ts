@@ -75,6 +75,20 @@ t.test('the time in entries', async t => {
     }
   })
 
+  t.test('can be asked for without writing, and says what would be written', async t => {
+    const clock = new HandClock()
+    const entryClock = new EntryClock(clock, silentLogger, clock.wall + 3)
+    t.equal(entryClock.now(), clock.wall + 3)
+    entryClock.received(clock.wall - 60_000)
+    for (const ms of [100, 900]) {
+      clock.pass(ms)
+      t.equal(entryClock.now(), entryClock.now())
+    }
+    const asked = entryClock.now()
+    t.equal(asked, clock.wall - 60_000 - 1_000 + 1_100)
+    t.equal(entryClock.next(), asked)
+  })
+
   t.test('is held up neither by entries within one millisecond nor by a falling clock', async t => {
     const clock = new HandClock()
     const entryClock = new EntryClock(clock, silentLogger, 0)
