@@ -10,6 +10,7 @@ const lookMs = 500
  */
 export class AbsentGroups {
   readonly #clock: Clock
+  readonly #timeMs: () => number
   readonly #isThere: (group: string) => boolean
   readonly #release: (physicalOffset: number) => void
   readonly #released: () => void
@@ -19,6 +20,8 @@ export class AbsentGroups {
   constructor(
     clock: Clock,
     told: {
+      /** Of the log. */
+      timeMs: () => number
       isThere: (group: string) => boolean
       /** For each transaction that is to be looked at again. */
       release: (physicalOffset: number) => void
@@ -27,6 +30,7 @@ export class AbsentGroups {
     }
   ) {
     this.#clock = clock
+    this.#timeMs = told.timeMs
     this.#isThere = told.isThere
     this.#release = told.release
     this.#released = told.released
@@ -36,7 +40,7 @@ export class AbsentGroups {
     return this.#groups.has(group)
   }
 
-  /** `untilMs`, wall clock: no later it comes back. */
+  /** `untilMs`, by the time of the log: no later it comes back. */
   add(group: string, physicalOffset: number, untilMs: number): void {
     let waiting = this.#groups.get(group)
     if (waiting === undefined) {
@@ -54,7 +58,7 @@ export class AbsentGroups {
   }
 
   #look(): void {
-    const nowMs = this.#clock.wallMs()
+    const nowMs = this.#timeMs()
     let any = false
     for (const [group, waiting] of this.#groups) {
       const untilMs = this.#isThere(group) ? Number.POSITIVE_INFINITY : nowMs

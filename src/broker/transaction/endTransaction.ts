@@ -76,7 +76,7 @@ function refusalOf(end: End, half: HalfMessage, broker: BrokerContext): Remoting
   const { stored } = half
   const immunityMs =
     Number(stored.properties.get(MessageProperty.CHECK_IMMUNITY_TIME_IN_SECONDS)) * 1_000
-  const ageMs = broker.platform.clock.wallMs() - stored.storeTimestamp
+  const ageMs = broker.store.timeMs() - stored.storeTimestamp
   // 5.3: too late for a decision of its own; the check decides.
   if (!end.fromCheck && immunityMs >= 0 && ageMs > immunityMs)
     return response(ResponseCode.ILLEGAL_OPERATION)

@@ -60,10 +60,11 @@ export class TransactionService {
     this.#broker = broker
     this.#endings = new Endings(broker)
     this.#producers = new CheckProducers(broker)
-    const { clock } = broker.platform
-    this.#absent = new AbsentGroups(clock, {
+    const { store } = broker
+    this.#absent = new AbsentGroups(broker.platform.clock, {
+      timeMs: () => store.timeMs(),
       isThere: group => this.#producers.isThere(group),
-      release: physicalOffset => this.#due.add(clock.wallMs(), physicalOffset),
+      release: physicalOffset => this.#due.add(store.timeMs(), physicalOffset),
       released: () => this.#arm()
     })
     broker.store.onTransactions(opened => this.#opened(opened))
@@ -86,7 +87,7 @@ export class TransactionService {
     const graceMs = Math.min(transactionTimeOut, forwardHoldMillis + forwardTimeoutMillis)
     const { clock } = this.#broker.platform
     this.#notBeforeMs = clock.monotonicMs() + graceMs
-    this.#leadsSinceMs = clock.wallMs()
+    this.#leadsSinceMs = this.#broker.store.timeMs()
     this.#refill()
   }
 
@@ -159,7 +160,7 @@ export class TransactionService {
     this.#timer = null
     if (dueMs === Number.POSITIVE_INFINITY) return
     const { clock } = this.#broker.platform
-    const waitMs = Math.min(sleepMsMax, Math.max(0, dueMs - clock.wallMs()))
+    const waitMs = Math.min(sleepMsMax, Math.max(0, dueMs - this.#broker.store.timeMs()))
     const graceMs = this.#notBeforeMs - clock.monotonicMs()
     this.#timerDueMs = dueMs
     this.#timer = clock.after(Math.ceil(Math.max(waitMs, graceMs)), () => {
@@ -208,7 +209,7 @@ export class TransactionService {
     const givenUp: HalfMessage[] = []
     let bytes = 0
     while (checks.length + givenUp.length < checksMax && bytes < checkBytesMax) {
-      const nowMs = platform.clock.wallMs()
+      const nowMs = store.timeMs()
       if (this.#due.nextDueMs > nowMs) return { checks, givenUp, more: false }
       const physicalOffset = this.#due.take()!
       const transaction = store.tables.transactions.get(physicalOffset)
@@ -251,7 +252,7 @@ export class TransactionService {
     const { store, logger, platform } = this.#broker
     if (physicalOffset >= store.runtime().logStartPosition) {
       logger.warn('A half message cannot be read, it is looked at again later', { physicalOffset })
-      this.#due.add(platform.clock.wallMs() + sleepMsMax, physicalOffset)
+      this.#due.add(this.#broker.store.timeMs() + sleepMsMax, physicalOffset)
       return
     }
     logger.error('A half message is gone from the log, its transaction with it', { physicalOffset })
@@ -267,7 +268,7 @@ export class TransactionService {
     for (const check of due) {
       const producer = this.#producers.choose(check.half.group)
       if (producer !== null) asked.push({ ...check, producer })
-      else this.#due.add(platform.clock.wallMs() + retryMs, check.half.stored.physicalOffset)
+      else this.#due.add(this.#broker.store.timeMs() + retryMs, check.half.stored.physicalOffset)
     }
     if (asked.length === 0) return
     const checks = asked.map(({ half, times }) => ({
@@ -306,7 +307,7 @@ export class TransactionService {
           checks: transaction.checks
         })
       else if (ending !== 'notInDoubt' && generation === this.#generation)
-        this.#due.add(platform.clock.wallMs() + sleepMsMax, physicalOffset)
+        this.#due.add(this.#broker.store.timeMs() + sleepMsMax, physicalOffset)
     })
   }
 }
