@@ -13,7 +13,7 @@ const flightsMax = 4
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms; as the original's next look. */
 const retryMs = 100
-/** The wall clock may be set, so no wait is longer, ms. */
+/** The time of the log draws near to the wall clock, so no wait is longer, ms. */
 const sleepMsMax = 5_000
 
 class Level {

@@ -22,7 +22,7 @@ const readsMax = 64
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms. */
 const retryMs = 100
-/** The wall clock may be set, so no wait is longer, ms. */
+/** The time of the log draws near to the wall clock, so no wait is longer, ms. */
 const sleepMsMax = 5_000
 /** Recalls that may wait for the delivery under way. */
 const recallsMax = 10_000

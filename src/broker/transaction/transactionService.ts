@@ -19,7 +19,7 @@ const checksMax = 64
 const checkBytesMax = 1_048_576
 /** Until something that could not be done now is looked at again, ms. */
 const retryMs = 200
-/** The wall clock may be set, so no wait is longer, ms. */
+/** The time of the log draws near to the wall clock, so no wait is longer, ms. */
 const sleepMsMax = 5_000
 /** Entries of the queue for ended transactions are dropped when they are more than those in doubt and this. */
 const staleMax = 4_096
@@ -204,7 +204,7 @@ export class TransactionService {
   async #takeDue(
     generation: number
   ): Promise<{ checks: DueCheck[]; givenUp: HalfMessage[]; more: boolean }> {
-    const { store, platform, config } = this.#broker
+    const { store, config } = this.#broker
     const checks: DueCheck[] = []
     const givenUp: HalfMessage[] = []
     let bytes = 0
@@ -249,7 +249,7 @@ export class TransactionService {
 
   /** Damaged, and then it is repaired; or nothing that could ever be committed. */
   async #unreadable(physicalOffset: number, generation: number): Promise<void> {
-    const { store, logger, platform } = this.#broker
+    const { store, logger } = this.#broker
     if (physicalOffset >= store.runtime().logStartPosition) {
       logger.warn('A half message cannot be read, it is looked at again later', { physicalOffset })
       this.#due.add(this.#broker.store.timeMs() + sleepMsMax, physicalOffset)
@@ -263,7 +263,7 @@ export class TransactionService {
 
   /** Counts the checks, then asks about those that still are in doubt. */
   async #ask(due: readonly DueCheck[], generation: number): Promise<void> {
-    const { store, config, platform } = this.#broker
+    const { store, config } = this.#broker
     const asked: (DueCheck & { producer: Connection })[] = []
     for (const check of due) {
       const producer = this.#producers.choose(check.half.group)
@@ -292,7 +292,7 @@ export class TransactionService {
 
   /** Keeps a copy for people, and the transaction is over. */
   async #giveUp(half: HalfMessage, generation: number): Promise<void> {
-    const { store, logger, storeHost, platform } = this.#broker
+    const { store, logger, storeHost } = this.#broker
     const { physicalOffset } = half.stored
     await this.#ensureTopic(SystemTopic.TRANS_CHECK_MAX_TIME)
     await this.#endings.alone(physicalOffset, async () => {
