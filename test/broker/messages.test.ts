@@ -513,6 +513,51 @@ t.test('a broker that starts again has everything it had', async t => {
   t.equal(offset.extFields?.['offset'], '1')
 })
 
+t.test(
+  'a name server that was restarted is told of the broker at once, not with the next period',
+  async t => {
+    const directory = newDirectory()
+    const start = async (port: number): Promise<NameServer> => {
+      const entries = { listenPort: String(port), bindAddress: '127.0.0.1' }
+      const nameServer = new NameServer(
+        NamesrvConfig.parse(
+          new Map(Object.entries({ ...entries, kvConfigPath: `${directory}/kv` })),
+          {
+            userHome: directory,
+            rocketmqHome: directory,
+            configFile: `${directory}/namesrv.conf`
+          }
+        ),
+        platform,
+        silentLogger
+      )
+      await nameServer.start()
+      t.teardown(() => nameServer.stop())
+      return nameServer
+    }
+    const first = await start(0)
+    const { port } = first
+    const broker = await startBroker(t, { namesrvAddr: `127.0.0.1:${port}` })
+    await serving(broker)
+    const client = new TestClient(t, `127.0.0.1:${port}`)
+    const isKnown = async (): Promise<boolean> => {
+      const answer = await client
+        .ask(RequestCode.GET_ROUTEINFO_BY_TOPIC, { topic: 'TBW102' })
+        .catch(() => null)
+      return answer?.code === ResponseCode.SUCCESS
+    }
+    const untilKnown = async (): Promise<void> => {
+      while (!(await isKnown())) await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    await untilKnown()
+    await first.stop()
+    await start(port)
+    const restartedMs = platform.clock.monotonicMs()
+    await untilKnown()
+    t.ok(platform.clock.monotonicMs() - restartedMs < 20_000, 'the period is 30 s')
+  }
+)
+
 t.test('registration', async t => {
   const directory = newDirectory()
   const nameServer = new NameServer(

@@ -119,7 +119,12 @@ class LedgerMq implements System {
       await writeFile(file, nameServerConfig(place))
       return { program: join(root, 'bin/mqnamesrv'), args: ['-c', file], env }
     }
-    const more = { mappedFileSizeCommitLog: SEGMENT_BYTES, flushDiskType: this.#flush }
+    const more = {
+      mappedFileSizeCommitLog: SEGMENT_BYTES,
+      flushDiskType: this.#flush,
+      // A full disk is to refuse sends, not to make room by deleting what the checkers look for.
+      cleanFileForciblyEnable: 'false'
+    }
     await writeFile(file, brokerConfig(node, places, more))
     return {
       program: join(root, 'bin/mqbroker'),

@@ -69,8 +69,8 @@ export const storeKeys = {
   ),
   cleanFileForciblyEnable: booleanKey(
     true,
-    'none',
-    'Segments younger than fileReservedTime never go.'
+    'start',
+    'When the disk is nearly full the oldest segments go whatever their age; false: sends are refused instead.'
   ),
   diskFallRecorded: booleanKey(true, 'none', 'Statistics of the lag are always kept.'),
   putMsgIndexHightWater: intKey(600_000, 'none', 'The index is never behind.'),

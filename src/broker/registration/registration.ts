@@ -19,6 +19,8 @@ const unregisterTimeoutMs = 3_000
 const gatherMs = 20
 /** Patience of those who want name servers to know before they answer, ms. */
 const toldTimeoutMs = 1_000
+/** A name server that fails, or whose connection broke, is told again after this, ms: one that was restarted knows no broker. */
+const retryMs = 1_000
 /** Who comes when so many wait for one name server does not wait for it. */
 const waitingMax = 10_000
 
@@ -29,6 +31,8 @@ interface NameServerLink {
   again: boolean
   /** Failing is said once, and once when it is over. */
   failing: boolean
+  /** Runs while it is to be told again soon. */
+  retry: Timer | null
   /** Told when the next registration that begins is answered, or has failed. */
   waiting: (() => void)[]
 }
@@ -73,8 +77,13 @@ export class Registration {
       inFlight: false,
       again: false,
       failing: false,
+      retry: null,
       waiting: []
     }))
+    this.#client.onDisconnect(({ remoteAddress }) => {
+      const link = this.#links.find(({ address }) => address === remoteAddress)
+      if (link !== undefined) this.#retrySoon(link)
+    })
   }
 
   start(): void {
@@ -131,6 +140,7 @@ export class Registration {
     this.#running = false
     this.#timer?.cancel()
     this.#gather?.cancel()
+    for (const link of this.#links) link.retry?.cancel()
     await Promise.all(this.#links.map(link => this.#unregister(link)))
   }
 
@@ -147,6 +157,15 @@ export class Registration {
     } catch (error) {
       this.#logger.warn('Not unregistered', { nameServer: link.address, reason: textOf(error) })
     }
+  }
+
+  #retrySoon(link: NameServerLink): void {
+    if (!this.#running) return
+    link.retry ??= this.#clock.after(retryMs, () => {
+      link.retry = null
+      if (link.inFlight) link.again = true
+      else this.#register(link)
+    })
   }
 
   #register(link: NameServerLink): void {
@@ -232,11 +251,12 @@ export class Registration {
   }
 
   #failed(link: NameServerLink, reason: string): void {
+    this.#retrySoon(link)
     if (link.failing || !this.#running) return
     link.failing = true
-    this.#logger.warn('Registration failed, trying again each period', {
+    this.#logger.warn('Registration failed, trying again until it is answered', {
       nameServer: link.address,
-      periodMs: this.#config.settings.registerPeriodMs,
+      retryMs,
       reason
     })
   }
