@@ -28,6 +28,7 @@ export interface EpisodePlan {
   number: number
   random: Seeded
   pace: Pace
+  watchMs: number
   historyFile: string
   /** The next fault, or null when the episode is to end. */
   next(): Fault | null
@@ -43,7 +44,8 @@ export async function runEpisode(bus: Bus, plan: EpisodePlan): Promise<Episode> 
   await collector({ op: 'open', file: plan.historyFile })
   const recorder = new Recorder(bus, 'conductor')
   plan.tell('a new cluster starts')
-  const scene = await Scene.open(bus, recorder, plan.random, plan.number, plan.pace)
+  const { number: episode, pace, watchMs } = plan
+  const scene = await Scene.open(bus, recorder, plan.random, { episode, pace, watchMs })
   plan.watch(scene)
   const complaints: string[] = []
   for (let number = 1; complaints.length === 0; number += 1) {

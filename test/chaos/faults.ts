@@ -17,8 +17,6 @@ export interface Fault {
 
 /** So many sends must be acknowledged while a node sleeps: it lacks them. */
 const SLEPT_SENDS = 100
-/** How long two nodes that must not elect are watched. */
-const WATCH_MS = 6000
 const HOLD_MS_MIN = 1500
 const HOLD_MS_MAX = 6000
 const STALL_MS = 500
@@ -275,7 +273,7 @@ const hardCases: Fault[] = ([...HARMS, 'kill'] as const).map(harm => ({
         : await scene.agent<string>({ op: 'harm', node: harmed, harm, seed })
     const before = (await scene.counts()).acknowledged
     await scene.agent({ op: 'start', nodes: [sleeper, harmed] })
-    await pause(WATCH_MS)
+    await pause(scene.watchMs)
     const served = (await scene.counts()).acknowledged > before
     await scene.agent({ op: 'start', nodes: [complete] })
     return `${sleeper} slept; ${harmed}: ${done}; the two ${served ? 'served' : 'waited'}`

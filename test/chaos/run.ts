@@ -21,6 +21,9 @@ const EPISODE_FAULTS = 12
 /** Pauses between sends: so many that the load is one of clients, not of a benchmark. */
 const PACE = { laneMs: 10, looseMs: 5 }
 
+/** Three times an election's usual length at least. */
+const WATCH_MS = { ledgermq: 6000, rocketmq: 20_000 } as const
+
 export interface ChaosOptions {
   seed: number
   minutes: number
@@ -69,6 +72,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
         number,
         random: new Seeded(seed * 1000 + number),
         pace: PACE,
+        watchMs: WATCH_MS[system],
         historyFile: join(directory, `history-${number}.ndjson`),
         next: () => {
           faults += 1

@@ -15,18 +15,26 @@ const FRESH_MS = 300
 /** A cluster with its disks, links and processes in order is whole within this. */
 const WHOLE_TIMEOUT_MS = 60_000
 
+export interface SceneOptions {
+  episode: number
+  /** Pauses between sends, ms. */
+  pace: { laneMs: number; looseMs: number }
+  /** How long two nodes that must not elect are watched: longer than an election takes. */
+  watchMs: number
+}
+
 /** A cluster under load, as the faults see it. */
 export class Scene {
   readonly random: Seeded
   readonly smallDisk: string
-  /** Sentences on what was wrong although no message was. */
-  readonly complaints: string[] = []
+  readonly watchMs: number
   readonly #bus: Bus
   readonly #recorder: Recorder
   #admin: Admin
   #nodeOf: ReadonlyMap<string, string> = new Map()
 
-  private constructor(bus: Bus, recorder: Recorder, random: Seeded) {
+  private constructor(bus: Bus, recorder: Recorder, random: Seeded, watchMs: number) {
+    this.watchMs = watchMs
     this.#bus = bus
     this.#recorder = recorder
     this.random = random
@@ -39,10 +47,9 @@ export class Scene {
     bus: Bus,
     recorder: Recorder,
     random: Seeded,
-    episode: number,
-    pace: { laneMs: number; looseMs: number }
+    { episode, pace, watchMs }: SceneOptions
   ): Promise<Scene> {
-    const scene = new Scene(bus, recorder, random)
+    const scene = new Scene(bus, recorder, random, watchMs)
     const opened = await bus.ask<OpenAnswer>(
       Subject.agent,
       { op: 'open', episode, smallDisk: scene.smallDisk } satisfies AgentRequest,
