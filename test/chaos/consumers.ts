@@ -8,10 +8,10 @@ import {
 } from '../../src/client/index.ts'
 import type { Recorder } from './bus.ts'
 import { placeOf } from './check.ts'
-import { sharedNowMs } from './events.ts'
+import { type PlaceEvent, sharedNowMs } from './events.ts'
 import { valueIn } from './producers.ts'
 import { CLUSTER } from './systems.ts'
-import { CONCURRENT_GROUP, ORDERLY_GROUP, pause, platform, RULES } from './topics.ts'
+import { CONCURRENT_GROUP, JAVA_GROUP, ORDERLY_GROUP, pause, platform, RULES } from './topics.ts'
 
 const PERSIST_MS = 1000
 const SAMPLE_MS = 300
@@ -36,6 +36,7 @@ export class Consumers {
     this.#reader = new PullConsumer({ nameServers, platform, group: 'chaos_reader' })
     this.#admin = new Admin({ nameServers, platform, callTimeoutMs: CALL_TIMEOUT_MS })
     for (const [group, topics] of RULES.groups) {
+      if (group === JAVA_GROUP) continue
       const consumer = new PushConsumer({
         ...{ nameServers, platform, group },
         consumeFrom: 'first',
@@ -75,6 +76,12 @@ export class Consumers {
   async close(): Promise<void> {
     await Promise.all(this.#consumers.map(consumer => consumer.close()))
     await Promise.all([this.#reader.close(), this.#admin.close()])
+  }
+
+  /** A delivery that another process got. */
+  saw(event: PlaceEvent): void {
+    this.#got.add(`${event.client} ${placeOf(event)}`)
+    this.delivered += 1
   }
 
   #take(group: string, messages: readonly ReceivedMessage[]): void {

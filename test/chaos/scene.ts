@@ -5,7 +5,7 @@ import { sharedNowMs } from './events.ts'
 import type { LoadCounts, LoadRequest } from './load.ts'
 import type { Seeded } from './seeded.ts'
 import { BROKERS, CLUSTER } from './systems.ts'
-import { LOOSE, ORDERED, pause, platform, QUEUES } from './topics.ts'
+import { JAVA, LOOSE, ORDERED, pause, platform, QUEUES } from './topics.ts'
 
 const POLL_MS = 50
 const ASK_TIMEOUT_MS = 120_000
@@ -60,7 +60,7 @@ export class Scene {
     await scene.#admin.close()
     scene.#admin = new Admin({ nameServers, platform, callTimeoutMs: CALL_TIMEOUT_MS })
     await scene.leader()
-    for (const topic of [ORDERED, LOOSE]) {
+    for (const topic of [ORDERED, LOOSE, JAVA]) {
       await scene.#admin.createTopic(CLUSTER, topic, { queues: QUEUES })
     }
     await scene.load({ op: 'open', nameServers, ...pace })

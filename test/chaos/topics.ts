@@ -5,22 +5,27 @@ import type { Rules } from './check.ts'
 export const ORDERED = 'Ordered'
 /** One sender over all queues with many sends in flight. */
 export const LOOSE = 'Loose'
+/** Of the original's client, where it runs: one sender a queue. */
+export const JAVA = 'Java'
 export const QUEUES = 4
 export const LANE = 'lane'
 export const LOOSE_SENDER = 'loose'
+const JAVA_LANE = 'java'
 
 export const ORDERLY_GROUP = 'orderly'
 export const CONCURRENT_GROUP = 'concurrent'
+export const JAVA_GROUP = 'java_orderly'
 export const REGISTER_GROUP = 'register'
 
 /** What the history of our load must obey. */
 export const RULES: Rules = {
-  inOrder: sender => sender.startsWith(LANE),
+  inOrder: sender => sender.startsWith(LANE) || sender.startsWith(JAVA_LANE),
   groups: new Map([
     [ORDERLY_GROUP, [ORDERED]],
-    [CONCURRENT_GROUP, [ORDERED, LOOSE]]
+    [CONCURRENT_GROUP, [ORDERED, LOOSE]],
+    [JAVA_GROUP, [JAVA]]
   ]),
-  orderlyGroups: new Set([ORDERLY_GROUP])
+  orderlyGroups: new Set([ORDERLY_GROUP, JAVA_GROUP])
 }
 
 export const platform = createRealPlatform()
