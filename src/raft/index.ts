@@ -1,4 +1,4 @@
-export type { SegmentInfo } from './log/index.ts'
+export type { SegmentInfo, VerifiedRange } from './log/index.ts'
 export {
   ENTRY_HEADER_BYTES,
   type Entry,

@@ -4,7 +4,7 @@
  */
 import type { Logger, Platform } from '../platform/index.ts'
 import type { Timings } from './core/index.ts'
-import type { Entry, EntryKind, SegmentInfo } from './log/index.ts'
+import type { Entry, EntryKind, SegmentInfo, VerifiedRange } from './log/index.ts'
 
 /**
  * One entry in the making. `bytes` has ENTRY_HEADER_BYTES of room in front of the body, so that
@@ -178,12 +178,18 @@ export interface RaftOptions {
 export interface LogReader {
   /** First position that is still there. */
   readonly startPosition: number
+  /** Index of the entry there. */
+  readonly firstIndex: number
   /** End of the last committed entry. */
   readonly committedPosition: number
   /** Bytes inside one entry from memory (a view, valid until the next trim), null when not in memory. */
   peek(position: number, length: number): Buffer | null
   /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
   read(position: number, length: number): Promise<Buffer>
+  /** The entry that `position` lies in, committed or not. Rejects as `read`. */
+  indexAt(position: number): Promise<number>
+  /** Entries from `fromIndex` on, committed or not, as many as fit into `maxBytes` and at least one; empty behind the last. Rejects as `read`. */
+  readEntries(fromIndex: number, maxBytes: number): Promise<readonly Entry[]>
 }
 
 export interface StopOptions {
@@ -221,6 +227,11 @@ export interface RaftNode {
   segments(): readonly SegmentInfo[]
   /** First byte that a snapshot on its way to a member still needs; trimming beyond it costs that member a new start. Infinite: none. */
   readonly snapshotFloor: number
+  /**
+   * Reads entries from `fromIndex` on and their index units from the disk, whatever is in memory, about `maxBytes`. What
+   * is damaged is repaired as if a reader had met it.
+   */
+  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange>
   stop(options?: StopOptions): Promise<void>
 }
 

@@ -59,6 +59,10 @@ interface Capture {
   readonly removed: readonly ConsumeQueue[]
   readonly meta: MetaRecord
   readonly putMessages: number
+  /** Checksums of the blocks that it filled. */
+  readonly checks: KeyValueChange[]
+  /** Those of removed queues; null: not gathered yet. */
+  removedChecks: KeyValueChange[] | null
   sync: boolean
 }
 
@@ -124,6 +128,13 @@ export class Checkpoints {
     }
     // Who trims the log relies on it: as long as older entries are applied once more, they are needed.
     throw new Error(`the state up to entry ${target} could not be written yet`)
+  }
+
+  /** Between two checkpoints: for who changes the files of queues. */
+  exclusively(work: () => Promise<void>): Promise<void> {
+    const done = this.#running.catch(() => {}).then(work)
+    this.#running = done
+    return done
   }
 
   /** The last one; `clean` = the node stopped orderly, and all is durable. */
@@ -222,6 +233,8 @@ export class Checkpoints {
       removed,
       meta,
       putMessages: counters.putMessages,
+      checks: [],
+      removedChecks: null,
       sync: sync || removed.length > 0
     }
   }
@@ -236,12 +249,15 @@ export class Checkpoints {
     for (const topic of new Set(capture.removed.map(queue => queue.topic))) {
       await files.removeTopicDirectory(topic)
     }
+    // Once, before there are any of queues that came back under the same names.
+    capture.removedChecks ??= await this.#checksOf(capture.removed)
     for (let i = 0; i < capture.queues.length; i++) {
       const queue = capture.queues[i]!
       const end = capture.ends[i]!
       if (end <= queue.flushedOffset) continue
-      await files.write(queue, queue.flushedOffset, queue.unflushedBytes(queue.flushedOffset, end))
-      queue.flushedOffset = end
+      const bytes = queue.unflushedBytes(queue.flushedOffset, end)
+      await files.write(queue, queue.flushedOffset, bytes)
+      files.checks.flushed(queue, bytes, capture.checks)
       this.#unsynced.add(queue)
     }
     if (capture.sync) {
@@ -251,22 +267,45 @@ export class Checkpoints {
     const records = new Set(capture.queues)
     const synced = capture.sync ? [...this.#unsynced] : []
     for (const queue of synced) records.add(queue)
-    const changes = [...capture.changes]
+    const changes = [...capture.removedChecks, ...capture.changes, ...capture.checks]
     // Also of a queue that was removed since the capture: as of the capture's entry it is there.
     for (const queue of records) {
-      const { topic, queueId, minOffset, flushedOffset: maxOffset } = queue
+      const { topic, queueId, minOffset, flushedOffset: maxOffset, flushedCrc: maxCrc } = queue
       const syncedOffset = capture.sync ? maxOffset : queue.syncedOffset
-      changes.push(encodeQueue({ topic, queueId, minOffset, maxOffset, syncedOffset }))
+      const syncedCrc = capture.sync ? maxCrc : queue.syncedCrc
+      const { checkedFrom } = queue
+      changes.push(
+        encodeQueue({
+          topic,
+          queueId,
+          minOffset,
+          maxOffset,
+          syncedOffset,
+          maxCrc,
+          syncedCrc,
+          checkedFrom
+        })
+      )
     }
     changes.push(encodeMeta(capture.meta))
     await state.write(changes, { sync: capture.sync })
+    files.checks.committed()
     this.#host.tables.timers.flushed()
     for (const queue of synced) {
       queue.syncedOffset = queue.flushedOffset
+      queue.syncedCrc = queue.flushedCrc
       this.#unsynced.delete(queue)
     }
     if (capture.sync) this.#syncDueMs = clock.monotonicMs() + SYNC_INTERVAL_MS
     this.#cool(capture.queues)
+  }
+
+  async #checksOf(removed: readonly ConsumeQueue[]): Promise<KeyValueChange[]> {
+    const changes: KeyValueChange[] = []
+    for (const { topic, queueId } of removed) {
+      await this.#host.files.checks.remove(topic, queueId, changes)
+    }
+    return changes
   }
 
   /** Gives memory back: active queues keep a share, idle ones a few units. */

@@ -44,6 +44,12 @@ export class ConsumeQueue implements Arrival {
   flushedOffset = 0
   /** Units below stand there fdatasynced. */
   syncedOffset = 0
+  /** CRC of the units from the beginning of the block that `flushedOffset` lies in (queueChecks.ts) up to it. */
+  flushedCrc = 0
+  /** The same of `syncedOffset`. */
+  syncedCrc = 0
+  /** Blocks that begin below were written before there were checksums. */
+  checkedFrom = 0
   /** `min` or `max` are not as the last checkpoint wrote them. */
   changed = false
   /** Its topic was deleted; nothing of it is written any more. */
@@ -61,11 +67,22 @@ export class ConsumeQueue implements Arrival {
   }
 
   /** As the checkpoint left it; nothing in memory. */
-  restore(minOffset: number, maxOffset: number, syncedOffset: number): void {
-    this.minOffset = minOffset
+  restore(record: {
+    readonly minOffset: number
+    readonly maxOffset: number
+    readonly syncedOffset: number
+    readonly maxCrc: number
+    readonly syncedCrc: number
+    readonly checkedFrom: number
+  }): void {
+    const { maxOffset } = record
+    this.minOffset = record.minOffset
     this.maxOffset = maxOffset
     this.flushedOffset = maxOffset
-    this.syncedOffset = syncedOffset
+    this.flushedCrc = record.maxCrc
+    this.syncedOffset = record.syncedOffset
+    this.syncedCrc = record.syncedCrc
+    this.checkedFrom = record.checkedFrom
     this.#tailFirst = maxOffset
   }
 

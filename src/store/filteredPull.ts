@@ -167,11 +167,10 @@ export class FilteredPull {
     }
     this.#span.units = 0
     if (this.#next > this.#request.offset) return this.#result()
-    const edge = edgeStatus(queue, this.#next)
-    if (edge !== null) return edgeResult(edge, queue, this.#next)
-    throw new Error(
-      `queue ${queue.topic}/${queue.queueId}: unit ${this.#next} is missing on the disk`
-    )
+    const edge = queue.removed
+      ? PullStatus.NO_MATCHED_LOGIC_QUEUE
+      : (edgeStatus(queue, this.#next) ?? PullStatus.OFFSET_TOO_SMALL)
+    return edgeResult(edge, queue, this.#next)
   }
 
   /** An answer: the message cannot be read; what stands before it is served, and the client comes back for the rest. */

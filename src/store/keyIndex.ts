@@ -7,17 +7,21 @@
  * Derived: after a start everything behind the last run is indexed again from the log.
  */
 import { join } from 'node:path'
-import type { Disk, Logger } from '../platform/index.ts'
+import type { Disk, DiskFile, Logger } from '../platform/index.ts'
 import { putUint48 } from '../protocol/index.ts'
 import { FileCache } from './fileCache.ts'
+import { CHUNK_RECORDS, IndexChunk, type SortedChunk, searchSorted } from './indexChunk.ts'
 import {
-  CHUNK_RECORDS,
-  IndexChunk,
-  RECORD_BYTES,
-  type SortedChunk,
-  searchSorted
-} from './indexChunk.ts'
-import { mergeRuns, RecordStream, type RunRecord, runFileName, searchRun } from './indexRun.ts'
+  mergeRuns,
+  RecordStream,
+  RunDamagedError,
+  type RunRecord,
+  runBytes,
+  runFileName,
+  searchRun,
+  verifyRun
+} from './indexRun.ts'
+import type { KeySink } from './keySink.ts'
 import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
 import { RecordKind } from './tablesCodec.ts'
 
@@ -32,7 +36,9 @@ const RUN_LOG_BYTES = 256 * 1024 * 1024
 const SORTED_CHUNKS_MAX = 64
 const OPEN_RUNS_MAX = 32
 
-export class KeyIndex {
+export class KeyIndex implements KeySink {
+  /** Told of each damaged run that a read meets. */
+  onDamage: (run: RunRecord) => void = () => {}
   readonly #disk: Disk
   readonly #directory: string
   readonly #state: KeyValueStore
@@ -43,6 +49,8 @@ export class KeyIndex {
   #sorted: SortedChunk[] = []
   /** Oldest first. */
   #runs: RunRecord[] = []
+  /** Their files were missing or cut when the index was opened. */
+  readonly #lost = new Set<RunRecord>()
   #nextSequence = 1
   #startPosition = 0
   #work: Promise<void> = Promise.resolve()
@@ -75,14 +83,23 @@ export class KeyIndex {
     for (const info of await this.#disk.list(this.#directory)) {
       const run = known.get(info.name)
       if (run === undefined) await this.#disk.remove(join(this.#directory, info.name))
-      else if (info.bytes === run.records * RECORD_BYTES) known.delete(info.name)
+      else if (info.bytes === runBytes(run)) known.delete(info.name)
     }
-    if (known.size > 0) await this.#forgetLost(known)
+    for (const run of known.values()) this.#lost.add(run)
     for (const run of this.#runs) {
       this.#nextSequence = Math.max(this.#nextSequence, run.sequence + 1)
       this.lastTimestamp = Math.max(this.lastTimestamp, run.endTime)
       this.lastPosition = Math.max(this.lastPosition, run.lastPosition)
     }
+  }
+
+  /** Damaged runs that were found by `open`. */
+  get lost(): readonly RunRecord[] {
+    return [...this.#lost]
+  }
+
+  get runs(): readonly RunRecord[] {
+    return this.#runs
   }
 
   get runCount(): number {
@@ -162,12 +179,90 @@ export class KeyIndex {
         )
       } catch (error) {
         // Merged away in the meantime: its records are in another run. Anything else is told.
-        if (this.#runs.includes(run)) throw error
+        if (this.#runs.includes(run)) throw this.#damageOf(run, error)
         return await this.search(hash, beginTime, endTime, max, belowPosition)
       }
     }
     const unique = new Set(found.filter(position => position < belowPosition))
     return [...unique].sort((a, b) => b - a)
+  }
+
+  /** Reads a whole run; resolves to false when it is damaged (`onDamage` was told), true also when it is gone meanwhile. */
+  async verify(run: RunRecord, paused: (bytes: number) => Promise<void>): Promise<boolean> {
+    const path = join(this.#directory, runFileName(run.sequence))
+    try {
+      await this.#files.use(path, false, file => verifyRun(file, run, paused))
+      return true
+    } catch (error) {
+      if (!this.#runs.includes(run)) return true
+      const damage = this.#damageOf(run, error)
+      if (damage instanceof RunDamagedError) return false
+      throw damage
+    }
+  }
+
+  /**
+   * Puts runs in the place of a damaged one: `fill` adds its keys again, of all messages between its positions, and may
+   * wait; `room` is to be awaited now and then, it writes what is full.
+   */
+  async replace(
+    damaged: RunRecord,
+    fill: (sink: KeySink, room: () => Promise<void>) => Promise<void>
+  ): Promise<void> {
+    while (this.#working) await this.#work
+    if (!this.#runs.includes(damaged)) return
+    this.#working = true
+    this.#work = this.#replace(damaged, fill).finally(() => {
+      this.#working = false
+    })
+    const work = this.#work
+    this.#work = work.catch(() => {})
+    await work
+  }
+
+  async #replace(
+    damaged: RunRecord,
+    fill: (sink: KeySink, room: () => Promise<void>) => Promise<void>
+  ): Promise<void> {
+    const runs: RunRecord[] = []
+    let sorted: SortedChunk[] = []
+    let chunk = new IndexChunk(this.#chunkRecords)
+    const seal = (): void => {
+      if (chunk.records > 0) sorted.push(chunk.sort(0, 0))
+      chunk = new IndexChunk(this.#chunkRecords)
+    }
+    const write = async (): Promise<void> => {
+      const streams = sorted.map(({ bytes }) => RecordStream.ofMemory(bytes))
+      sorted = []
+      runs.push(await this.#write(streams, 0, damaged.completeIndex))
+    }
+    const sink: KeySink = {
+      add: (hash, position, time) => {
+        if (chunk.isFull) seal()
+        chunk.add(hash, position, time)
+      }
+    }
+    await fill(sink, async () => {
+      if (sorted.length >= RUN_CHUNKS) await write()
+    })
+    seal()
+    // One at least, for it says up to where the index is complete.
+    if (sorted.length > 0 || runs.length === 0) await write()
+    const changes: KeyValueChange[] = runs.map(runChange)
+    changes.push({ key: runKey(damaged.sequence), value: null })
+    await this.#state.write(changes, { sync: false })
+    this.#runs = [...this.#runs.filter(run => run !== damaged), ...runs].sort(
+      (a, b) => a.firstPosition - b.firstPosition
+    )
+    this.#lost.delete(damaged)
+    await this.#removeFiles([damaged])
+  }
+
+  #damageOf(run: RunRecord, error: unknown): unknown {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    if (!isMissing && !(error instanceof RunDamagedError)) return error
+    this.onDamage(run)
+    return isMissing ? new RunDamagedError(run.sequence, 'is missing') : error
   }
 
   /** The log begins at this position now: runs wholly below go. */
@@ -210,7 +305,7 @@ export class KeyIndex {
       await this.#writeRun(Math.min(RUN_CHUNKS, ready.length))
     }
     for (let level = 0; level < LEVEL_MAX; level++) {
-      const runs = this.#runs.filter(run => run.level === level)
+      const runs = this.#runs.filter(run => run.level === level && !this.#lost.has(run))
       if (runs.length >= LEVEL_RUNS) await this.#merge(runs.slice(0, LEVEL_RUNS), level + 1)
     }
   }
@@ -230,12 +325,18 @@ export class KeyIndex {
     try {
       const streams: RecordStream[] = []
       for (const run of runs) {
-        const file = await this.#disk.open(join(this.#directory, runFileName(run.sequence)))
+        const file = await this.#openRun(run)
         files.push(file)
-        streams.push(RecordStream.ofFile(file, run.records))
+        streams.push(RecordStream.ofFile(file, run))
       }
       const completeIndex = Math.max(...runs.map(run => run.completeIndex))
       merged = await this.#write(streams, level, completeIndex)
+    } catch (error) {
+      if (!(error instanceof RunDamagedError)) throw error
+      const damaged = runs.find(run => run.sequence === error.sequence) as RunRecord
+      this.#lost.add(damaged)
+      this.onDamage(damaged)
+      return
     } finally {
       for (const file of files) await file.close()
     }
@@ -248,10 +349,16 @@ export class KeyIndex {
     await this.#removeFiles(runs)
   }
 
+  async #openRun(run: RunRecord): Promise<DiskFile> {
+    const path = join(this.#directory, runFileName(run.sequence))
+    if (!(await this.#disk.exists(path))) throw new RunDamagedError(run.sequence, 'is missing')
+    return await this.#disk.open(path)
+  }
+
   async #write(streams: RecordStream[], level: number, completeIndex: number): Promise<RunRecord> {
     const sequence = this.#nextSequence++
     const path = join(this.#directory, runFileName(sequence))
-    const merged = await mergeRuns(this.#disk, streams, path, this.#startPosition)
+    const merged = await mergeRuns(this.#disk, streams, path, sequence, this.#startPosition)
     await this.#disk.syncDirectory(this.#directory)
     const { firstPosition, lastPosition, beginTime, endTime } = merged.range
     return {
@@ -262,7 +369,8 @@ export class KeyIndex {
       firstPosition,
       lastPosition,
       beginTime,
-      endTime
+      endTime,
+      checked: true
     }
   }
 
@@ -272,19 +380,6 @@ export class KeyIndex {
       await this.#files.drop(path)
       await this.#disk.remove(path)
     }
-  }
-
-  async #forgetLost(lost: ReadonlyMap<string, RunRecord>): Promise<void> {
-    this.#logger.error('Runs of the key index are missing or cut: their keys are not found', {
-      directory: this.#directory,
-      files: [...lost.keys()]
-    })
-    const gone = [...lost.values()]
-    this.#runs = this.#runs.filter(run => !gone.includes(run))
-    await this.#state.write(
-      gone.map(run => ({ key: runKey(run.sequence), value: null })),
-      { sync: false }
-    )
   }
 }
 

@@ -20,6 +20,7 @@ import {
 } from './commands.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
+import { DerivedRepair } from './derivedRepair.ts'
 import { failureOf } from './failures.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
@@ -78,6 +79,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
   readonly #reader: Reader
   readonly #lookups: Lookups
   readonly #checkpoints: Checkpoints
+  readonly #repair: DerivedRepair
   readonly #trimmer: Trimmer
   readonly #retention: Retention
   readonly #offsetCommits: OffsetCommits
@@ -153,6 +155,19 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       queues.all()
     )
     const checkpoints = this.#checkpoints
+    this.#repair = new DerivedRepair({
+      clock,
+      logger,
+      state,
+      files,
+      queues,
+      index,
+      checkpoints,
+      delayLevelsMs: parts.delayLevelsMs,
+      log,
+      appliedPosition: () => machine.appliedPosition,
+      noteChanged: queue => machine.noteChanged(queue)
+    })
     this.#trimmer = new Trimmer({
       logger,
       tables,
@@ -204,6 +219,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     await this.#retention.start()
     await this.node.start()
     this.#checkpoints.start()
+    this.#repair.start()
   }
 
   apply(entries: Parameters<StateMachine['apply']>[0]): void {
@@ -436,6 +452,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       })
     })
     if (this.appender.ready) await grace
+    await this.#repair.stop()
     await this.#trimmer.stop()
     await this.node.stop(options)
     this.appender.close()

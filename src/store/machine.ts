@@ -3,7 +3,6 @@
  * What a checkpoint already holds is skipped by index, each kind by its own, so a replay from any earlier
  * entry gives the same state.
  */
-import { javaHashOfBytes } from '../protocol/index.ts'
 import { ENTRY_HEADER_BYTES, type Entry, EntryKind, type RaftStatus } from '../raft/index.ts'
 import type { Appender } from './appender.ts'
 import type { CommandBatch, MessageBatch } from './batch.ts'
@@ -11,19 +10,18 @@ import { decodeCommands, FLAG_COMMANDS_TRAILER, trailerStart } from './commandCo
 import type { CommandResult } from './commands.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
-import { keyHash, topicSeed } from './keyHash.ts'
+import { topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'
+import { addKeys } from './keySink.ts'
 import type { PopCheckpoint } from './pop.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue, StoredMessageView } from './storedMessageView.ts'
 import type { Tables } from './tables.ts'
+import { tagsCodeOf } from './tagsCode.ts'
 import { TIMER_TOPIC } from './timers.ts'
 import { HALF_TOPIC, type TransactionInDoubt } from './transactions.ts'
 import type { Arrival, TablesChange } from './types.ts'
 
-export const SCHEDULE_TOPIC = 'SCHEDULE_TOPIC_XXXX'
-const SPACE = 0x20
-const ROLLBACK = 0xc
 const NO_RESULTS: readonly CommandResult[] = []
 
 /** Up to which entry each kind of derived state came from the disk. */
@@ -163,10 +161,10 @@ export class Machine {
         if (belongsToQueue(message.sysFlag)) this.#appendUnit(entry, queue)
         if (fresh && queue.topic === HALF_TOPIC) this.#opened.push(tables.openTransaction(message))
         if (fresh && queue.topic === TIMER_TOPIC) this.#addTimer()
-        if (intoIndex) this.#addKeys(index, queue.keySeed, entry.index)
+        if (intoIndex) addKeys(index, message, queue.keySeed, entry.index)
       } else if (intoIndex) {
         const topic = bytes.subarray(message.topicStart, message.topicEnd)
-        this.#addKeys(index, topicSeed(topic), entry.index)
+        addKeys(index, message, topicSeed(topic), entry.index)
       }
       at += message.size
     }
@@ -184,12 +182,7 @@ export class Machine {
         `entry ${entry.index}: queue ${queue.topic}/${queue.queueId} has ${queue.maxOffset} messages, the next says ${message.queueOffset}`
       )
     }
-    const tagsCode =
-      queue.topic === SCHEDULE_TOPIC
-        ? message.storeTimestamp + this.#delayMs(queue.queueId + 1)
-        : message.tagsStart === message.tagsEnd
-          ? 0
-          : javaHashOfBytes(message.bytes, message.tagsStart, message.tagsEnd)
+    const tagsCode = tagsCodeOf(message, queue, this.#host.delayLevelsMs)
     if (queue.arrivedFrom < 0) {
       queue.arrivedFrom = queue.maxOffset
       this.#arrivals.push(queue)
@@ -215,30 +208,6 @@ export class Machine {
     if (queue.changed) return
     queue.changed = true
     this.changedQueues.push(queue)
-  }
-
-  #delayMs(level: number): number {
-    const levels = this.#host.delayLevelsMs
-    return levels[Math.min(level, levels.length) - 1] ?? 0
-  }
-
-  #addKeys(index: KeyIndex, seed: number, entryIndex: number): void {
-    const { bytes, physicalOffset, storeTimestamp, sysFlag } = this.#message
-    if ((sysFlag & ROLLBACK) === ROLLBACK) return
-    const { uniqueKeyStart, uniqueKeyEnd, keysStart, keysEnd } = this.#message
-    if (uniqueKeyEnd > uniqueKeyStart) {
-      const hash = keyHash(seed, bytes, uniqueKeyStart, uniqueKeyEnd)
-      index.add(hash, physicalOffset, storeTimestamp, entryIndex)
-    }
-    let start = keysStart
-    while (start < keysEnd) {
-      let end = start
-      while (end < keysEnd && bytes[end] !== SPACE) end++
-      if (end > start) {
-        index.add(keyHash(seed, bytes, start, end), physicalOffset, storeTimestamp, entryIndex)
-      }
-      start = end + 1
-    }
   }
 
   #applyCommands(entry: Entry, start: number, end: number): readonly CommandResult[] {

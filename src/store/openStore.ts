@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { entryBytesMax, openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
-import { UNIT_BYTES } from './consumeQueue.ts'
 import { StoreCounters } from './counters.ts'
 import { KeyIndex } from './keyIndex.ts'
 import { LedgerStore } from './ledgerStore.ts'
 import { openLevelStore } from './levelStore.ts'
+import { BlockGeometry, QueueChecks } from './queueChecks.ts'
 import { QueueFiles } from './queueFiles.ts'
 import { QueueTable } from './queueTable.ts'
 import { DEFAULT_PULL_LIMITS } from './reader.ts'
@@ -61,11 +61,8 @@ async function openOn(
   const queues = new QueueTable()
   const restored = await restore(state, tables, queues, bootId, logger)
   const fileBytes = options.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES
-  const files = new QueueFiles(
-    platform.disk,
-    join(directory, 'consumequeue'),
-    Math.ceil(fileBytes / UNIT_BYTES) * UNIT_BYTES
-  )
+  const checks = new QueueChecks(state, new BlockGeometry(fileBytes))
+  const files = new QueueFiles(platform.disk, join(directory, 'consumequeue'), checks)
   let index: KeyIndex | null = null
   if (options.indexEnabled !== false) {
     index = new KeyIndex(platform.disk, join(directory, 'index'), state, logger)

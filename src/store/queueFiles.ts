@@ -1,20 +1,36 @@
 /**
  * Consume queues on the disk: `consumequeue/<topic>/<queueId>/<first byte, 20 digits>`, each of `fileBytes` (broker.md 3.3).
- * Reads go by blocks of 1024 units that are cached, because a group that catches up asks for neighbours.
+ * Reads go by blocks of 1024 units that are cached, because a group that catches up asks for neighbours. A block is believed
+ * when its checksum fits (queueChecks.ts); else it is built again from the log (derivedRepair.ts), and asked for once more.
  */
 import { dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type { Disk } from '../platform/index.ts'
 import { type ConsumeQueue, UNIT_BYTES, type UnitSpan } from './consumeQueue.ts'
 import { FileCache } from './fileCache.ts'
+import type { BlockGeometry, QueueChecks } from './queueChecks.ts'
 
-const BLOCK_UNITS = 1024
 /** 10 MiB. */
 const BLOCKS_MAX = 512
 const OPEN_FILES_MAX = 512
 
+/** Units of the queue cannot be read, or are not those that were written. They are being built again: try again. */
+export class QueueDamagedError extends Error {
+  override readonly name = 'QueueDamagedError'
+  constructor(queue: ConsumeQueue, first: number, what: string) {
+    super(
+      `queue ${queue.topic}/${queue.queueId}: units from ${first} on ${what}; they are built again from the log`
+    )
+  }
+}
+
 export class QueueFiles {
+  /** Told of each damaged block that a read meets. */
+  onDamage: (queue: ConsumeQueue, first: number) => void = () => {}
+  readonly checks: QueueChecks
   readonly #disk: Disk
   readonly #directory: string
+  readonly #geometry: BlockGeometry
   readonly #fileUnits: number
   readonly #files: FileCache
   /** By queue serial and block; oldest use first. */
@@ -25,10 +41,12 @@ export class QueueFiles {
   /** Files whose directory entries are durable. */
   readonly #named = new Set<string>()
 
-  constructor(disk: Disk, directory: string, fileBytes: number) {
+  constructor(disk: Disk, directory: string, checks: QueueChecks) {
     this.#disk = disk
     this.#directory = directory
-    this.#fileUnits = Math.max(1, Math.ceil(fileBytes / UNIT_BYTES))
+    this.checks = checks
+    this.#geometry = checks.geometry
+    this.#fileUnits = checks.geometry.fileUnits
     this.#files = new FileCache(disk, OPEN_FILES_MAX)
   }
 
@@ -37,7 +55,7 @@ export class QueueFiles {
     let unit = firstUnit
     let at = 0
     while (at < bytes.length) {
-      const fileFirst = this.#fileFirst(unit)
+      const fileFirst = this.#geometry.fileFirst(unit)
       const roomBytes = (fileFirst + this.#fileUnits - unit) * UNIT_BYTES
       const part = bytes.subarray(at, Math.min(bytes.length, at + roomBytes))
       const path = await this.#pathForWrite(queue, fileFirst)
@@ -49,10 +67,23 @@ export class QueueFiles {
     }
   }
 
+  /** Puts units back that were damaged, in a file that may be gone with its directory. */
+  async rewrite(queue: ConsumeQueue, firstUnit: number, bytes: Uint8Array): Promise<void> {
+    const directory = this.#queueDirectory(queue.topic, queue.queueId)
+    const path = join(directory, fileName(this.#geometry.fileFirst(firstUnit)))
+    if (!(await this.#disk.exists(path))) {
+      await this.#files.drop(path)
+      this.#directories.delete(directory)
+      this.#named.delete(path)
+    }
+    await this.write(queue, firstUnit, bytes)
+    this.forgetBlock(queue, firstUnit)
+  }
+
   /** The units [from, to) were written by a process of before: the next `syncAll` is for them too. */
   notSynced(queue: ConsumeQueue, from: number, to: number): void {
     const directory = this.#queueDirectory(queue.topic, queue.queueId)
-    const first = this.#fileFirst(Math.max(from, queue.minOffset))
+    const first = this.#geometry.fileFirst(Math.max(from, queue.minOffset))
     for (let unit = first; unit < to; unit += this.#fileUnits) {
       this.#unsynced.add(join(directory, fileName(unit)))
     }
@@ -87,25 +118,20 @@ export class QueueFiles {
 
   /** A cached block that has the unit, without waiting. */
   spanInCache(queue: ConsumeQueue, unit: number, into: UnitSpan): boolean {
-    const first = this.#blockFirst(unit)
+    const first = this.#geometry.blockFirst(unit)
     const key = blockKey(queue, first)
     const block = this.#blocks.get(key)
     if (block === undefined) return false
     return fillSpan(block, first, unit, into)
   }
 
-  /** Reads the block of the unit. False: the files do not have it (trimmed, or lost). */
+  /** Reads the block of the unit. False: it was trimmed, or its queue removed. Rejects with QueueDamagedError. */
   async loadSpan(queue: ConsumeQueue, unit: number, into: UnitSpan): Promise<boolean> {
-    const flushed = queue.flushedOffset
-    if (unit >= flushed) return false
-    const first = this.#blockFirst(unit)
-    const fileFirst = this.#fileFirst(unit)
-    const units = Math.min(BLOCK_UNITS, fileFirst + this.#fileUnits - first)
-    const block = Buffer.allocUnsafeSlow(units * UNIT_BYTES)
-    const bytes = await this.#read(queue, fileFirst, block, (first - fileFirst) * UNIT_BYTES)
-    // Behind what was flushed when the read began there may be a write in the middle, or another life's bytes.
-    const wholeUnits = Math.min(Math.floor(bytes / UNIT_BYTES), flushed - first)
-    const whole = block.subarray(0, wholeUnits * UNIT_BYTES)
+    if (unit >= queue.flushedOffset) return false
+    const first = this.#geometry.blockFirst(unit)
+    const whole = await this.readBlock(queue, first)
+    if (queue.removed || unit < queue.minOffset) return false
+    if (whole === null) throw this.damaged(queue, unit, 'are damaged or missing')
     const key = blockKey(queue, first)
     this.#blocks.delete(key)
     this.#blocks.set(key, whole)
@@ -116,6 +142,51 @@ export class QueueFiles {
       }
     }
     return fillSpan(whole, first, unit, into)
+  }
+
+  /**
+   * The units of a block up to what was flushed when the read began: behind it there may be a write in the middle, or
+   * another life's bytes. null: they are not what was written.
+   */
+  async readBlock(queue: ConsumeQueue, first: number): Promise<Uint8Array | null> {
+    const flushed = queue.flushedOffset
+    const growingCrc = queue.flushedCrc
+    const units = Math.min(this.#geometry.blockEnd(first), flushed) - first
+    const isWhole = first + units === this.#geometry.blockEnd(first)
+    const bytes = await this.rawBlock(queue, first, units)
+    if (bytes === null) return null
+    if (first < queue.checkedFrom) return bytes
+    const expected = isWhole ? await this.checks.expected(queue, first) : growingCrc
+    return expected !== null && crc32(bytes) === expected ? bytes : null
+  }
+
+  /** The block of the unit is to be built again; the error for who asked for it. */
+  damaged(queue: ConsumeQueue, unit: number, what: string): QueueDamagedError {
+    const first = this.#geometry.blockFirst(unit)
+    this.onDamage(queue, first)
+    return new QueueDamagedError(queue, first, what)
+  }
+
+  /** Whatever stands in the file; null: less than that, or the disk does not read it. */
+  async rawBlock(queue: ConsumeQueue, first: number, units: number): Promise<Buffer | null> {
+    const fileFirst = this.#geometry.fileFirst(first)
+    const bytes = Buffer.allocUnsafeSlow(units * UNIT_BYTES)
+    const read = await this.#read(queue, fileFirst, bytes, (first - fileFirst) * UNIT_BYTES)
+    return read === bytes.length ? bytes : null
+  }
+
+  /** Its units were changed in the file, or are not to be believed. */
+  forgetBlock(queue: ConsumeQueue, first: number): void {
+    this.#blocks.delete(blockKey(queue, first))
+  }
+
+  /** Bytes of each file that is there, by its first unit. */
+  async sizes(queue: ConsumeQueue): Promise<Map<number, number>> {
+    const sizes = new Map<number, number>()
+    for (const info of await this.#disk.list(this.#queueDirectory(queue.topic, queue.queueId))) {
+      if (/^\d{20}$/.test(info.name)) sizes.set(Number(info.name) / UNIT_BYTES, info.bytes)
+    }
+    return sizes
   }
 
   /** Deletes the files that lie wholly below the unit. */
@@ -131,6 +202,7 @@ export class QueueFiles {
       this.#named.delete(path)
       await this.#disk.remove(path)
     }
+    await this.checks.trim(queue, minUnit)
   }
 
   /** Deletes all files of a queue that is no more. */
@@ -169,7 +241,8 @@ export class QueueFiles {
         file.read(target, 0, target.length, position)
       )
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT' || code === 'EIO') return 0
       throw error
     }
   }
@@ -185,16 +258,6 @@ export class QueueFiles {
 
   #queueDirectory(topic: string, queueId: number): string {
     return join(this.#directory, topic, String(queueId))
-  }
-
-  #fileFirst(unit: number): number {
-    return unit - (unit % this.#fileUnits)
-  }
-
-  /** Blocks begin anew with each file, so that none lies in two. */
-  #blockFirst(unit: number): number {
-    const inFile = unit % this.#fileUnits
-    return unit - (inFile % BLOCK_UNITS)
   }
 }
 

@@ -58,6 +58,13 @@ export class QueueTable {
     return this.#queueOf(found, queueId)
   }
 
+  /** As `obtainByBytes`, of the queues that are there. */
+  findByBytes(bytes: Uint8Array, start: number, end: number, queueId: number): ConsumeQueue | null {
+    let found = this.#byHash.get(hashOf(bytes, start, end)) ?? null
+    while (found !== null && !isSame(found.bytes, bytes, start, end)) found = found.next
+    return found?.queues.get(queueId) ?? null
+  }
+
   /** Forgets the topic; the queues that it had. */
   remove(topic: string): ConsumeQueue[] {
     const found = this.#byName.get(topic)

@@ -14,7 +14,7 @@ import { FilteredPull } from './filteredPull.ts'
 import { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 import { edgeResult, edgeStatus, emptyResult } from './pullResults.ts'
 import type { ReaderHost } from './readerHost.ts'
-import { readStoreTime } from './storedMessageView.ts'
+import { firstStranger, readStoreTime } from './storedMessageView.ts'
 import type { Arrival, PullLimits } from './types.ts'
 
 export const DEFAULT_PULL_LIMITS: PullLimits = {
@@ -39,6 +39,8 @@ class Selection {
   next: number
   lastPosition = 0
   done = false
+  /** Some units come from the disk. */
+  cold = false
 
   constructor(offset: number) {
     this.next = offset
@@ -99,13 +101,11 @@ export class Reader {
     // Its topic was deleted meanwhile: there may be another of its name.
     if (queue.removed) return await this.pull(request)
     if (!loaded) {
-      // Trimmed while it was read, or the file is gone: the client asks again from where there is something.
-      const edge = edgeStatus(queue, request.offset)
-      if (edge !== null) return edgeResult(edge, queue, request.offset)
-      throw new Error(
-        `queue ${queue.topic}/${queue.queueId}: unit ${request.offset} is missing on the disk`
-      )
+      // Trimmed while it was read: the client asks again from where there is something.
+      const edge = edgeStatus(queue, request.offset) ?? PullStatus.OFFSET_TOO_SMALL
+      return edgeResult(edge, queue, request.offset)
     }
+    selection.cold = true
     this.#take(request, span, selection)
     if (!selection.done) this.#select(request, queue, selection)
     const result = await this.#read(queue, selection)
@@ -117,10 +117,11 @@ export class Reader {
     const span = this.#span
     const start = selection.next
     while (!selection.done && selection.next < queue.maxOffset) {
-      const inMemory =
-        queue.spanInMemory(selection.next, span) ||
-        this.#host.files.spanInCache(queue, selection.next, span)
-      if (!inMemory) return selection.next > start
+      if (!queue.spanInMemory(selection.next, span)) {
+        if (!this.#host.files.spanInCache(queue, selection.next, span))
+          return selection.next > start
+        selection.cold = true
+      }
       this.#take(request, span, selection)
     }
     return true
@@ -212,7 +213,17 @@ export class Reader {
     return this.#found(queue, selection, chunks)
   }
 
+  /** Units from the disk may be of a store that has no checksums of them: the messages say whose they are. */
+  #mustBelong(queue: ConsumeQueue, selection: Selection, chunks: readonly Buffer[]): void {
+    for (let i = 0; i < chunks.length; i++) {
+      const count = selection.counts[i]! - (i === 0 ? 0 : selection.counts[i - 1]!)
+      const wrong = firstStranger(chunks[i]!, queue, selection.nexts[i]! - count)
+      if (wrong !== -1) throw this.#host.files.damaged(queue, wrong, 'lead to other messages')
+    }
+  }
+
   #found(queue: ConsumeQueue, selection: Selection, chunks: Buffer[]): PullResult {
+    if (selection.cold) this.#mustBelong(queue, selection, chunks)
     const last = chunks.length - 1
     const whole = chunks.length === selection.positions.length
     let bytes = 0

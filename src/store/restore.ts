@@ -48,7 +48,9 @@ export async function restore(
   }
   if (meta === null) {
     // Left over from a removal that was interrupted; the other kinds are overwritten as the log is applied.
-    for (const kind of [...LEFT_OVER, RecordKind.timer]) await clear(state, kind)
+    for (const kind of [...LEFT_OVER, RecordKind.timer, RecordKind.queueBlock]) {
+      await clear(state, kind)
+    }
     return {
       indexes: { tables: 0, queues: 0, keys: 0 },
       syncedIndex: 0,
@@ -76,9 +78,10 @@ export async function restore(
     })
   }
   for (const record of queueRecords) {
-    const max = filesWhole ? record.maxOffset : record.syncedOffset
-    const queue = queues.obtain(record.topic, record.queueId)
-    queue.restore(Math.min(record.minOffset, max), max, record.syncedOffset)
+    const maxOffset = filesWhole ? record.maxOffset : record.syncedOffset
+    const maxCrc = filesWhole ? record.maxCrc : record.syncedCrc
+    const minOffset = Math.min(record.minOffset, maxOffset)
+    queues.obtain(record.topic, record.queueId).restore({ ...record, minOffset, maxOffset, maxCrc })
   }
   const indexes = {
     tables: meta.appliedIndex,
@@ -91,13 +94,17 @@ export async function restore(
   return { indexes, syncedIndex, appliedIndex, appliedPosition, runs }
 }
 
-/** All but the waiting messages, of which there may be a million. */
+/** All but the waiting messages and the queues' checksums, of which there may be a million. */
 async function* startRecords(
   state: KeyValueStore
 ): AsyncGenerator<readonly (readonly [Buffer, Buffer])[]> {
-  const { from, to } = kindRange(RecordKind.timer)
-  yield* state.entries(FIRST_KEY, from)
-  yield* state.entries(to, LAST_KEY)
+  let from: Buffer = FIRST_KEY
+  for (const kind of [RecordKind.queueBlock, RecordKind.timer]) {
+    const skipped = kindRange(kind)
+    yield* state.entries(from, skipped.from)
+    from = skipped.to
+  }
+  yield* state.entries(from, LAST_KEY)
 }
 
 async function clear(state: KeyValueStore, kind: string): Promise<void> {

@@ -7,9 +7,9 @@ import type { Clock, Disk, Logger, Timer } from '../platform/index.ts'
 import { NotLeaderError, type RaftNode, type SegmentInfo } from '../raft/index.ts'
 import type { Command } from './commands.ts'
 import type { Lookups } from './lookups.ts'
-import { SCHEDULE_TOPIC } from './machine.ts'
 import type { QueueTable } from './queueTable.ts'
 import type { Tables } from './tables.ts'
+import { SCHEDULE_TOPIC } from './tagsCode.ts'
 import type { Trimmer } from './trimmer.ts'
 
 const SPACE_INTERVAL_MS = 1_000

@@ -57,6 +57,24 @@ export function isMessageAt(bytes: Uint8Array, at: number, physicalOffset: numbe
   )
 }
 
+/** Queue offset of the first message of the chunk that is not the queue's own of that offset; -1: all are. */
+export function firstStranger(
+  chunk: Uint8Array,
+  queue: { readonly topic: string; readonly queueId: number },
+  firstOffset: number
+): number {
+  const message = new StoredMessageView()
+  const topic = Buffer.from(queue.topic)
+  let offset = firstOffset
+  for (let at = 0; at < chunk.length; at += message.size) {
+    if (message.read(chunk, at, chunk.length) !== null) return offset
+    if (message.queueId !== queue.queueId || message.queueOffset !== offset) return offset
+    if (topic.compare(chunk, message.topicStart, message.topicEnd) !== 0) return offset
+    offset += 1
+  }
+  return -1
+}
+
 export class StoredMessageView {
   bytes: Uint8Array = new Uint8Array(0)
   at = 0

@@ -9,7 +9,9 @@
  *   W i64 due time · i64 place   nothing: a waiting message (timers.ts); read when it is due, not at the start
  *   N i64 MiB of the log         u32 waiting messages that lie in it
  *   P …         a batch that was popped: popCodec.ts       S topic@group@queueId   the batch of pops in order: popOrders.ts
- *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced               R u48 sequence   a run of the key index
+ *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced · u32 crc of max · u32 crc of synced · i64 checked from
+ *   C topic 00 u32 queueId u48 unit   u32 crc of a block (queueChecks.ts); read with its block
+ *   R u48 sequence   a run of the key index
  */
 import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
@@ -35,6 +37,7 @@ export const RecordKind = {
   pop: POP_RECORD,
   popOrder: POP_ORDER_RECORD,
   queue: 'Q',
+  queueBlock: 'C',
   run: 'R'
 } as const
 
@@ -188,7 +191,13 @@ export interface QueueRecord {
   minOffset: number
   maxOffset: number
   syncedOffset: number
+  /** CRC of the last block up to `maxOffset`, and up to `syncedOffset`. */
+  maxCrc: number
+  syncedCrc: number
+  checkedFrom: number
 }
+
+const QUEUE_BYTES = 40
 
 export function queueKey(topic: string, queueId: number): Buffer {
   const name = Buffer.from(`${RecordKind.queue}${topic}\0....`)
@@ -197,20 +206,28 @@ export function queueKey(topic: string, queueId: number): Buffer {
 }
 
 export function encodeQueue(queue: QueueRecord): KeyValueChange {
-  const value = Buffer.alloc(24)
+  const value = Buffer.alloc(QUEUE_BYTES)
   putInt64(value, 0, queue.minOffset)
   putInt64(value, 8, queue.maxOffset)
   putInt64(value, 16, queue.syncedOffset)
+  putInt32(value, 24, queue.maxCrc)
+  putInt32(value, 28, queue.syncedCrc)
+  putInt64(value, 32, queue.checkedFrom)
   return { key: queueKey(queue.topic, queue.queueId), value }
 }
 
 export function decodeQueue(key: Buffer, value: Buffer): QueueRecord {
+  const hasChecks = value.length >= QUEUE_BYTES
   return {
     topic: key.toString('utf8', 1, key.length - 5),
     queueId: getUint32(key, key.length - 4),
     minOffset: getInt64(value, 0),
     maxOffset: getInt64(value, 8),
-    syncedOffset: getInt64(value, 16)
+    syncedOffset: getInt64(value, 16),
+    maxCrc: hasChecks ? getUint32(value, 24) : 0,
+    syncedCrc: hasChecks ? getUint32(value, 28) : 0,
+    // Without checksums: one that begins with what comes from now on.
+    checkedFrom: hasChecks ? getInt64(value, 32) : getInt64(value, 8)
   }
 }
 

@@ -14,7 +14,8 @@ import {
   RaftStartError,
   type RaftStatus,
   type SegmentInfo,
-  type StateMachine
+  type StateMachine,
+  type VerifiedRange
 } from '../../src/raft/index.ts'
 
 export class FakeLog implements LogReader {
@@ -78,6 +79,35 @@ export class FakeLog implements LogReader {
     const found = position < this.damagedFrom ? this.#find(position, length) : null
     if (found === null) throw new Error(`nothing to read at ${position}`)
     return Buffer.from(found)
+  }
+
+  get firstIndex(): number {
+    return this.entries.find(entry => entry.position >= this.startPosition)?.index ?? 1
+  }
+
+  async indexAt(position: number): Promise<number> {
+    const entry = this.entries.findLast(found => found.position <= position)
+    if (entry === undefined || position < this.startPosition) {
+      throw new Error(`nothing lies at ${position}`)
+    }
+    return entry.index
+  }
+
+  async readEntries(fromIndex: number, maxBytes: number): Promise<readonly Entry[]> {
+    this.reads += 1
+    await Promise.resolve()
+    const read: Entry[] = []
+    let bytes = 0
+    for (const entry of this.entries.slice(fromIndex - 1)) {
+      if (entry.position < this.startPosition || entry.position >= this.damagedFrom) {
+        if (read.length === 0) throw new Error(`entry ${entry.index} cannot be read`)
+        break
+      }
+      bytes += entry.bytes.length
+      if (bytes > maxBytes && read.length > 0) break
+      read.push(entry)
+    }
+    return read
   }
 
   #find(position: number, length: number): Buffer | null {
@@ -228,6 +258,13 @@ export class FakeNode implements RaftNode {
   }
 
   snapshotFloor = Number.POSITIVE_INFINITY
+
+  async verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange> {
+    const entries = await this.log.readEntries(fromIndex, maxBytes)
+    let bytes = 0
+    for (const entry of entries) bytes += entry.bytes.length
+    return { nextIndex: fromIndex + entries.length, bytes, damagedEntries: 0, mendedUnits: 0 }
+  }
 
   segments(): SegmentInfo[] {
     const segments: SegmentInfo[] = []

@@ -145,31 +145,84 @@ t.test('a state database that fails delays runs, and loses no key', async t => {
   await index.close()
 })
 
-t.test('a run that is missing at the start is reported, and the rest works', async t => {
+t.test(
+  'a missing, cut or rotten run is told of, and put back with the keys of its messages',
+  async t => {
+    for (const kind of ['missing', 'cut', 'rotten', 'misplaced'] as const) {
+      const directory = join(t.testdir(), 'index')
+      const state = new MemoryState()
+      const index = await openIndex(directory, state)
+      for (let i = 0; i < CHUNK * 9; i++) index.add(i, i, i, i + 1)
+      await settle(index, state, 1e9)
+      await index.close()
+      const [first, second] = await disk.list(directory)
+      const path = join(directory, first!.name)
+      const bytes = await disk.readFile(path)
+      if (kind === 'missing') await disk.remove(path)
+      else if (kind === 'cut') await disk.writeFileAtomic(path, bytes.subarray(0, bytes.length - 4))
+      else if (kind === 'rotten') {
+        // In the key that is looked for, so that without a checksum it would just not be there.
+        bytes[0] = 0x40
+        await disk.writeFileAtomic(path, bytes)
+      } else await disk.writeFileAtomic(path, await disk.readFile(join(directory, second!.name)))
+      const damaged: number[] = []
+      const again = await openIndex(directory, state)
+      again.onDamage = run => damaged.push(run.sequence)
+      for (const run of again.lost) again.onDamage(run)
+      await t.rejects(again.search(0, 0, 1e9, 9, 1e9), /built again/, kind)
+      t.ok(damaged.includes(1), kind)
+      const run = again.runs.find(found => found.sequence === 1)!
+      await again.replace(run, async (sink, room) => {
+        for (let i = run.firstPosition; i <= run.lastPosition; i++) {
+          sink.add(i, i, i, i + 1)
+          await room()
+        }
+      })
+      for (const i of [0, 1, CHUNK * 4 - 1, CHUNK * 4, CHUNK * 4 + 1]) {
+        t.strictSame(await again.search(i, 0, 1e9, 9, 1e9), [i], `${kind}: key ${i}`)
+      }
+      t.notOk(await disk.exists(path), 'the damaged file is gone')
+      again.add(1, 1, 1, 1e6)
+      t.equal(again.completeIndex(1e6), CHUNK * 8, 'what is complete stays so')
+      await again.close()
+      const third = await openIndex(directory, state)
+      t.strictSame(third.lost, [])
+      t.strictSame(await third.search(0, 0, 1e9, 9, 1e9), [0])
+      await third.close()
+    }
+  }
+)
+
+t.test('a merge of a rotten run waits until it is put back', async t => {
   const directory = join(t.testdir(), 'index')
   const state = new MemoryState()
   const index = await openIndex(directory, state)
-  for (let i = 0; i < CHUNK * 9; i++) index.add(i, i, i, i + 1)
-  await settle(index, state, 1e9)
-  await index.close()
-  const [first, second] = await disk.list(directory)
-  await disk.remove(join(directory, first!.name))
-  await disk.writeFileAtomic(join(directory, '00000000000000009999'), Buffer.from('left over'))
-  const errors: string[] = []
-  const again = new KeyIndex(
-    disk,
-    directory,
-    state,
-    { ...silentLogger, error: text => errors.push(text) },
-    CHUNK
-  )
-  await again.open([...state.pairs].map(([, value]) => JSON.parse(value.toString()) as RunRecord))
-  t.match(errors.join(), /missing or cut/)
-  t.equal(again.runCount, 1)
+  const damaged: RunRecord[] = []
+  index.onDamage = run => damaged.push(run)
+  const grow = async (from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) index.add(i, i, i, i + 1)
+    await settle(index, state, 1e9)
+  }
+  await grow(0, CHUNK * 13)
+  t.equal(index.runCount, 3)
+  const path = join(directory, (await disk.list(directory))[1]!.name)
+  const bytes = await disk.readFile(path)
+  bytes[1000]! ^= 4
+  await disk.writeFileAtomic(path, bytes)
+  await grow(CHUNK * 13, CHUNK * 17)
   t.strictSame(
-    (await disk.list(directory)).map(file => file.name),
-    [second!.name]
+    damaged.map(run => run.sequence),
+    [2]
   )
-  t.strictSame(await again.search(CHUNK * 4 + 1, 0, 1e9, 9, 1e9), [CHUNK * 4 + 1])
-  await again.close()
+  t.equal(index.runCount, 4, 'not merged')
+  await index.replace(damaged[0]!, async sink => {
+    for (let i = CHUNK * 4; i < CHUNK * 8; i++) sink.add(i, i, i, i + 1)
+  })
+  await settle(index, state, 1e9)
+  t.equal(index.runCount, 1, 'merged')
+  t.ok(await index.verify(index.runs[0]!, async () => {}))
+  for (const i of [0, CHUNK * 4, CHUNK * 5, CHUNK * 16]) {
+    t.strictSame(await index.search(i, 0, 1e9, 9, 1e9), [i])
+  }
+  await index.close()
 })

@@ -47,5 +47,6 @@ export type {
   Recovery,
   SegmentInfo,
   TermStart,
+  VerifiedRange,
   WriteDone
 } from './types.ts'

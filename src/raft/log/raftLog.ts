@@ -22,8 +22,10 @@ import type {
   RaftLog,
   Recovery,
   SegmentInfo,
+  VerifiedRange,
   WriteDone
 } from './types.ts'
+import { verifyRange } from './verify.ts'
 import { WatermarkSaver } from './watermark.ts'
 
 const WATERMARK_INTERVAL_MS = 100
@@ -311,6 +313,16 @@ export class DiskLog implements RaftLog {
     if (recent !== null) return sliceOf(recent, position, lengthBytes)
     this.#mustBeOpen()
     return sliceOf(await this.#reader.entryAt(position), position, lengthBytes)
+  }
+
+  async indexAt(position: number): Promise<number> {
+    this.#mustBeOpen()
+    return (await this.#reader.placeAt(position)).index
+  }
+
+  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange> {
+    this.#mustBeOpen()
+    return verifyRange(this, this.#reader, fromIndex, maxBytes)
   }
 
   writeRepair(index: number, bytes: Buffer): Promise<void> {

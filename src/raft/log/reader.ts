@@ -94,7 +94,7 @@ export class EntryReader {
   async entryAt(position: number): Promise<Entry> {
     const cached = this.cachedAt(position)
     if (cached !== null) return cached
-    const place = await this.#placeAt(position)
+    const place = await this.placeAt(position)
     let loading = this.#loading.get(place.index)
     if (loading === undefined) {
       loading = this.#load(place, READ_BYTES).finally(() => this.#loading.delete(place.index))
@@ -134,7 +134,8 @@ export class EntryReader {
     )
   }
 
-  async #placeAt(position: number): Promise<Place> {
+  /** Of the entry that `position` lies in. */
+  async placeAt(position: number): Promise<Place> {
     const { segmentFiles: segments, tail, startPosition, endPosition, firstIndex } = this.#host
     if (position < startPosition || position >= endPosition) throw this.#notThere(position)
     let found = tail.indexAt(position)

@@ -128,6 +128,14 @@ export interface SegmentInfo {
   readonly sealed: boolean
 }
 
+/** What a look at the disk found. */
+export interface VerifiedRange {
+  readonly nextIndex: number
+  readonly bytes: number
+  readonly damagedEntries: number
+  readonly mendedUnits: number
+}
+
 export interface LatencySummary {
   readonly count: number
   readonly totalMs: number
@@ -255,6 +263,11 @@ export interface RaftLog {
   peek(position: number, lengthBytes: number): Buffer | null
   /** The same from memory or disk; the whole entry's CRC is verified. Rejects like `readEntries`. */
   read(position: number, lengthBytes: number): Promise<Buffer>
+
+  /** Index of the entry that `position` lies in. Rejects like `readEntries`. */
+  indexAt(position: number): Promise<number>
+  /** See RaftNode.verify. Only what is written, and not the first entries of a log that is being trimmed. */
+  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange>
 
   /** Puts back a damaged entry in place, synced. Rejects with RepairError when the bytes are not that entry. */
   writeRepair(index: number, bytes: Buffer): Promise<void>

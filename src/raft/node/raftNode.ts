@@ -5,7 +5,8 @@ import {
   type RaftLog,
   type SegmentInfo,
   switchToCopy,
-  UNITS_PER_INDEX_FILE
+  UNITS_PER_INDEX_FILE,
+  type VerifiedRange
 } from '../log/index.ts'
 import {
   type LogReader,
@@ -162,6 +163,10 @@ export class Node implements RaftNode {
 
   get snapshotFloor(): number {
     return this.#driver.snapshots.floor
+  }
+
+  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange> {
+    return this.#driver.log.verify(fromIndex, maxBytes)
   }
 
   async stop(options: StopOptions = {}): Promise<void> {
