@@ -18,7 +18,12 @@ export type {
   TopicSettings
 } from './commands.ts'
 export { PUT_LATENCY_BUCKETS, StoreCounters } from './counters.ts'
-export { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
+export {
+  type KeyValueChange,
+  type KeyValueStore,
+  StateDamagedError,
+  StateOpenError
+} from './keyValueStore.ts'
 export { openStore } from './openStore.ts'
 export {
   POP_MESSAGES_MAX,

@@ -17,3 +17,8 @@ export interface KeyValueChange {
 export class StateOpenError extends Error {
   override readonly name = 'StateOpenError'
 }
+
+/** What was written is not there any more as it was. Everything in it can be built again from the log. */
+export class StateDamagedError extends Error {
+  override readonly name = 'StateDamagedError'
+}

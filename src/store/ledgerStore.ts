@@ -34,6 +34,7 @@ import type { QueueTable } from './queueTable.ts'
 import { Reader } from './reader.ts'
 import type { Restored } from './restore.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
+import type { StoreLock } from './storeLock.ts'
 import type { StoreTables, Tables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
 import { Trimmer } from './trimmer.ts'
@@ -60,6 +61,8 @@ export interface StoreParts {
   readonly index: KeyIndex | null
   readonly counters: StoreCounters
   readonly restored: Restored
+  /** null: nobody else can come to it. */
+  readonly lock: StoreLock | null
   readonly bootId: string
   readonly delayLevelsMs: readonly number[]
   readonly entryBytesMax: number
@@ -465,6 +468,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     await index?.close()
     await files.close()
     await state.close()
+    await this.#parts.lock?.release()
   }
 
   /** False: the keys stay to be applied again by the next start. */

@@ -1,10 +1,27 @@
+import { join } from 'node:path'
 import { Level } from 'level'
-import { type KeyValueChange, type KeyValueStore, StateOpenError } from './keyValueStore.ts'
+import type { Disk, Logger } from '../platform/index.ts'
+import {
+  type KeyValueChange,
+  type KeyValueStore,
+  StateDamagedError,
+  StateOpenError
+} from './keyValueStore.ts'
+import { checkLevel, type LevelCut } from './levelCheck.ts'
 
 const BLOCK_PAIRS = 1000
 
-/** Opens (or makes) a LevelDB. Rejects with StateOpenError. */
-export async function openLevelStore(directory: string): Promise<KeyValueStore> {
+/** Opens (or makes) a LevelDB. Rejects with StateOpenError, and with StateDamagedError when it is not what was written. */
+export async function openLevelStore(
+  directory: string,
+  disk: Disk,
+  logger: Logger
+): Promise<KeyValueStore> {
+  const { faults, cut } = await checkLevel(disk, directory)
+  if (faults.length > 0) {
+    throw new StateDamagedError(`the state database ${directory} is damaged: ${faults.join('; ')}`)
+  }
+  if (cut !== null) await cutLevel(disk, directory, cut, logger)
   const level = new Level<Buffer, Buffer>(directory, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer'
@@ -13,6 +30,11 @@ export async function openLevelStore(directory: string): Promise<KeyValueStore> 
     await level.open()
   } catch (error) {
     const cause = (error as { cause?: { code?: string; message?: string } }).cause
+    if (cause?.code === 'LEVEL_CORRUPTION') {
+      throw new StateDamagedError(`the state database ${directory} is damaged: ${cause.message}`, {
+        cause: error
+      })
+    }
     throw new StateOpenError(
       cause?.code === 'LEVEL_LOCKED'
         ? `the state database ${directory} is held by another process: is this broker running already?`
@@ -21,6 +43,30 @@ export async function openLevelStore(directory: string): Promise<KeyValueStore> 
     )
   }
   return new LevelStore(level)
+}
+
+/** Everything up to the cut is a state that was; the log has what comes after it. */
+async function cutLevel(
+  disk: Disk,
+  directory: string,
+  { name, atBytes, behind }: LevelCut,
+  logger: Logger
+): Promise<void> {
+  logger.warn('The log of the state database has a bad record and is cut there', {
+    directory,
+    name,
+    atBytes,
+    behind: behind.join(' ')
+  })
+  for (const later of [...behind].reverse()) await disk.remove(join(directory, later))
+  const file = await disk.open(join(directory, name))
+  try {
+    await file.truncate(atBytes)
+    await file.datasync()
+  } finally {
+    await file.close()
+  }
+  await disk.syncDirectory(directory)
 }
 
 class LevelStore implements KeyValueStore {

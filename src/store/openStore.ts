@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { entryBytesMax, openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
 import { StoreCounters } from './counters.ts'
 import { KeyIndex } from './keyIndex.ts'
+import { type KeyValueStore, StateDamagedError } from './keyValueStore.ts'
 import { LedgerStore } from './ledgerStore.ts'
 import { openLevelStore } from './levelStore.ts'
 import { BlockGeometry, QueueChecks } from './queueChecks.ts'
@@ -9,6 +10,7 @@ import { QueueFiles } from './queueFiles.ts'
 import { QueueTable } from './queueTable.ts'
 import { DEFAULT_PULL_LIMITS } from './reader.ts'
 import { discard, restore } from './restore.ts'
+import { lockStore, type StoreLock } from './storeLock.ts'
 import { Tables } from './tables.ts'
 import type { Store, StoreOptions } from './types.ts'
 
@@ -25,13 +27,23 @@ const DELAY_LEVEL_SECONDS = [
  * port is open before `start`. Rejects with RaftStartError, StateOpenError, or the disk's error.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { platform, logger, directory } = options
+  const { platform, directory } = options
   await platform.disk.makeDirectory(directory)
-  const bootId = await platform.host.bootId()
-  const openState = options.openState ?? openLevelStore
-  const state = await openState(join(directory, 'state'))
+  const lock = options.openState === undefined ? await lockStore(platform.disk, directory) : null
   try {
-    return await openOn(options, state, bootId)
+    return await openLocked(options, lock)
+  } catch (error) {
+    await lock?.release()
+    throw error
+  }
+}
+
+async function openLocked(options: StoreOptions, lock: StoreLock | null): Promise<Store> {
+  const { platform, logger, directory } = options
+  const bootId = await platform.host.bootId()
+  const state = await openState(options)
+  try {
+    return await openOn(options, state, bootId, lock)
   } catch (error) {
     if (!(error instanceof RaftStartError && error.reason === 'appliedBeyondLog')) {
       await state.close()
@@ -44,17 +56,40 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   }
   try {
     await discard(state, platform.disk, directory)
-    return await openOn(options, state, bootId)
+    return await openOn(options, state, bootId, lock)
   } catch (error) {
     await state.close()
     throw error
   }
 }
 
+/** A damaged state database is put aside; the log builds a new one. */
+async function openState(options: StoreOptions): Promise<KeyValueStore> {
+  const { platform, logger } = options
+  const directory = join(options.directory, 'state')
+  const open = options.openState ?? ((path: string) => openLevelStore(path, platform.disk, logger))
+  try {
+    return await open(directory)
+  } catch (error) {
+    if (!(error instanceof StateDamagedError)) throw error
+    const aside = `${directory}.damaged`
+    logger.error('The state database is damaged: it is put aside and built anew from the log', {
+      directory,
+      aside,
+      reason: error.message
+    })
+    await platform.disk.remove(aside)
+    await platform.disk.rename(directory, aside)
+    await platform.disk.syncDirectory(options.directory)
+  }
+  return await open(directory)
+}
+
 async function openOn(
   options: StoreOptions,
-  state: Awaited<ReturnType<typeof openLevelStore>>,
-  bootId: string
+  state: KeyValueStore,
+  bootId: string,
+  lock: StoreLock | null
 ): Promise<LedgerStore> {
   const { platform, logger, directory } = options
   const tables = new Tables()
@@ -79,6 +114,7 @@ async function openOn(
     index,
     counters: new StoreCounters(platform.clock.monotonicMs()),
     restored,
+    lock,
     bootId,
     delayLevelsMs: options.delayLevelsMs ?? DELAY_LEVEL_SECONDS.map(seconds => seconds * 1000),
     entryBytesMax: entryBytesMax(options.raft.segmentBytes),
@@ -106,6 +142,8 @@ async function openOn(
   }
   try {
     store.attach(await (options.openNode ?? openRaft)(raftOptions, store.appender, store))
+    // Nothing in them counts, and all of it comes again.
+    if (restored.isNew) await platform.disk.remove(join(directory, 'consumequeue'))
   } catch (error) {
     store.appender.close()
     throw error

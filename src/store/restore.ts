@@ -23,6 +23,8 @@ export interface Restored {
   readonly appliedIndex: number
   readonly appliedPosition: number
   readonly runs: readonly RunRecord[]
+  /** There was nothing. */
+  readonly isNew: boolean
 }
 
 export async function restore(
@@ -56,7 +58,8 @@ export async function restore(
       syncedIndex: 0,
       appliedIndex: 0,
       appliedPosition: 0,
-      runs
+      runs,
+      isNew: true
     }
   }
   if (meta.version !== 1) {
@@ -91,7 +94,7 @@ export async function restore(
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta
-  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs }
+  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs, isNew: false }
 }
 
 /** All but the waiting messages and the queues' checksums, of which there may be a million. */

@@ -281,25 +281,36 @@ export class Faults {
     })
   }
 
-  /** While it is down: a bit somewhere, or a block of zeros. */
+  /** While it is down, one of its files: a bit, a block of zeros or of elsewhere, its end gone, or all of it. */
   #rot(): void {
     const { judge, log, mayEnd } = this.#cluster
     const victim = this.#victim
+    const { disk } = victim
     const dice = this.#dice
-    const paths = victim.disk.paths().filter(path => {
-      const isLog = path.includes('/raft/data/') || path.includes('/raft/index/')
-      return isLog && victim.disk.contents(path).length > 0
-    })
+    const paths = disk.paths().filter(path => isRotten(path) && disk.contents(path).length > 0)
     if (paths.length === 0) return
     judge.harmed(victim)
     mayEnd.add(victim)
     this.#kill(victim)
     const path = dice.pick(paths)
-    const { length } = victim.disk.contents(path)
+    const { length } = disk.contents(path)
     const at = dice.below(length)
-    this.#count('bitRot', `${victim.name} ${path} ${at}`)
-    if (dice.chance(0.7)) victim.disk.corrupt(path, at, 1 << dice.below(8))
-    else victim.disk.overwrite(path, at, Buffer.alloc(Math.min(4096, length - at)))
+    const how = dice.pick(['bit', 'bit', 'bit', 'zeros', 'misplaced', 'cut', 'gone'] as const)
+    const bytes = Math.min(4096, length - at)
+    this.#count('bitRot', `${victim.name} ${path} ${how} ${at}`)
     log.add('FAULT', 'faults', `${path} has ${length} bytes`)
+    if (how === 'bit') disk.corrupt(path, at, 1 << dice.below(8))
+    else if (how === 'zeros') disk.overwrite(path, at, Buffer.alloc(bytes))
+    else if (how === 'misplaced') {
+      const other = disk.contents(dice.pick(paths))
+      const from = dice.below(other.length)
+      disk.overwrite(path, at, Buffer.from(other.subarray(from, from + bytes)))
+    } else if (how === 'cut') disk.shorten(path, at)
+    else disk.delete(path)
   }
+}
+
+/** The log with its index, consume queues, key index. */
+function isRotten(path: string): boolean {
+  return /\/raft\/(data|index)\/|\/consumequeue\/|\/index\//.test(path)
 }

@@ -189,7 +189,7 @@ class Story {
     const bodies: string[] = []
     for (const queueId of store.queueIds(SCHEDULE_TOPIC)) {
       for (let at = 0; at < store.maxOffset(SCHEDULE_TOPIC, queueId); at++) {
-        const unit = await store.unit(SCHEDULE_TOPIC, queueId, at)
+        const unit = await this.#undamaged(() => store.unit(SCHEDULE_TOPIC, queueId, at))
         const bytes = unit === null ? null : await store.messageAt(unit.physicalOffset)
         if (bytes !== null) bodies.push(decodeStoredMessage(bytes).body.toString())
       }
@@ -225,7 +225,9 @@ class Story {
             const end = first.maxOffset(topic, queueId)
             const all: unknown[] = []
             while (all.length < end) {
-              const units = await store.units(topic, queueId, all.length, end - all.length)
+              const units = await this.#undamaged(() =>
+                store.units(topic, queueId, all.length, end - all.length)
+              )
               if (units.length === 0) break
               all.push(...units)
             }
@@ -241,6 +243,19 @@ class Story {
         }
       }
     }
+  }
+
+  /** What is damaged on a member's disk is put back by itself; the read is tried again until then. */
+  async #undamaged<T>(read: () => Promise<T>): Promise<T> {
+    let value: { readonly read: T } | null = null
+    await this.#until('what was damaged is whole again', async () => {
+      value = await read().then(
+        found => ({ read: found }),
+        () => null
+      )
+      return value !== null
+    })
+    return value!.read
   }
 
   async #until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
