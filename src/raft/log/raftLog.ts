@@ -391,6 +391,12 @@ export class DiskLog implements RaftLog {
     await Promise.all([this.#repairer.settle(), this.#trims, this.#preparer.stop()])
     try {
       if (orderly && this.#failure === null) await this.#saveOrderly()
+    } catch (error) {
+      // R-D8, at the last moment: what failed may be gone from the page cache.
+      this.#options.logger.error('The stop is not an orderly one: the disk failed', {
+        error: (error as Error).message
+      })
+      await this.#hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
     } finally {
       const closing = [this.index.close(), this.segmentFiles.closeAll(), this.#hardState.close()]
       await Promise.all(closing.map(done => done.catch(() => {})))

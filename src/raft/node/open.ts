@@ -1,5 +1,11 @@
 import { defaultLimits, defaultTimings, type LogFacts, Raft } from '../core/index.ts'
-import { ENTRY_HEADER_BYTES, EntryKind, openLog, type RaftLog } from '../log/index.ts'
+import {
+  DamagedEntryError,
+  ENTRY_HEADER_BYTES,
+  EntryKind,
+  openLog,
+  type RaftLog
+} from '../log/index.ts'
 import {
   type ProposalSource,
   type RaftNode,
@@ -120,7 +126,11 @@ async function logFacts(log: RaftLog): Promise<LogFacts> {
 /** The founders' configuration is the group's first entry, and without membership changes its only one (R-D7). */
 async function configurationsOf(log: RaftLog): Promise<LogFacts['configurations']> {
   if (log.firstIndex !== 1 || log.lastIndex === 0 || log.faults.has(1)) return []
-  const [entry] = await log.readEntries(1, 1)
+  // Below the watermark the start reads no bytes: here is where damage of it is met first. The founders are known anyway.
+  const [entry] = await log.readEntries(1, 1).catch((error: unknown) => {
+    if (error instanceof DamagedEntryError) return []
+    throw error
+  })
   if (entry?.kind !== EntryKind.configuration) return []
   const configuration = decodeConfiguration(entry.bytes.subarray(ENTRY_HEADER_BYTES))
   return [{ index: 1, configuration }]
