@@ -428,6 +428,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       pendingSends: this.appender.pendingSends,
       pendingBytes: this.appender.pendingBytes,
       indexRuns: index?.runCount ?? 0,
+      damage: this.#repair.damage,
       counters: this.counters
     }
   }

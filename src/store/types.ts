@@ -15,6 +15,7 @@ import type {
 } from './append.ts'
 import type { Command, CommandResult, ConsumerOffset, QueueRef } from './commands.ts'
 import type { StoreCounters } from './counters.ts'
+import type { DerivedDamage } from './derivedRepair.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import type { PopCheckpoint } from './pop.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
@@ -137,6 +138,8 @@ export interface StoreRuntime {
   pendingSends: number
   pendingBytes: number
   indexRuns: number
+  /** Files made from the log that are damaged and being built again, or were since the start. */
+  damage: DerivedDamage
   counters: StoreCounters
 }
 

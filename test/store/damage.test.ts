@@ -1,11 +1,14 @@
 /** Files that were made from the log and are damaged: what a reader sees, and that they are built again. */
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
 import { UNIT_BYTES } from '../../src/store/consumeQueue.ts'
+import { FakeLog } from '../helpers/fakeRaft.ts'
 import {
   bodies,
   fingerprint,
+  MemoryState,
   message,
   type Opened,
   openFake,
@@ -15,16 +18,29 @@ import {
 } from './helpers.ts'
 
 const { disk } = createRealPlatform()
-const FILE_UNITS = 1500
+const FILE_UNITS = 1200
 const OPTIONS = { consumeQueueFileBytes: FILE_UNITS * UNIT_BYTES }
-const DEADLINE_MS = 20_000
+const COUNT = 1500
+const DEADLINE_MS = 25_000
+const PUT_TOPIC = {
+  type: 'putTopic',
+  topic: {
+    topicName: 'T',
+    readQueueNums: 4,
+    writeQueueNums: 4,
+    perm: 6,
+    topicFilterType: 'SINGLE_TAG',
+    topicSysFlag: 0,
+    order: false
+  }
+} as const
 
 /** Units come from the files after a restart only: an active queue stays in memory. */
 async function fill(opened: Opened, count: number, from = 0): Promise<void> {
   const { store } = opened
   let all: Promise<unknown>[] = []
   for (let i = from; i < from + count; i++) {
-    if (i % 50 === 0) {
+    if (i % 100 === 0) {
       await Promise.all(all)
       all = []
     }
@@ -34,6 +50,30 @@ async function fill(opened: Opened, count: number, from = 0): Promise<void> {
   await Promise.all(all)
 }
 
+interface Stopped {
+  readonly directory: string
+  readonly log: FakeLog
+  readonly state: MemoryState
+}
+
+function copyOf(log: FakeLog): FakeLog {
+  const copy = new FakeLog([...log.entries])
+  copy.learn(log)
+  copy.startPosition = log.startPosition
+  return copy
+}
+
+async function copied({ directory, log, state }: Stopped, to: string): Promise<Stopped> {
+  await cp(directory, to, { recursive: true })
+  const pairs = new MemoryState()
+  pairs.pairs = new Map(state.pairs)
+  return { directory: to, log: copyOf(log), state: pairs }
+}
+
+function open(stopped: Stopped, logger: Logger = silentLogger): Promise<Opened> {
+  return openFake(stopped.directory, { log: stopped.log, state: stopped.state, logger, ...OPTIONS })
+}
+
 function fileOf(directory: string, queue: string, firstUnit: number): string {
   const name = String(firstUnit * UNIT_BYTES).padStart(20, '0')
   return join(directory, 'consumequeue', queue, name)
@@ -41,6 +81,14 @@ function fileOf(directory: string, queue: string, firstUnit: number): string {
 
 async function change(path: string, how: (bytes: Buffer) => Buffer): Promise<void> {
   await disk.writeFileAtomic(path, how(Buffer.from(await disk.readFile(path))))
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const end = Date.now() + DEADLINE_MS
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`in vain: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
 }
 
 /** Pulls again until it works; how often it was refused. */
@@ -54,7 +102,7 @@ async function pullAgain(
       return { texts: bodies(await pull(opened.store, { offset, maxMessages: 4 })), refused }
     } catch (error) {
       if (Date.now() > end) throw error
-      await new Promise(resolve => setTimeout(resolve, 10))
+      await new Promise(resolve => setTimeout(resolve, 5))
     }
   }
 }
@@ -92,43 +140,44 @@ const DAMAGE: Record<string, (directory: string) => Promise<void>> = {
   'no queues at all': directory => disk.remove(join(directory, 'consumequeue'))
 }
 
-for (const [what, damage] of Object.entries(DAMAGE)) {
-  t.test(`consume queue with ${what}: nothing wrong is shown, and it is built again`, async t => {
-    const directory = t.testdir()
-    const first = await openLeader(directory, OPTIONS)
-    const count = FILE_UNITS + 700
-    await fill(first, count)
-    const before = await fingerprint(first.store)
-    await first.store.stop()
-    await damage(directory)
-    const { log, state } = first
-    const again = await openFake(directory, { log, state, ...OPTIONS })
+t.test('a damaged consume queue shows nothing wrong, and is built again', async t => {
+  const root = t.testdir()
+  const first = await openLeader(join(root, 'first'), OPTIONS)
+  await fill(first, COUNT)
+  const before = (await fingerprint(first.store)) as { queues: unknown }
+  await first.store.stop()
+  const { log, state } = first
+  const stopped = { directory: join(root, 'first'), log, state }
+  for (const [what, damage] of Object.entries(DAMAGE)) {
+    const copy = await copied(stopped, join(root, what))
+    await damage(copy.directory)
+    const again = await open(copy)
     const got = await pullAgain(again, 0)
-    t.strictSame(got.texts, ['body 0', 'body 1', 'body 2', 'body 3'])
-    t.ok(got.refused > 0, 'it was noticed')
-    const last = await pullAgain(again, count - 2)
-    t.strictSame(last.texts, [`body ${count - 2}`, `body ${count - 1}`])
-    await pullAgain(again, 1100)
+    t.strictSame(got.texts, ['body 0', 'body 1', 'body 2', 'body 3'], what)
+    t.ok(got.refused > 0, `${what}: it was noticed`)
+    for (const offset of [1022, FILE_UNITS - 2, COUNT - 2]) {
+      t.equal((await pullAgain(again, offset)).texts[0], `body ${offset}`, what)
+    }
     const tagged = await pull(again.store, { tagHashes: new Set([hashOf('tag0')]), maxMessages: 3 })
-    t.strictSame(bodies(tagged), ['body 0', 'body 3', 'body 6'])
+    t.strictSame(bodies(tagged), ['body 0', 'body 3', 'body 6'], what)
     again.node.lead()
     again.node.automatic = true
-    await fill(again, 400, count)
+    await fill(again, 20, COUNT)
     await again.store.stop()
-    const third = await openFake(directory, { log, state, ...OPTIONS })
-    const end = await pullAgain(third, count + 398)
-    t.equal(end.refused, 0, 'and stays so')
-    t.strictSame(end.texts, [`body ${count + 398}`, `body ${count + 399}`])
+    const third = await open(copy)
+    const end = await pullAgain(third, COUNT + 18)
+    t.strictSame([end.texts[0], end.refused], [`body ${COUNT + 18}`, 0], `${what}: it stays whole`)
+    if (what.startsWith('no queues')) {
+      await third.store.units('U', 1, 0, 1).catch(() => {})
+      await until('everything is whole', () => third.store.runtime().damage.queueBlocks === 0)
+      const { queues } = (await fingerprint(third.store)) as { queues: unknown[][] }
+      const units = (list: unknown): unknown =>
+        JSON.parse(JSON.stringify(list))[0][4].slice(0, COUNT)
+      t.strictSame(units(queues), units(before.queues), 'the same units as ever')
+    }
     await third.store.stop()
-    // The same as where nothing was ever damaged.
-    log.entries.length = first.node.appliedIndex
-    log.learn(log)
-    log.commitIndex = log.entries.length
-    const reference = await openFake(join(directory, 'reference'), { log, ...OPTIONS })
-    t.strictSame(await fingerprint(reference.store), before)
-    await reference.store.stop()
-  })
-}
+  }
+})
 
 function hashOf(tag: string): number {
   let hash = 0
@@ -139,41 +188,39 @@ function hashOf(tag: string): number {
 t.test('a queue that was deleted and made again is built from its second life', async t => {
   const directory = t.testdir()
   const first = await openLeader(directory, OPTIONS)
-  await fill(first, 1200)
+  await fill(first, 500)
   await first.store.execute({ type: 'deleteTopic', topic: 'T' })
-  await fill(first, 1100, 5000)
+  await first.store.execute(PUT_TOPIC)
+  await fill(first, 400, 5000)
   await first.store.stop()
   await DAMAGE['a missing queue']!(directory)
-  const { log, state } = first
-  const again = await openFake(directory, { log, state, ...OPTIONS })
-  t.strictSame((await pullAgain(again, 0)).texts[0], 'body 5000')
-  t.strictSame((await pullAgain(again, 1099)).texts[0], 'body 6099')
+  const again = await open({ ...first, directory })
+  t.equal((await pullAgain(again, 0)).texts[0], 'body 5000')
+  t.equal((await pullAgain(again, 399)).texts[0], 'body 5399')
   await again.store.stop()
 })
 
 t.test('a damaged queue of a trimmed log is built from what is left', async t => {
   const directory = t.testdir()
   const first = await openLeader(directory, OPTIONS)
+  first.log.segmentEntries = 2
   await fill(first, 1300)
-  const { log, state } = first
-  const third = log.entries[Math.floor(log.entries.length / 2)]!
-  const trimmed = log.segmentEntries
-  const index = third.index - ((third.index - 1) % trimmed)
+  const { log } = first
+  const half = Math.floor(log.entries.length / 2)
+  const index = half - (half % 2) + 1
   const { position } = log.entries[index - 1]!
   await first.store.execute({ type: 'trimPrefix', index, position })
-  const end = Date.now() + DEADLINE_MS
-  while (log.startPosition < position && Date.now() < end) {
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
+  await until('the log is trimmed', () => log.startPosition === position)
+  await until('the trim is done', () => first.store.minOffset('T', 0) > 0)
   const min = first.store.minOffset('T', 0)
   t.ok(min > 0 && min < 1024, `trimmed up to unit ${min}`)
   await first.store.stop()
   await DAMAGE['a missing queue']!(directory)
-  const again = await openFake(directory, { log, state, ...OPTIONS })
+  const again = await open({ ...first, directory })
   t.equal((await pullAgain(again, min)).texts[0], `body ${min}`)
   t.equal((await pullAgain(again, 1299)).texts[0], 'body 1299')
   await again.store.stop()
-  const once = await openFake(directory, { log, state, ...OPTIONS })
+  const once = await open({ ...first, directory })
   const got = await pullAgain(once, min)
   t.equal(got.refused, 0, 'the zeros in front have a checksum too')
   await once.store.stop()
@@ -182,19 +229,21 @@ t.test('a damaged queue of a trimmed log is built from what is left', async t =>
 t.test('a part of the log that cannot be read is waited for', async t => {
   const directory = t.testdir()
   const first = await openLeader(directory, OPTIONS)
-  await fill(first, 1100)
+  await fill(first, 300)
   await first.store.stop()
   await DAMAGE['a flipped bit in a tag']!(directory)
-  const { log, state } = first
+  const { log } = first
   const warnings: string[] = []
-  const logger: Logger = { ...silentLogger, warn: text => warnings.push(text) }
   log.damagedFrom = log.entries[2]!.position
-  const again = await openFake(directory, { log, state, logger, ...OPTIONS })
+  const again = await open(
+    { ...first, directory },
+    {
+      ...silentLogger,
+      warn: text => warnings.push(text)
+    }
+  )
   await t.rejects(pull(again.store, {}), /built again/)
-  const end = Date.now() + DEADLINE_MS
-  while (warnings.length === 0 && Date.now() < end) {
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
+  await until('it is tried', () => warnings.length > 0)
   t.match(warnings[0], /could not be built again yet/)
   log.damagedFrom = Number.MAX_SAFE_INTEGER
   t.equal((await pullAgain(again, 0)).texts[0], 'body 0')
@@ -211,20 +260,11 @@ t.test(
     const runs = await disk.list(join(directory, 'index'))
     t.equal(runs.length, 1)
     await change(join(directory, 'index', runs[0]!.name), bytes => bytes.fill(0, 0, 4096))
-    const { log, state } = first
-    const again = await openFake(directory, { log, state, ...OPTIONS })
+    const again = await open({ ...first, directory })
     const query = { topic: 'T', key: 'key7', maxMessages: 5, beginTimestamp: 0, endTimestamp: 1e15 }
     await t.rejects(again.store.query(query), /built again/)
-    const end = Date.now() + DEADLINE_MS
-    let found = 0
-    while (found === 0 && Date.now() < end) {
-      found = await again.store.query(query).then(
-        ({ messages }) => messages.length,
-        () => 0
-      )
-      await new Promise(resolve => setTimeout(resolve, 5))
-    }
-    t.equal(found, 1)
+    await until('it is built again', () => again.store.runtime().damage.rebuiltRuns === 1)
+    t.equal((await again.store.query(query)).messages.length, 1)
     await again.store.stop()
   }
 )

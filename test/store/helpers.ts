@@ -31,9 +31,10 @@ export class MemoryState implements KeyValueStore {
   gate: Promise<void> | null = null
 
   async *entries(from: Buffer, to: Buffer): AsyncGenerator<[Buffer, Buffer][]> {
-    const keys = [...this.pairs.keys()].sort()
-    const all = keys.map(key => [Buffer.from(key, 'hex'), this.pairs.get(key)!] as [Buffer, Buffer])
-    yield all.filter(([key]) => key.compare(from) >= 0 && key.compare(to) < 0)
+    const low = from.toString('hex')
+    const high = to.toString('hex')
+    const keys = [...this.pairs.keys()].filter(key => key >= low && key < high).sort()
+    yield keys.map(key => [Buffer.from(key, 'hex'), this.pairs.get(key)!] as [Buffer, Buffer])
   }
 
   async write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void> {
