@@ -20,7 +20,6 @@ import {
   sendExtFields
 } from '../../src/protocol/index.ts'
 import { RemotingClient } from '../../src/remoting/index.ts'
-import type { Mortal } from '../raft/node/mortal.ts'
 
 export const platform = createRealPlatform()
 
@@ -61,17 +60,9 @@ export async function startBroker(
   const broker = await openBroker(config, host, logger, {
     raftTimings: { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
   })
-  t.teardown(() => (killed.has(broker) ? undefined : halt(broker)))
+  t.teardown(() => halt(broker))
   await broker.start()
   return broker
-}
-
-const killed = new WeakSet<Broker>()
-
-/** As `kill -9`; the broker was started on this platform. */
-export async function kill(broker: Broker, mortal: Mortal): Promise<void> {
-  killed.add(broker)
-  await mortal.kill()
 }
 
 /** Stops without waiting for clients. */

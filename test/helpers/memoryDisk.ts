@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile, DiskSpace, FileInfo } from '../../src/platform/index.ts'
 import { generator } from './generator.ts'
 
@@ -160,13 +161,13 @@ export class MemoryDisk {
     return Buffer.from(inode.cached.subarray(0, inode.length))
   }
 
-  /** True when the file has these bytes there: below the page cache, or at least in it. */
-  holds(path: string, position: number, bytes: Buffer, durable: boolean): boolean {
+  /** CRC-32 of what the file has there, below the page cache or in it; null when it is shorter. */
+  crcAt(path: string, position: number, length: number, durable: boolean): number | null {
     const inode = (durable ? this.#durableFiles : this.#files).get(path)
-    if (inode === undefined) return false
-    const end = position + bytes.length
-    if (end > (durable ? inode.durableLength : inode.length)) return false
-    return (durable ? inode.durable : inode.cached).subarray(position, end).equals(bytes)
+    if (inode === undefined) return null
+    const end = position + length
+    if (end > (durable ? inode.durableLength : inode.length)) return null
+    return crc32((durable ? inode.durable : inode.cached).subarray(position, end))
   }
 
   paths(): string[] {

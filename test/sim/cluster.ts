@@ -106,11 +106,13 @@ export class SimCluster {
 
   /** Kill -9. */
   kill(machine: Machine): void {
+    if (this.brokers.includes(machine)) this.judge.closing(machine)
     machine.kill()
     this.#gone(machine)
   }
 
   powerLoss(machine: Machine): void {
+    if (this.plan.syncFlush) this.judge.closing(machine)
     this.network.powerLost(machine)
     machine.powerLoss()
     this.#gone(machine)
@@ -129,6 +131,15 @@ export class SimCluster {
         this.violation(`${process.name} does not stop in order: ${describe(error)}`)
     }
     if (process.alive) this.kill(machine)
+  }
+
+  /** What it is at this moment, for the record of faults. */
+  roleOf(machine: Machine): string {
+    if (!this.brokers.includes(machine)) return machine.process === null ? 'down' : 'up'
+    if (machine.process === null) return 'down'
+    const status = this.running.get(machine)?.store.status()
+    if (status === undefined) return 'starting'
+    return status.trouble ?? status.role
   }
 
   leader(): Machine | null {
@@ -180,6 +191,9 @@ export class SimCluster {
       flushDiskType: plan.syncFlush ? 'SYNC_FLUSH' : 'ASYNC_FLUSH',
       flushIntervalCommitLog: String(plan.flushIntervalMs),
       tailCacheBytes: '4194304',
+      transactionTimeOut: '1000',
+      transactionCheckInterval: '2000',
+      transactionCheckMax: '1000',
       shutdownGraceSeconds: '2'
     })
     const config = new LiveConfig(entries, {}, platform)

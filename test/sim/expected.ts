@@ -30,3 +30,37 @@ export const CORE_EXPECTED: readonly string[] = [
   'transfer false',
   'calm'
 ]
+
+const CLUSTER_FAULTS: readonly [fault: string, roles: readonly string[]][] = [
+  ['kill', ['leader', 'follower', 'recovering', 'down']],
+  ['killLeader', ['leader']],
+  ['killAll', ['all']],
+  ['killInElection', ['leader', 'follower', 'candidate']],
+  ['powerLoss', ['leader', 'follower', 'down', 'recovering']],
+  ['powerLossAll', ['all']],
+  ['isolate', ['leader', 'follower', 'down']],
+  ['split', ['all']],
+  ['oneWay', ['leader', 'follower']],
+  ['flap', ['leader', 'follower']],
+  ['cut', ['leader', 'follower']],
+  ['slowLink', ['leader', 'follower']],
+  ['slowDisk', ['leader', 'follower']],
+  ['diskStall', ['leader', 'follower']],
+  ['stall', ['leader', 'follower']],
+  ['stallClient', ['up']],
+  ['clockJump', ['leader', 'follower', 'up']],
+  ['restart', ['leader', 'follower']],
+  ['failWrite', ['leader', 'follower']],
+  ['failSync', ['leader', 'follower']],
+  ['failRead', ['leader', 'follower']],
+  ['failState', ['leader', 'follower']],
+  ['diskFull', ['leader', 'follower']],
+  ['bitRot', ['leader', 'follower']],
+  ['hardCase', ['leader', 'follower']],
+  ['killNameServer', ['up', 'down']],
+  ['transfer', ['leader']]
+]
+
+export const CLUSTER_EXPECTED: readonly string[] = CLUSTER_FAULTS.flatMap(([fault, roles]) =>
+  roles.map(role => `${fault} ${role}`)
+)

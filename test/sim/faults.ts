@@ -4,21 +4,32 @@ import type { Machine } from './machine.ts'
 import type { FaultKind } from './plan.ts'
 
 /** Lines of a node's log. */
-const IN_ELECTION = /^(asks for votes|was elected|leads and takes)/
+const IN_ELECTION = /^(Asks for votes|Was elected|Leads and takes)/
 const HOUR_MS = 3_600_000
 
 /** Disturbs the cluster by the plan until it is told to stop; then `heal` leaves everything whole. */
 export class Faults {
+  /** By kind and the role of whom it met. */
   readonly counts = new Map<string, number>()
+  /** "kind:number" of all that had an effect: each can be left out, and the others stay what they are. */
+  readonly happened: string[] = []
   readonly #cluster: SimCluster
-  readonly #dice: Dice
+  readonly #root: Dice
+  readonly #only: ReadonlySet<string> | null
+  readonly #numbers = new Map<FaultKind, number>()
+  /** Of the one that happens now. */
+  #dice: Dice
+  #id = ''
   /** The only one whose disk errs, rots, or loses what was not synced in a mode that does not sync. */
   readonly #victim: Machine
   #on = true
 
-  constructor(cluster: SimCluster, dice: Dice) {
+  /** `only`: ids of those that happen; null: all. */
+  constructor(cluster: SimCluster, dice: Dice, only: ReadonlySet<string> | null) {
     this.#cluster = cluster
+    this.#root = dice
     this.#dice = dice
+    this.#only = only
     this.#victim = dice.pick(cluster.brokers)
   }
 
@@ -29,8 +40,18 @@ export class Faults {
     }
     if (!plan.faults.has('killInElection')) return
     log.listener = (_name, message) => {
-      if (IN_ELECTION.test(message) && this.#on && this.#dice.chance(0.4)) this.#killInElection()
+      if (IN_ELECTION.test(message) && this.#on) this.#happen('killInElection')
     }
+  }
+
+  /** The next one of its kind, with chance of its own. */
+  #happen(kind: FaultKind): void {
+    const number = (this.#numbers.get(kind) ?? 0) + 1
+    this.#numbers.set(kind, number)
+    this.#id = `${kind}:${number}`
+    if (this.#only?.has(this.#id) === false) return
+    this.#dice = this.#root.fork(this.#id)
+    this.#do(kind)
   }
 
   /** Everything runs and is connected from here on; nothing more is done to it. */
@@ -54,12 +75,15 @@ export class Faults {
   /** Some moments after somebody asked for votes or won, and back before the election is over. */
   #killInElection(): void {
     const dice = this.#dice
+    if (!dice.chance(0.4)) return
+    const id = this.#id
     const broker = dice.pick(this.#cluster.brokers)
+    const loses = this.#cluster.plan.syncFlush && dice.chance(0.3)
     this.#later(dice.skewed(0.1, 30), () => {
       if (broker.process === null) return
-      this.#count('killInElection', broker.name)
+      this.#id = id
+      this.#count('killInElection', broker)
       this.#cluster.heldOff.add(broker)
-      const loses = this.#cluster.plan.syncFlush && dice.chance(0.3)
       if (loses) this.#cluster.powerLoss(broker)
       else this.#cluster.kill(broker)
       this.#later(dice.skewed(0.1, 100), () => this.#cluster.start(broker))
@@ -67,10 +91,13 @@ export class Faults {
   }
 
   #plan(kind: FaultKind, meanMs: number): void {
-    this.#later(this.#dice.waitMs(meanMs), () => {
-      this.#do(kind)
-      this.#plan(kind, meanMs)
-    })
+    const waits = this.#root.fork(kind)
+    const next = (): void =>
+      this.#later(waits.waitMs(meanMs), () => {
+        this.#happen(kind)
+        next()
+      })
+    next()
   }
 
   #later(delayMs: number, run: () => void): void {
@@ -79,9 +106,13 @@ export class Faults {
     })
   }
 
-  #count(kind: FaultKind, text: string): void {
-    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
-    this.#cluster.log.add('FAULT', 'faults', `${kind} ${text}`)
+  /** Before it takes effect: `machine` has its role still. */
+  #count(kind: string, machine: Machine | null, text = ''): void {
+    const role = machine === null ? 'all' : this.#cluster.roleOf(machine)
+    const name = `${kind} ${role}`
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
+    this.happened.push(this.#id)
+    this.#cluster.log.add('FAULT', 'faults', `${this.#id} ${machine?.name ?? ''} (${role}) ${text}`)
   }
 
   /** Often short, now and then long. */
@@ -113,32 +144,33 @@ export class Faults {
     const broker = dice.pick(cluster.brokers)
     switch (kind) {
       case 'kill':
-        this.#count(kind, broker.name)
+        this.#count(kind, broker)
         this.#kill(broker)
         break
       case 'killLeader': {
         const leader = cluster.leader()
         if (leader === null) break
-        this.#count(kind, leader.name)
+        this.#count(kind, leader)
         this.#kill(leader)
         break
       }
       case 'killAll':
-        this.#count(kind, '')
+        this.#count(kind, null)
         for (const machine of cluster.brokers) this.#kill(machine)
         break
       case 'powerLoss': {
         const machine = cluster.plan.syncFlush ? broker : this.#victim
-        this.#count(kind, machine.name)
+        this.#count(kind, machine)
         this.#powerLoss(machine)
         break
       }
       case 'powerLossAll':
-        this.#count(kind, '')
+        this.#count(kind, null)
+        if (!cluster.plan.syncFlush) cluster.judge.allLosePower()
         for (const machine of cluster.brokers) this.#powerLoss(machine)
         break
       case 'isolate':
-        this.#count(kind, broker.name)
+        this.#count(kind, broker)
         this.#partition(
           [broker],
           cluster.brokers.filter(machine => machine !== broker),
@@ -148,28 +180,36 @@ export class Faults {
       case 'split': {
         const all = dice.shuffled([...cluster.brokers, ...cluster.nameServers, ...cluster.clients])
         const at = 1 + dice.below(all.length - 1)
-        this.#count(
-          kind,
-          all
-            .slice(0, at)
-            .map(machine => machine.name)
-            .join(' ')
-        )
+        const side = all.slice(0, at).map(machine => machine.name)
+        this.#count(kind, null, side.join(' '))
         this.#partition(all.slice(0, at), all.slice(at), dice.chance(0.7))
+        break
+      }
+      case 'flap': {
+        const other = dice.pick(cluster.brokers.filter(machine => machine !== broker))
+        this.#count(kind, broker, `to ${other.name}`)
+        for (let atMs = 0, i = 0; i < 6; i++) {
+          atMs += dice.skewed(20, 1_500)
+          this.#later(atMs, () => {
+            if (i % 2 === 0) cluster.network.block(broker.ip, other.ip)
+            else cluster.network.unblock(broker.ip, other.ip)
+          })
+        }
         break
       }
       case 'oneWay': {
         const others = [...cluster.brokers, ...cluster.clients].filter(m => m !== broker)
         const other = dice.pick(others)
-        this.#count(kind, `${broker.name} to ${other.name}`)
+        this.#count(kind, broker, `to ${other.name}`)
         this.#partition([broker], [other], false)
         break
       }
       case 'cut': {
         const all = [...cluster.brokers, ...cluster.nameServers, ...cluster.clients]
         const other = dice.pick(all)
-        if (cluster.network.cut(broker.ip, other.ip)) {
-          this.#count(kind, `${broker.name} to ${other.name}`)
+        if (cluster.network.isConnected(broker.ip, other.ip)) {
+          this.#count(kind, broker, `to ${other.name}`)
+          cluster.network.cut(broker.ip, other.ip)
         }
         break
       }
@@ -177,49 +217,58 @@ export class Faults {
         this.#slowLink(broker)
         break
       case 'slowDisk':
-        this.#count(kind, broker.name)
+        this.#count(kind, broker)
         broker.diskSlowness = dice.skewed(5, 500)
         this.#later(this.#spanMs(), () => {
           broker.diskSlowness = 1
         })
         break
       case 'diskStall':
-        this.#count(kind, broker.name)
+        this.#count(kind, broker)
         broker.diskStalledUntilMs = cluster.scheduler.nowMs + dice.skewed(50, 10_000)
         break
       case 'stall':
       case 'stallClient': {
         const machine = kind === 'stall' ? broker : dice.pick(cluster.clients)
         if (machine.process === null) break
-        this.#count(kind, machine.name)
+        this.#count(kind, machine)
         cluster.scheduler.stall(machine.process, dice.skewed(50, 5_000))
         break
       }
       case 'clockJump': {
         const machine = dice.pick([...cluster.brokers, ...cluster.clients])
-        this.#count(kind, machine.name)
+        this.#count(kind, machine)
         const jumpMs = dice.skewed(100, 2 * HOUR_MS) * (dice.chance(0.5) ? 1 : -1)
         machine.wallOffsetMs += Math.round(jumpMs)
         break
       }
       case 'restart':
         if (!cluster.running.has(broker)) break
-        this.#count(kind, broker.name)
+        this.#count(kind, broker)
         cluster.heldOff.add(broker)
         void cluster.stopInOrder(broker).then(() => {
           if (this.#on) this.#startLater(broker)
           else cluster.start(broker)
         })
         break
-      case 'diskError':
-        this.#count(kind, this.#victim.name)
+      case 'failWrite':
+      case 'failSync':
+      case 'failRead': {
+        const operations = { failWrite: 'write', failSync: 'sync', failRead: 'read' } as const
+        this.#count(kind, this.#victim)
         cluster.mayEnd.add(this.#victim)
         cluster.judge.harmed(this.#victim)
-        this.#victim.disk.failNext(dice.pick(['write', 'sync', 'read'] as const), 'EIO')
+        const path = dice.pick(['', '/raft/data/', '/raft/index', '/consumequeue/'])
+        this.#victim.disk.failNext(operations[kind], 'EIO', { path })
+        break
+      }
+      case 'failState':
+        this.#count(kind, this.#victim)
+        this.#victim.state.failWrites = 1 + dice.below(3)
         break
       case 'diskFull': {
         const { disk } = this.#victim
-        this.#count(kind, this.#victim.name)
+        this.#count(kind, this.#victim)
         cluster.mayEnd.add(this.#victim)
         disk.capacityBytes = disk.usedBytes() + dice.below(100_000)
         this.#later(this.#spanMs(), () => {
@@ -228,11 +277,17 @@ export class Faults {
         break
       }
       case 'bitRot':
+        if (this.#victim.process === null) break
+        this.#count(kind, this.#victim)
+        this.#kill(this.#victim)
         this.#rot()
+        break
+      case 'hardCase':
+        this.#hardCase()
         break
       case 'killNameServer': {
         const machine = dice.pick(cluster.nameServers)
-        this.#count(kind, machine.name)
+        this.#count(kind, machine)
         this.#kill(machine)
         break
       }
@@ -242,7 +297,7 @@ export class Faults {
       case 'transfer': {
         const leader = cluster.leader()
         if (leader === null) break
-        this.#count(kind, leader.name)
+        this.#count(kind, leader)
         void cluster.running
           .get(leader)!
           .store.transferLeadership()
@@ -273,7 +328,7 @@ export class Faults {
   #slowLink(broker: Machine): void {
     const { network, brokers, clients } = this.#cluster
     const other = this.#dice.pick([...brokers, ...clients].filter(machine => machine !== broker))
-    this.#count('slowLink', `${broker.name} to ${other.name}`)
+    this.#count('slowLink', broker, `to ${other.name}`)
     const link = network.link(broker.ip, other.ip)
     link.latencyMs = this.#dice.skewed(5, 800)
     this.#later(this.#spanMs(), () => {
@@ -281,24 +336,61 @@ export class Faults {
     })
   }
 
-  /** While it is down, one of its files: a bit, a block of zeros or of elsewhere, its end gone, or all of it. */
+  /**
+   * One slept through acknowledged sends, one is harmed at the end of its log, and these two start first, without the one
+   * that has everything. Right is to wait for it.
+   */
+  #hardCase(): void {
+    const cluster = this.#cluster
+    const harmed = this.#victim
+    const [sleeper, whole] = this.#dice.shuffled(cluster.brokers.filter(m => m !== harmed))
+    if (sleeper === undefined || whole === undefined) return
+    if (cluster.brokers.some(machine => machine.process === null)) return
+    this.#count('hardCase', harmed, `${sleeper.name} sleeps, ${whole.name} is whole`)
+    const dice = this.#dice
+    const hold = (machine: Machine): void => {
+      cluster.heldOff.add(machine)
+      cluster.kill(machine)
+    }
+    hold(sleeper)
+    const backMs = dice.between(2_000, 8_000)
+    this.#later(dice.between(500, 4_000), () => {
+      this.#dice = dice
+      hold(harmed)
+      hold(whole)
+      this.#rot()
+      this.#later(dice.between(20, 500), () => {
+        cluster.start(sleeper)
+        cluster.start(harmed)
+      })
+      this.#later(backMs, () => cluster.start(whole))
+    })
+  }
+
+  /**
+   * While it is down, one of its files: a bit, a block of zeros or of elsewhere, its end gone, or all of it; often where
+   * the log was written last.
+   */
   #rot(): void {
     const { judge, log, mayEnd } = this.#cluster
     const victim = this.#victim
-    const { disk } = victim
     const dice = this.#dice
+    const { disk } = victim
     const paths = disk.paths().filter(path => isRotten(path) && disk.contents(path).length > 0)
     if (paths.length === 0) return
     judge.harmed(victim)
     mayEnd.add(victim)
-    this.#kill(victim)
-    const path = dice.pick(paths)
-    const { length } = disk.contents(path)
-    const at = dice.below(length)
-    const how = dice.pick(['bit', 'bit', 'bit', 'zeros', 'misplaced', 'cut', 'gone'] as const)
-    const bytes = Math.min(4096, length - at)
-    this.#count('bitRot', `${victim.name} ${path} ${how} ${at}`)
-    log.add('FAULT', 'faults', `${path} has ${length} bytes`)
+    const last = paths.filter(path => path.includes('/raft/data/')).at(-1)
+    const atEnd = last !== undefined && dice.chance(0.4)
+    const path = atEnd ? last : dice.pick(paths)
+    const contents = disk.contents(path)
+    let end = contents.length
+    if (atEnd) while (end > 1 && contents[end - 1] === 0) end -= 1
+    const at = atEnd ? Math.max(0, end - 1 - dice.below(8192)) : dice.below(end)
+    const hows = ['bit', 'bit', 'bit', 'zeros', 'misplaced', 'cut', 'gone'] as const
+    const how = dice.pick(hows)
+    log.add('FAULT', 'faults', `${path} of ${contents.length} bytes, ${how} at ${at}`)
+    const bytes = Math.min(4096, contents.length - at)
     if (how === 'bit') disk.corrupt(path, at, 1 << dice.below(8))
     else if (how === 'zeros') disk.overwrite(path, at, Buffer.alloc(bytes))
     else if (how === 'misplaced') {

@@ -9,6 +9,8 @@ const STATE_EVERY = 64
 const ACKNOWLEDGEMENT_MS = 60_000
 
 interface Committed {
+  /** When it was first applied. */
+  readonly atMs: number
   readonly term: number
   readonly crc: number
   readonly position: number
@@ -26,6 +28,8 @@ interface Member {
   highestLedTerm: number
   /** Its disk was harmed: what it acknowledged before may be gone. */
   harmedMs: number
+  /** What its last process had on the disk for good. */
+  syncedIndex: number
 }
 
 export interface JudgeOptions {
@@ -45,6 +49,10 @@ export class Judge {
   readonly #members = new Map<string, Member>()
   readonly #committed: Committed[] = []
   readonly #leaders = new Map<number, string>()
+  /** Entries from here on may have been lost by a power loss of all under ASYNC_FLUSH, until one is applied again. */
+  #tentativeFrom = Number.MAX_SAFE_INTEGER
+  /** Acknowledgements of these times may be lost. */
+  readonly lossesMs: { readonly fromMs: number; readonly toMs: number }[] = []
   readonly #states = new Map<number, { text: string; by: string }>()
   appliedEntries = 0
   statesCompared = 0
@@ -67,7 +75,8 @@ export class Judge {
       term: 0,
       appliedEver: 0,
       highestLedTerm: 0,
-      harmedMs: Number.NEGATIVE_INFINITY
+      harmedMs: Number.NEGATIVE_INFINITY,
+      syncedIndex: 0
     })
   }
 
@@ -81,6 +90,39 @@ export class Judge {
     member.harmedMs = this.#o.nowMs()
     member.appliedEver = 0
     member.highestLedTerm = 0
+    member.syncedIndex = 0
+  }
+
+  /**
+   * ASYNC_FLUSH, and every machine is without power: entries that no disk has for good may be gone, and others come in
+   * their place. What one disk has survives: the way out takes the greatest log.
+   */
+  allLosePower(): void {
+    const all = [...this.#members.values()]
+    let kept = Math.min(this.#committed.length, this.#tentativeFrom - 1)
+    while (kept > 0 && !all.some(({ machine }) => this.#holds(machine, kept, true))) kept -= 1
+    this.#tentativeFrom = Math.min(this.#tentativeFrom, kept + 1)
+    const fromMs = this.#committed[kept]?.atMs
+    if (fromMs !== undefined) this.lossesMs.push({ fromMs, toMs: this.#o.nowMs() })
+    for (const member of all) member.syncedIndex = 0
+  }
+
+  #holds({ disk }: Machine, index: number, durable: boolean): boolean {
+    const { segmentBytes, logDirectory } = this.#o
+    const { position, crc, bytes } = this.#committed[index - 1]!
+    const at = position % segmentBytes
+    const path = `${logDirectory}/${String(position - at).padStart(20, '0')}`
+    return disk.crcAt(path, at, bytes, durable) === crc
+  }
+
+  /** Another entry is committed where one was lost: what was there, and all behind it, never was. */
+  #forgetFrom(index: number): void {
+    this.#committed.length = index - 1
+    for (const at of this.#states.keys()) if (at >= index) this.#states.delete(at)
+    for (const member of this.#members.values()) {
+      member.appliedEver = Math.min(member.appliedEver, index - 1)
+    }
+    this.#tentativeFrom = Number.MAX_SAFE_INTEGER
   }
 
   /** What stands between the log's node and the store. */
@@ -105,11 +147,26 @@ export class Judge {
     member.node = node
     member.commitIndex = 0
     member.term = node.term
+    const { lastIndex, trouble } = node.status()
+    // A node that knows that something is gone says so, and does not vote by it (R-D6).
+    if (lastIndex < member.syncedIndex && trouble === null) {
+      this.#o.violation(
+        `no silent cut: ${machine.name} had entries up to ${member.syncedIndex} on its disk and starts with ${lastIndex}`
+      )
+    }
     if (node.term < member.highestLedTerm) {
       this.#o.violation(
         `${machine.name} led in term ${member.highestLedTerm} and starts with term ${node.term}`
       )
     }
+  }
+
+  /** Before its process is gone: what its log has for good must be there, or be claimed, when it comes back. */
+  closing(machine: Machine): void {
+    const member = this.#member(machine)
+    if (member.node === null) return
+    const { durableIndex, stopReason, lastIndex } = member.node.status()
+    if (stopReason === null) member.syncedIndex = Math.min(durableIndex, lastIndex)
   }
 
   closed(machine: Machine): void {
@@ -146,13 +203,16 @@ export class Judge {
     if (leader === undefined) {
       this.#leaders.set(status.term, name)
       this.electionsWon += 1
-      if (status.lastIndex < this.#committed.length) {
+      const certain = Math.min(this.#committed.length, this.#tentativeFrom - 1)
+      if (status.lastIndex < certain) {
         this.#o.violation(
-          `${name} leads in term ${status.term} with a log up to ${status.lastIndex}, entry ${this.#committed.length} is committed`
+          `leader completeness: ${name} leads in term ${status.term} with a log up to ${status.lastIndex}, entry ${certain} is committed`
         )
       }
     } else if (leader !== name) {
-      this.#o.violation(`term ${status.term} has two leaders: ${leader} and ${name}`)
+      this.#o.violation(
+        `election safety: term ${status.term} has two leaders: ${leader} and ${name}`
+      )
     }
     member.highestLedTerm = Math.max(member.highestLedTerm, status.term)
   }
@@ -176,15 +236,25 @@ export class Judge {
     this.appliedEntries += 1
     const { name } = member.machine
     const crc = crc32(entry.bytes)
-    const before = this.#committed[entry.index - 1]
+    let before = this.#committed[entry.index - 1]
+    if (entry.index >= this.#tentativeFrom && before !== undefined) {
+      const same = before.crc === crc && before.term === entry.term
+      if (same) this.#tentativeFrom = entry.index + 1
+      else {
+        this.#forgetFrom(entry.index)
+        before = undefined
+      }
+    }
     if (before === undefined) {
+      this.#tentativeFrom = Number.MAX_SAFE_INTEGER
       if (entry.index !== this.#committed.length + 1) {
         this.#o.violation(
           `${name} applies entry ${entry.index}, the last one applied anywhere is ${this.#committed.length}`
         )
       }
       const { term, position } = entry
-      this.#committed.push({ term, crc, position, bytes: entry.bytes.length })
+      const atMs = this.#o.nowMs()
+      this.#committed.push({ atMs, term, crc, position, bytes: entry.bytes.length })
       this.#onMajority(name, entry)
       return
     }
@@ -197,12 +267,10 @@ export class Judge {
 
   /** The commit rule, by the simulated disks themselves. */
   #onMajority(name: string, entry: Entry): void {
-    const { segmentBytes, logDirectory, syncFlush } = this.#o
-    const at = entry.position % segmentBytes
-    const path = `${logDirectory}/${String(entry.position - at).padStart(20, '0')}`
+    const { syncFlush } = this.#o
     let holding = 0
     for (const { machine, harmedMs } of this.#members.values()) {
-      const holds = machine.disk.holds(path, at, entry.bytes, syncFlush)
+      const holds = this.#holds(machine, entry.index, syncFlush)
       if (holds || this.#o.nowMs() - harmedMs < ACKNOWLEDGEMENT_MS) holding += 1
     }
     if (holding * 2 > this.#members.size) return

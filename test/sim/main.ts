@@ -14,8 +14,9 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { Campaign, type Depth } from './campaign.ts'
 import { replayCore, usualCore } from './coreRun.ts'
-import { CORE_EXPECTED } from './expected.ts'
-import { runSeed } from './run.ts'
+import { CLUSTER_EXPECTED, CORE_EXPECTED } from './expected.ts'
+import { replayCluster } from './minimize.ts'
+import type { RunCut } from './run.ts'
 import { parseRanges } from './shrink.ts'
 
 const { values } = parseArgs({
@@ -29,6 +30,9 @@ const { values } = parseArgs({
     first: { type: 'boolean', default: false },
     minimize: { type: 'boolean', default: false },
     steps: { type: 'string' },
+    until: { type: 'string' },
+    'only-faults': { type: 'string' },
+    'only-lanes': { type: 'string' },
     'only-steps': { type: 'string' }
   }
 })
@@ -50,21 +54,25 @@ function playCore(seed: number): Promise<boolean> {
   return replayCore(seed, { steps, only }, values.minimize, print)
 }
 
+function names(text: string | undefined): ReadonlySet<string> | null {
+  return text === undefined ? null : new Set(text.split(',').filter(name => name !== ''))
+}
+
 async function playOne(seed: number): Promise<boolean> {
   if (depth === 'core') return playCore(seed)
-  const { lines, violations, ...rest } = await runSeed(seed)
-  const shown = wholeNumber('lines', values.lines)
-  if (shown > 0) console.log(lines.slice(-shown).join('\n'))
-  console.log(rest)
-  for (const violation of violations) console.log(`VIOLATION ${violation}`)
-  return violations.length === 0
+  const cut: RunCut = {
+    untilMs: values.until === undefined ? null : wholeNumber('until', values.until),
+    faults: names(values['only-faults']),
+    lanes: names(values['only-lanes'])
+  }
+  return replayCluster(seed, cut, values.minimize, wholeNumber('lines', values.lines), print)
 }
 
 async function playMany(range: string): Promise<boolean> {
   const [first = '', last = first] = range.split('..')
   const campaign = new Campaign({
     depth,
-    expected: depth === 'core' ? CORE_EXPECTED : [],
+    expected: depth === 'core' ? CORE_EXPECTED : CLUSTER_EXPECTED,
     firstSeed: wholeNumber('seeds', first),
     lastSeed: wholeNumber('seeds', last),
     workers: Math.max(1, wholeNumber('workers', values.workers)),

@@ -95,14 +95,17 @@ export class SimNetwork {
     }
   }
 
+  isConnected(a: string, b: string): boolean {
+    return this.#between(a, b).length > 0
+  }
+
   /** Breaks a random connection between these two, in the middle of whatever is on its way. */
-  cut(a: string, b: string): boolean {
-    const between = [...this.#pipes].filter(
-      ({ from, to }) => from.machine.ip === a && to.machine.ip === b
-    )
-    if (between.length === 0) return false
-    this.dice.pick(between).breakOff()
-    return true
+  cut(a: string, b: string): void {
+    this.dice.pick(this.#between(a, b)).breakOff()
+  }
+
+  #between(a: string, b: string): Pipe[] {
+    return [...this.#pipes].filter(({ from, to }) => from.machine.ip === a && to.machine.ip === b)
   }
 
   /** A machine without power: nobody is told. */

@@ -9,6 +9,7 @@ export const FAULTS = [
   'isolate',
   'split',
   'oneWay',
+  'flap',
   'cut',
   'slowLink',
   'slowDisk',
@@ -17,9 +18,13 @@ export const FAULTS = [
   'stallClient',
   'clockJump',
   'restart',
-  'diskError',
+  'failWrite',
+  'failSync',
+  'failRead',
+  'failState',
   'diskFull',
   'bitRot',
+  'hardCase',
   'killNameServer',
   'transfer',
   'killInElection'
@@ -48,12 +53,25 @@ export interface Plan {
   readonly lanes: number
   readonly batchLanes: number
   readonly delayLanes: number
+  readonly transactionLanes: number
+  /** Share of deliveries that the shared group sends back to be delivered again. */
+  readonly laterShare: number
   readonly pauseMs: number
   readonly bodyBytesMax: number
   readonly orderly: boolean
 }
 
-const FAULT_SHARE = 0.3
+const FAULT_SHARE = 0.25
+/** What takes acknowledged entries from a disk. */
+const HARMS: readonly FaultKind[] = [
+  'powerLoss',
+  'failWrite',
+  'failSync',
+  'failRead',
+  'bitRot',
+  'hardCase'
+]
+const BODY_BYTES = [20, 20, 200, 200, 200, 2_000, 2_000, 2_000, 20_000]
 /** Runs with few messages and many elections. */
 const STORM_SHARE = 0.35
 const STORM_TIMINGS = { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
@@ -64,10 +82,10 @@ export function drawPlan(seed: number, dice: Dice): Plan {
   const faults = new Map<FaultKind, number>()
   for (const kind of FAULTS) {
     const meanMs = storm ? dice.skewed(300, 5_000) : dice.skewed(1_500, 20_000)
-    // Without fsync a majority that loses power together loses what it acknowledged: so it is documented.
-    if (kind === 'powerLossAll' && !syncFlush) continue
     if (dice.chance(FAULT_SHARE)) faults.set(kind, meanMs)
   }
+  // Without fsync a power loss of all takes acknowledged messages: only what is left then has to agree, so no other harm.
+  if (!syncFlush && faults.has('powerLossAll')) for (const kind of HARMS) faults.delete(kind)
   const segmentBytes = dice.pick([65_536, 262_144, 1_048_576])
   return {
     seed,
@@ -87,9 +105,12 @@ export function drawPlan(seed: number, dice: Dice): Plan {
     lanes: 1 + dice.below(storm ? 2 : 4),
     batchLanes: dice.below(3),
     delayLanes: dice.below(2),
-    pauseMs: storm ? dice.skewed(20, 200) : dice.skewed(1, 100),
+    transactionLanes: dice.below(2),
+    laterShare: dice.chance(0.3) ? 0.1 : 0,
+    // Few runs have much traffic: it costs the most time and meets the least.
+    pauseMs: storm ? dice.skewed(20, 200) : dice.skewed(dice.chance(0.1) ? 1 : 8, 200),
     // A batch must fit into a segment.
-    bodyBytesMax: Math.min(dice.pick([20, 200, 2_000, 20_000]), segmentBytes / 16),
+    bodyBytesMax: Math.min(dice.pick(BODY_BYTES), segmentBytes / 16),
     orderly: dice.chance(0.3)
   }
 }

@@ -1,12 +1,19 @@
 import { decodeStoredMessage } from '../../src/protocol/index.ts'
-import { check } from '../chaos/history.ts'
+import {
+  checkMessages,
+  checkQueues,
+  checkRegisters,
+  checkTransactions,
+  type Losses,
+  missingTransactions
+} from './clientChecks.ts'
 import { describe, SimCluster } from './cluster.ts'
 import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
 import { guardGlobals } from './guard.ts'
 import { stateText } from './judge.ts'
 import { describePlan, drawPlan, type FaultKind, type Plan } from './plan.ts'
-import { Workload } from './workload.ts'
+import { DELAYED_TOPIC, TRANSACTION_TOPIC, Workload } from './workload.ts'
 
 /** Virtual time for the cluster to come up, and after the faults for each step back to normal. */
 const SCHEDULE_TOPIC = 'SCHEDULE_TOPIC_XXXX'
@@ -14,10 +21,12 @@ const OVERTAKING: readonly FaultKind[] = [
   'isolate',
   'split',
   'oneWay',
+  'flap',
   'slowLink',
   'stall',
   'stallClient'
 ]
+const HALF_TOPIC = 'RMQ_SYS_TRANS_HALF_TOPIC'
 const START_MS = 60_000
 const CALM_MS = 90_000
 /** Longer than any stall and any request. */
@@ -33,6 +42,10 @@ export interface RunResult {
   readonly events: number
   readonly virtualMs: number
   readonly faults: Readonly<Record<string, number>>
+  /** Ids of the faults, in their order. */
+  readonly happened: readonly string[]
+  readonly lanes: readonly string[]
+  readonly faultyMs: number
   readonly acknowledged: number
   readonly delivered: number
   readonly duplicates: number
@@ -45,16 +58,28 @@ export interface RunResult {
   readonly lines: readonly string[]
 }
 
+/** What is left out of a run; the rest stays what it is. */
+export interface RunCut {
+  /** Faults end so soon, ms. */
+  readonly untilMs: number | null
+  readonly faults: ReadonlySet<string> | null
+  readonly lanes: ReadonlySet<string> | null
+}
+
+export const WHOLE_RUN: RunCut = { untilMs: null, faults: null, lanes: null }
+
 /** One whole life of a cluster, decided by the seed alone. `change` alters the plan, for tests. */
 export async function runSeed(
   seed: number,
-  change: (plan: Plan) => Plan = p => p
+  change: (plan: Plan) => Plan = p => p,
+  cut: RunCut = WHOLE_RUN
 ): Promise<RunResult> {
   const dice = new Dice(seed)
-  const plan = change(drawPlan(seed, dice.fork('plan')))
+  const drawn = change(drawPlan(seed, dice.fork('plan')))
+  const plan = { ...drawn, faultyMs: Math.min(drawn.faultyMs, cut.untilMs ?? drawn.faultyMs) }
   const cluster = new SimCluster(plan, dice.fork('cluster'))
-  const faults = new Faults(cluster, dice.fork('faults'))
-  const workload = new Workload(cluster, dice.fork('workload'))
+  const faults = new Faults(cluster, dice.fork('faults'), cut.faults)
+  const workload = new Workload(cluster, dice.fork('workload'), cut.lanes)
   const { scheduler, judge } = cluster
   const rejected = (error: unknown): void => {
     cluster.violation(`a rejection that nobody handled: ${describe(error)}`)
@@ -91,6 +116,9 @@ export async function runSeed(
     events: scheduler.events,
     virtualMs: scheduler.nowMs,
     faults: Object.fromEntries(faults.counts),
+    happened: faults.happened,
+    lanes: workload.laneNames,
+    faultyMs: plan.faultyMs,
     acknowledged: workload.acknowledged.length,
     delivered: workload.delivered.length,
     duplicates: story.duplicates,
@@ -134,19 +162,31 @@ class Story {
     await this.#until('a leader', () => cluster.leader() !== null)
     await this.#within(CALM_MS, 'every call ends', workload.finish())
     // A request that a client has given up may still be on its way through a member that stood still.
-    await cluster.scheduler.delay(SETTLE_MS)
+    if (this.#maySleep()) await cluster.scheduler.delay(SETTLE_MS)
+    const losses: Losses = { lossesMs: cluster.judge.lossesMs, mayOvertake: this.#mayOvertake() }
+    const lossless = losses.lossesMs.length === 0
     const stored = await this.#within(CALM_MS, 'everything can be read', workload.readAll())
     const bodies = new Set(stored.map(seen => seen.body))
-    await this.#until('everything is delivered', () => {
-      const seen = new Set(workload.delivered.map(({ body }) => body))
-      return [...bodies].every(body => seen.has(body) && workload.deliveredToShared.has(body))
-    })
-    await this.#delayed()
-    const { acknowledged, delivered } = workload
-    const committed = this.#mayOvertake() ? [] : workload.committed
-    const findings = check({ acknowledged, stored, delivered, committed })
+    if (lossless) {
+      await this.#until('everything is delivered', () => {
+        const seen = new Set(workload.delivered.map(({ body }) => body))
+        return [...bodies].every(body => seen.has(body) && workload.deliveredToShared.has(body))
+      })
+      await this.#until(
+        'what was sent back is delivered again',
+        () => workload.owedAgain.size === 0
+      )
+      await this.#delayed()
+    }
+    await this.#transactions(losses)
+    const findings = checkMessages(workload, stored, losses)
     this.duplicates = findings.duplicates
-    for (const violation of findings.violations) cluster.violation(violation)
+    const found = [
+      ...findings.violations,
+      ...checkQueues(workload, stored, losses),
+      ...checkRegisters(workload, losses)
+    ]
+    for (const violation of found) cluster.violation(violation)
     await this.#until('all members are equal', () => this.#equal())
     await this.#compareUnits()
   }
@@ -160,11 +200,34 @@ class Story {
     return OVERTAKING.some(kind => faults.has(kind))
   }
 
+  /** Something stood still, or was cut off, for longer than a request waits. */
+  #maySleep(): boolean {
+    const { faults } = this.#cluster.plan
+    return OVERTAKING.some(kind => faults.has(kind)) || faults.has('diskStall')
+  }
+
+  /** Brokers ask about those without an end; then each is there or not, for good. */
+  async #transactions(losses: Losses): Promise<void> {
+    const workload = this.#workload
+    if (workload.transactions.size === 0) return
+    let visible: string[] = []
+    await this.#until('committed transactions arrive', async () => {
+      visible = await workload.readTransactions()
+      return (
+        losses.lossesMs.length > 0 || missingTransactions(workload, new Set(visible)).length === 0
+      )
+    })
+    const halves = await this.#storedFor(TRANSACTION_TOPIC, HALF_TOPIC)
+    for (const found of checkTransactions(workload, visible, halves, losses)) {
+      this.#cluster.violation(`transaction ${found}`)
+    }
+  }
+
   /** Each that waited is delivered, exactly once (a repeated send makes it wait twice). */
   async #delayed(): Promise<void> {
     const { delayedAcknowledged } = this.#workload
     if (delayedAcknowledged.length === 0) return
-    const waited = await this.#waited()
+    const waited = await this.#storedFor(DELAYED_TOPIC, SCHEDULE_TOPIC)
     const missing = delayedAcknowledged.filter(body => !waited.has(body))
     if (missing.length > 0) {
       this.#cluster.violation(`${missing.length} delayed messages are lost: ${missing.slice(0, 5)}`)
@@ -184,14 +247,18 @@ class Story {
     }
   }
 
-  async #waited(): Promise<Map<string, number>> {
+  /** Bodies that lie in one of the broker's own topics on behalf of `topic`, each as often as it was stored. */
+  async #storedFor(topic: string, within: string): Promise<Map<string, number>> {
     const { store } = this.#cluster.running.get(this.#cluster.leader()!)!
     const bodies: string[] = []
-    for (const queueId of store.queueIds(SCHEDULE_TOPIC)) {
-      for (let at = 0; at < store.maxOffset(SCHEDULE_TOPIC, queueId); at++) {
-        const unit = await this.#undamaged(() => store.unit(SCHEDULE_TOPIC, queueId, at))
+    for (const queueId of store.queueIds(within)) {
+      for (let at = 0; at < store.maxOffset(within, queueId); at++) {
+        const unit = await this.#undamaged(() => store.unit(within, queueId, at))
         const bytes = unit === null ? null : await store.messageAt(unit.physicalOffset)
-        if (bytes !== null) bodies.push(decodeStoredMessage(bytes).body.toString())
+        if (bytes === null) continue
+        const { body, properties } = decodeStoredMessage(bytes)
+        // Messages that a consumer sent back wait here too.
+        if (properties.get('REAL_TOPIC') === topic) bodies.push(body.toString())
       }
     }
     return counted(bodies)

@@ -57,8 +57,11 @@ export function parseRanges(text: string): number[] {
   for (const part of text.split(',')) {
     if (part === '') continue
     const [first = '', last = first] = part.split('..')
-    for (let n = Number(first); n <= Number(last); n++) numbers.push(n)
+    const [low, high] = [Number(first), Number(last)]
+    if (!Number.isSafeInteger(low) || !Number.isSafeInteger(high)) {
+      throw new Error(`${text}: use 1..3,7`)
+    }
+    for (let n = low; n <= high; n++) numbers.push(n)
   }
-  if (numbers.some(n => !Number.isSafeInteger(n))) throw new Error(`${text}: use 1..3,7`)
   return numbers
 }

@@ -5,15 +5,19 @@ import {
   Producer,
   PullConsumer,
   PushConsumer,
-  type ReceivedMessage
+  type ReceivedMessage,
+  TransactionProducer,
+  type TransactionVerdict
 } from '../../src/client/index.ts'
 import type { Acknowledged, CommittedSample, Seen } from '../chaos/history.ts'
 import { CLUSTER, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
+import type { Operation, QueueCall, RegisterCall } from './linear.ts'
 import type { SimProcess } from './machine.ts'
 
 const TOPIC = 'Sim'
-const DELAYED_TOPIC = 'SimLater'
+export const DELAYED_TOPIC = 'SimLater'
+export const TRANSACTION_TOPIC = 'SimTransactions'
 const GROUP = 'sim_group'
 const SHARED_GROUP = 'sim_shared'
 const REGISTER_GROUP = 'sim_register'
@@ -22,35 +26,52 @@ const RETRY_MS = 50
 const SAMPLE_MS = 300
 const DELAY_LEVELS_MAX = 2
 
-/** The offset that a group was told is stored, and those that may be: raft.md 5.5. */
-interface Register {
-  readonly queue: MessageQueue
-  acknowledged: number
-  /** Without an answer: may be stored, also later than others. */
-  readonly unsure: Set<number>
+/** A send that was answered, on the clock of the simulation. */
+export interface TimedAcknowledged extends Acknowledged {
+  readonly callMs: number
+  readonly returnMs: number
+}
+
+interface Transaction {
+  readonly verdict: TransactionVerdict
+  acknowledged: boolean
 }
 
 /** What clients do to the cluster, and what they saw. */
 export class Workload {
-  readonly acknowledged: Acknowledged[] = []
+  readonly acknowledged: TimedAcknowledged[] = []
+  /** When a message was first tried. */
+  readonly triedMs = new Map<string, number>()
   readonly delivered: Seen[] = []
   readonly deliveredToShared = new Set<string>()
   readonly committed: CommittedSample[] = []
   readonly delayedAcknowledged: string[] = []
+  readonly transactions = new Map<string, Transaction>()
+  /** The group's stored offset, by queue. */
+  readonly registers = new Map<number, Operation<RegisterCall>[]>()
+  readonly ends = new Map<number, Operation<QueueCall>[]>()
+  /** Sent back, and not delivered again yet. */
+  readonly owedAgain = new Set<string>()
+  readonly laneNames: string[] = []
+  /** Of the orderly consumer, by queue. */
+  readonly #delivered = new Map<number, number>()
   failures = 0
   registerReads = 0
   readonly #cluster: SimCluster
   readonly #dice: Dice
   readonly #process: SimProcess
   readonly #consumerProcess: SimProcess
+  readonly #only: ReadonlySet<string> | null
   readonly #lanes: Promise<void>[] = []
   readonly #closers: { close(): Promise<void> }[] = []
   #working = true
   #reader: PullConsumer | null = null
   #queues: readonly MessageQueue[] = []
 
-  constructor(cluster: SimCluster, dice: Dice) {
+  /** `only`: names of the lanes that work; null: all. */
+  constructor(cluster: SimCluster, dice: Dice, only: ReadonlySet<string> | null) {
     this.#cluster = cluster
+    this.#only = only
     this.#dice = dice
     this.#process = cluster.spawnClient(0)
     this.#consumerProcess = cluster.spawnClient(1)
@@ -88,6 +109,7 @@ export class Workload {
     await this.#patiently(() => producer.start())
     await this.#patiently(() => admin.createTopic(CLUSTER, TOPIC, { queues: QUEUES }))
     await this.#patiently(() => admin.createTopic(CLUSTER, DELAYED_TOPIC, { queues: 1 }))
+    await this.#patiently(() => admin.createTopic(CLUSTER, TRANSACTION_TOPIC, { queues: 1 }))
     const reader = new PullConsumer({ ...this.#options, group: 'sim_reader' })
     await this.#patiently(() => reader.start())
     this.#reader = reader
@@ -99,23 +121,56 @@ export class Workload {
       this.#consumer(SHARED_GROUP, message => this.#sawShared(message))
     ]
     await Promise.all(members.map(member => this.#patiently(() => member.start())))
-    const register = new PullConsumer({
+    const registers = [this.#process, this.#consumerProcess].map(
+      ({ platform }) =>
+        new PullConsumer({ ...this.#options, platform, group: REGISTER_GROUP, retryWithinMs: 1 })
+    )
+    const transactions = new TransactionProducer({
       ...this.#options,
-      group: REGISTER_GROUP,
-      retryWithinMs: 1
+      group: 'sim_transactions',
+      listener: {
+        executeLocal: ({ body }) =>
+          this.#dice.chance(0.5) ? this.#verdict(String(body)) : 'unknown',
+        checkLocal: ({ body }) => this.#verdict(body.toString())
+      }
     })
-    await this.#patiently(() => register.start())
-    this.#closers.push(admin, producer, reader, register, ...members)
-    for (let lane = 0; lane < plan.lanes; lane++) this.#lanes.push(this.#lane(producer, lane))
+    const clients = [...registers, ...(plan.transactionLanes > 0 ? [transactions] : [])]
+    for (const client of clients) await this.#patiently(() => client.start())
+    this.#closers.push(admin, producer, reader, ...clients, ...members)
+    for (let lane = 0; lane < plan.lanes; lane++) {
+      this.#begin(`send${lane}`, dice => this.#lane(producer, lane, dice))
+    }
     for (let i = 0; i < plan.batchLanes; i++) {
-      this.#lanes.push(this.#batchLane(producer, plan.lanes + i))
+      this.#begin(`batch${i}`, dice => this.#batchLane(producer, plan.lanes + i, dice))
     }
-    for (let i = 0; i < plan.delayLanes; i++) this.#lanes.push(this.#delayLane(producer, i))
-    this.#lanes.push(this.#registerLane(register, this.#queues[0]!))
-    this.#lanes.push(this.#sampleLane(admin))
-    for (const lane of this.#lanes) {
-      lane.catch((error: unknown) => this.#cluster.violation(`a client failed: ${String(error)}`))
+    for (let i = 0; i < plan.delayLanes; i++) {
+      this.#begin(`delay${i}`, dice => this.#delayLane(producer, i, dice))
     }
+    for (let i = 0; i < plan.transactionLanes; i++) {
+      this.#begin(`transaction${i}`, dice => this.#transactionLane(transactions, i, dice))
+    }
+    for (const [i, register] of registers.entries()) {
+      this.#begin(`register${i}`, dice => this.#registerLane(register, this.#queues[0]!, i, dice))
+      this.#begin(`end${i}`, dice => this.#endLane(register, dice))
+    }
+    this.#begin('sample', () => this.#sampleLane(admin))
+  }
+
+  /** Each lane has chance of its own, so that one left out changes nothing for the others. */
+  #begin(name: string, run: (dice: Dice) => Promise<void>): void {
+    this.laneNames.push(name)
+    if (this.#only?.has(name) === false) return
+    const lane = run(this.#dice.fork(name))
+    this.#lanes.push(lane)
+    lane.catch((error: unknown) => this.#cluster.violation(`a client failed: ${String(error)}`))
+  }
+
+  #verdict(body: string): TransactionVerdict {
+    return this.transactions.get(body)?.verdict ?? 'unknown'
+  }
+
+  get #nowMs(): number {
+    return this.#cluster.scheduler.nowMs
   }
 
   /** The lanes end with what they are at; resolves when each has got its answer. */
@@ -132,8 +187,16 @@ export class Workload {
     return all
   }
 
-  async readDelayed(): Promise<string[]> {
-    const queues = await this.#patiently(() => this.#reader!.queues(DELAYED_TOPIC))
+  readDelayed(): Promise<string[]> {
+    return this.#readTopic(DELAYED_TOPIC)
+  }
+
+  readTransactions(): Promise<string[]> {
+    return this.#readTopic(TRANSACTION_TOPIC)
+  }
+
+  async #readTopic(topic: string): Promise<string[]> {
+    const queues = await this.#patiently(() => this.#reader!.queues(topic))
     const bodies: string[] = []
     for (const queue of queues) {
       for (const { body } of await this.#readQueue(queue)) bodies.push(body.toString())
@@ -158,7 +221,7 @@ export class Workload {
     return messages
   }
 
-  #consumer(group: string, saw: (message: ReceivedMessage) => void): PushConsumer {
+  #consumer(group: string, saw: (message: ReceivedMessage) => boolean): PushConsumer {
     const { platform } = this.#consumerProcess
     const consumer = new PushConsumer({
       nameServers: this.#cluster.nameServerAddresses,
@@ -170,20 +233,39 @@ export class Workload {
       pullSuspendMs: 2_000,
       rebalanceIntervalMs: 3_000,
       routePollIntervalMs: 3_000,
-      listener: messages => {
-        for (const message of messages) saw(message)
+      listener: (messages, context) => {
+        context.delayLevel = 1
+        return messages.every(message => saw(message)) ? 'done' : 'later'
       }
     })
     consumer.subscribe(TOPIC)
     return consumer
   }
 
-  #sawDelivery(message: ReceivedMessage): void {
-    this.delivered.push(this.#seen(message))
+  #sawDelivery(message: ReceivedMessage): boolean {
+    const seen = this.#seen(message)
+    this.delivered.push(seen)
+    const { queueId, queueOffset } = seen
+    const highest = this.#delivered.get(queueId) ?? -1
+    this.#delivered.set(queueId, Math.max(highest, queueOffset))
+    const { plan, judge } = this.#cluster
+    if (plan.orderly && queueOffset > highest + 1 && judge.lossesMs.length === 0) {
+      this.#cluster.violation(
+        `an orderly consumer got ${queueId}@${queueOffset} behind ${queueId}@${highest}`
+      )
+    }
+    return true
   }
 
-  #sawShared(message: ReceivedMessage): void {
-    this.deliveredToShared.add(this.#seen(message).body)
+  /** False: to be delivered again. */
+  #sawShared(message: ReceivedMessage): boolean {
+    const { body } = this.#seen(message)
+    this.owedAgain.delete(body)
+    const isFirst = !this.deliveredToShared.has(body)
+    this.deliveredToShared.add(body)
+    if (!isFirst || !this.#dice.chance(this.#cluster.plan.laterShare)) return true
+    this.owedAgain.add(body)
+    return false
   }
 
   /** The padding behind the name is known, so that a changed byte is seen. */
@@ -198,86 +280,130 @@ export class Workload {
     }
   }
 
-  #body(lane: number, sequence: number): string {
+  #body(lane: number, sequence: number, dice: Dice): string {
     const { bodyBytesMax } = this.#cluster.plan
-    return padded(`${lane}:${sequence}`, 8 + this.#dice.below(bodyBytesMax))
+    return padded(`${lane}:${sequence}`, 8 + dice.below(bodyBytesMax))
   }
 
-  async #lane(producer: Producer, lane: number): Promise<void> {
+  async #lane(producer: Producer, lane: number, dice: Dice): Promise<void> {
     const queue = this.#queues[lane % QUEUES]!
-    const { platform } = this.#process
     for (let sequence = 0; this.#working; sequence += 1) {
-      const body = this.#body(lane, sequence)
+      const body = this.#body(lane, sequence, dice)
+      const callMs = this.#nowMs
+      this.triedMs.set(`${lane}:${sequence}`, callMs)
       const { queueOffset } = await this.#patiently(() =>
         producer.send({ topic: TOPIC, body, keys: `k${lane}` }, { queue })
       )
-      const atMs = platform.clock.monotonicMs()
-      this.acknowledged.push({ lane, sequence, queueId: queue.queueId, queueOffset, atMs })
-      await this.#pause(this.#dice.between(0, 2 * this.#cluster.plan.pauseMs))
+      this.#acknowledged(lane, sequence, queue, queueOffset, callMs)
+      await this.#pause(dice.between(0, 2 * this.#cluster.plan.pauseMs))
     }
   }
 
-  async #batchLane(producer: Producer, lane: number): Promise<void> {
+  #acknowledged(
+    lane: number,
+    sequence: number,
+    { queueId }: MessageQueue,
+    queueOffset: number,
+    callMs: number
+  ): void {
+    const atMs = this.#process.platform.clock.monotonicMs()
+    const returnMs = this.#nowMs
+    this.acknowledged.push({ lane, sequence, queueId, queueOffset, atMs, callMs, returnMs })
+  }
+
+  async #batchLane(producer: Producer, lane: number, dice: Dice): Promise<void> {
     const queue = this.#queues[lane % QUEUES]!
-    const { platform } = this.#process
     for (let sequence = 0; this.#working; ) {
-      const count = 1 + this.#dice.below(6)
+      const count = 1 + dice.below(6)
       const first = sequence
+      const callMs = this.#nowMs
       const messages = Array.from({ length: count }, (_, i) => ({
         topic: TOPIC,
-        body: this.#body(lane, first + i)
+        body: this.#body(lane, first + i, dice)
       }))
+      for (let i = 0; i < count; i++) this.triedMs.set(`${lane}:${first + i}`, callMs)
       const { queueOffset } = await this.#patiently(() => producer.sendBatch(messages, { queue }))
-      const atMs = platform.clock.monotonicMs()
       for (let i = 0; i < count; i++) {
-        this.acknowledged.push({
-          lane,
-          sequence: first + i,
-          queueId: queue.queueId,
-          queueOffset: queueOffset + i,
-          atMs
-        })
+        this.#acknowledged(lane, first + i, queue, queueOffset + i, callMs)
       }
       sequence += count
-      await this.#pause(this.#dice.between(0, 2 * this.#cluster.plan.pauseMs))
+      await this.#pause(dice.between(0, 2 * this.#cluster.plan.pauseMs))
     }
   }
 
-  async #delayLane(producer: Producer, lane: number): Promise<void> {
+  async #delayLane(producer: Producer, lane: number, dice: Dice): Promise<void> {
     for (let sequence = 0; this.#working; sequence += 1) {
       const body = `${lane}:${sequence}`
-      const delayLevel = 1 + this.#dice.below(DELAY_LEVELS_MAX)
+      const delayLevel = 1 + dice.below(DELAY_LEVELS_MAX)
       await this.#patiently(() => producer.send({ topic: DELAYED_TOPIC, body, delayLevel }))
       this.delayedAcknowledged.push(body)
-      await this.#pause(this.#dice.between(0, 10 * this.#cluster.plan.pauseMs))
+      await this.#pause(dice.between(0, 10 * this.#cluster.plan.pauseMs))
     }
   }
 
-  /** Writes rising offsets; what it reads is never behind what it was told is stored, nor ahead of what it asked for. */
-  async #registerLane(consumer: PullConsumer, queue: MessageQueue): Promise<void> {
-    const register: Register = { queue, acknowledged: 0, unsure: new Set() }
+  /** The own part of each ends as was decided before; half of them say so only when the broker asks. */
+  async #transactionLane(producer: TransactionProducer, lane: number, dice: Dice): Promise<void> {
+    for (let sequence = 0; this.#working; sequence += 1) {
+      const body = `${lane}:${sequence}`
+      const transaction: Transaction = {
+        verdict: dice.chance(0.6) ? 'commit' : 'rollback',
+        acknowledged: false
+      }
+      this.transactions.set(body, transaction)
+      await this.#patiently(() => producer.sendInTransaction({ topic: TRANSACTION_TOPIC, body }))
+      transaction.acknowledged = true
+      await this.#pause(dice.between(0, 10 * this.#cluster.plan.pauseMs))
+    }
+  }
+
+  /** Two clients write and read one stored offset; what they saw is checked at the end. */
+  async #registerLane(
+    consumer: PullConsumer,
+    queue: MessageQueue,
+    lane: number,
+    dice: Dice
+  ): Promise<void> {
+    const history: Operation<RegisterCall>[] = this.registers.get(queue.queueId) ?? []
+    this.registers.set(queue.queueId, history)
     for (let next = 1; this.#working; ) {
-      if (this.#dice.chance(0.5)) {
-        const offset = next++
+      if (dice.chance(0.5)) {
         await this.#patiently(async () => {
+          const call: RegisterCall = { kind: 'write', value: 2 * next++ + lane }
+          const callMs = this.#nowMs
           try {
-            await consumer.commitOffset(queue, offset)
+            await consumer.commitOffset(queue, call.value)
           } catch (error) {
-            register.unsure.add(offset)
+            history.push({ callMs, returnMs: null, call })
             throw error
           }
+          history.push({ callMs, returnMs: this.#nowMs, call })
         })
-        register.acknowledged = offset
       } else {
-        const offset = (await this.#patiently(() => consumer.committed(queue))) ?? 0
+        let callMs = 0
+        const value = await this.#patiently(() => {
+          callMs = this.#nowMs
+          return consumer.committed(queue)
+        })
         this.registerReads += 1
-        if (offset !== register.acknowledged && !register.unsure.has(offset)) {
-          this.#cluster.violation(
-            `the offset of ${REGISTER_GROUP} is ${offset}, stored was ${register.acknowledged}`
-          )
-        }
+        const call: RegisterCall = { kind: 'read', value: value ?? 0 }
+        history.push({ callMs, returnMs: this.#nowMs, call })
       }
-      await this.#pause(this.#dice.between(0, 4 * this.#cluster.plan.pauseMs))
+      await this.#pause(dice.between(0, 4 * this.#cluster.plan.pauseMs))
+    }
+  }
+
+  async #endLane(consumer: PullConsumer, dice: Dice): Promise<void> {
+    while (this.#working) {
+      const queue = dice.pick(this.#queues)
+      let callMs = 0
+      const offset = await this.#patiently(() => {
+        callMs = this.#nowMs
+        return consumer.maxOffset(queue)
+      })
+      const history = this.ends.get(queue.queueId) ?? []
+      this.ends.set(queue.queueId, history)
+      history.push({ callMs, returnMs: this.#nowMs, call: { kind: 'end', offset } })
+      await this.#pause(dice.between(0, 8 * this.#cluster.plan.pauseMs))
     }
   }
 
@@ -299,13 +425,16 @@ export class Workload {
   }
 }
 
+/** Longer than any body. */
+const PADDING = Array.from({ length: 65_536 }, (_, i) =>
+  String.fromCharCode(97 + ((Math.imul(i + 1, 2_654_435_761) >>> 16) % 26))
+).join('')
+
+/** Its own place in the padding for each name. */
 function padded(name: string, length: number): string {
-  let text = `${name} `
-  let state = name.length
-  for (let i = 0; i < name.length; i++) state = (state * 31 + name.charCodeAt(i)) >>> 0
-  while (text.length < length) {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    text += String.fromCharCode(97 + ((state >>> 16) % 26))
-  }
-  return text
+  let hash = name.length
+  for (let i = 0; i < name.length; i++) hash = (hash * 31 + name.charCodeAt(i)) >>> 0
+  const from = hash % (PADDING.length / 2)
+  const missing = Math.max(0, length - name.length - 1)
+  return `${name} ${PADDING.slice(from, from + missing)}`
 }

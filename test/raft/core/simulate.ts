@@ -383,7 +383,7 @@ export class Simulation {
 
   /** A write or fsync fails: the node ends, what was not synced may be gone, and the next start says so (R-D8). */
   #failStorage(node: TestNode): boolean {
-    if (node.core === null || !this.#mayLose()) return false
+    if (node.core === null || node.core.role === 'stopped' || !this.#mayLose()) return false
     node.step({ kind: 'storageFailed', reason: 'EIO: fsync' })
     if (node.ended === '')
       this.#cluster.book.fail(`${node.id} goes on after a write that failed (R-D8)`)
