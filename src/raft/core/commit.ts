@@ -1,8 +1,10 @@
 import { tellCommit } from './leaderSend.ts'
+import { changeCommitted } from './members.ts'
 import { panic } from './panic.ts'
 import { quorumValue } from './quorum.ts'
 import { releaseWaitingReads } from './reads.ts'
-import type { FollowerRole, LeaderRole, RaftState } from './state.ts'
+import { type FollowerRole, type LeaderRole, type RaftState, REMOVED_ADVICE } from './state.ts'
+import type { Configuration } from './types.ts'
 
 /** Where the commit index moves, and what follows from it. */
 
@@ -12,6 +14,17 @@ function commitTo(s: RaftState, index: number): void {
   s.commitIndex = index
   s.emit({ kind: 'committed', index })
   learnClusterId(s)
+  configurationCommitted(s)
+}
+
+function configurationCommitted(s: RaftState): void {
+  const committed = s.committedConfiguration
+  if (committed === null || committed.index <= s.toldConfigurationIndex) return
+  s.toldConfigurationIndex = committed.index
+  const before = s.log.configurations[0]
+  s.log.forgetConfigurationsBefore(committed.index)
+  noteOwnPart(s, before?.configuration ?? null, committed.configuration)
+  s.emit({ kind: 'configurationChanged' })
 }
 
 /**
@@ -27,8 +40,27 @@ function learnClusterId(s: RaftState): void {
   s.saveHardState()
 }
 
+/** A node that catches up meets configurations from before its time: it is out only by one that follows one with it. */
+function noteOwnPart(s: RaftState, before: Configuration | null, now: Configuration): void {
+  const listed = lists(s, now)
+  if (listed || !lists(s, before)) {
+    if (listed) s.removed = false
+    return
+  }
+  if (s.removed) return
+  s.removed = true
+  s.report('error', `configuration ${now.version} removes this node: ${REMOVED_ADVICE}`)
+}
+
+function lists(s: RaftState, configuration: Configuration | null): boolean {
+  const { selfUid } = s.options
+  return configuration?.members.some(m => m.id === s.selfId && m.uid === selfUid) === true
+}
+
 /** R-C1: on a majority, and of the current term. The leader counts itself by its own durable log. */
 export function advanceLeaderCommit(s: RaftState, role: LeaderRole): void {
+  // A configuration counts when the leader's disk has it: else nobody might remember by which voters it was committed.
+  if (s.log.countedIndex < s.configurationIndex) return
   const index = Math.min(
     quorumValue(s, role, s.log.countedIndex, p => p.matchIndex),
     s.log.soundIndex
@@ -36,6 +68,7 @@ export function advanceLeaderCommit(s: RaftState, role: LeaderRole): void {
   if (index <= s.commitIndex || s.log.terms.termAt(index) !== s.term) return
   commitTo(s, index)
   if (s.log.tail.has(index)) role.committedEndBytes = s.log.tail.endAt(index)
+  changeCommitted(s, role)
   checkRecovered(s)
   becomeReadyWhenApplied(s, role)
   releaseWaitingReads(s, role)
@@ -66,6 +99,7 @@ export function checkRecovered(s: RaftState): void {
     return
   }
   s.recovering = false
+  s.lostConfigurations = []
   s.report('info', `recovered: the log is whole up to commit ${s.commitIndex} of term ${s.term}`)
 }
 

@@ -9,6 +9,8 @@ import {
   type NodeId
 } from './types.ts'
 
+const NOBODY: readonly NodeId[] = []
+
 /** Appends as a follower takes them (R-L1 to R-L5, R-C3), and what it answers. */
 
 export function receiveAppend(
@@ -75,10 +77,20 @@ export function followLeader(s: RaftState, from: NodeId, term: number): Follower
   }
   s.sinceLeaderTicks = 0
   s.electionTicks = 0
+  if (s.removed) letIn(s, from)
   if (s.patienceTicks < s.ticks.election) s.waitFullTimeout()
   role.leaderGone = false
+  s.goneForGood = NOBODY
   role.leaderIncarnation = s.links.get(from)?.incarnation ?? 0
   return role
+}
+
+/** A leader serves a node that was told that it is out: it is in again, or that leader does not know better yet. */
+function letIn(s: RaftState, from: NodeId): void {
+  if (s.memberRole === 'none') return
+  s.removed = false
+  s.report('info', `${from} leads and counts this node among the members again`)
+  s.emit({ kind: 'configurationChanged' })
 }
 
 /** R-L1. Null: the node ended (R-L4). */

@@ -1,5 +1,6 @@
 import { becomeSnapshot, snapshotTick } from './offers.ts'
 import type { Progress } from './progress.ts'
+import { progressOf } from './quorum.ts'
 import type { LeaderRole, RaftState } from './state.ts'
 import { AppendResult, type NodeId } from './types.ts'
 
@@ -118,7 +119,7 @@ export function entriesRead(
   sizesBytes: readonly number[]
 ): void {
   if (s.role.kind !== 'leader') return
-  const p = s.role.progress.get(peer)
+  const p = progressOf(s, s.role, peer)
   if (p === undefined || p.readRequestId !== requestId) return
   p.readRequestId = 0
   // Nothing could be read: the next heartbeat asks again, the damage is reported by its own event.

@@ -12,7 +12,7 @@ interface PendingWrite {
   readonly rewrittenIndex: number
 }
 
-interface ConfigurationAt {
+export interface ConfigurationAt {
   readonly index: number
   readonly configuration: Configuration
 }
@@ -137,7 +137,9 @@ export class LogState {
   rewriteIssued(entry: EntrySummary): number {
     const { index, term, configuration } = entry
     if (this.faultAt(index)?.term === 0) this.terms.correct(index, term)
-    if (configuration !== null && !this.configurations.some(known => known.index === index)) {
+    const at = this.configurations.findIndex(known => known.index === index)
+    if (at >= 0) this.configurations.splice(at, 1)
+    if (configuration !== null) {
       this.configurations.push({ index, configuration })
       this.configurations.sort((a, b) => a.index - b.index)
     }
@@ -187,6 +189,22 @@ export class LogState {
   /** True while a write that heals this fault is under way. */
   isBeingRewritten(index: number): boolean {
     return this.#pending.some(write => write.rewrittenIndex === index)
+  }
+
+  /** The newest configuration that is not behind `index`; null: none is known. */
+  configurationAt(index: number): ConfigurationAt | null {
+    const { configurations } = this
+    for (let at = configurations.length - 1; at >= 0; at--) {
+      const known = configurations[at] as ConfigurationAt
+      if (known.index <= index) return known
+    }
+    return null
+  }
+
+  /** Older ones than the committed one are never in force again. */
+  forgetConfigurationsBefore(committedIndex: number): void {
+    while ((this.configurations[1]?.index ?? committedIndex + 1) <= committedIndex)
+      this.configurations.shift()
   }
 
   addFault(fault: Fault): boolean {

@@ -14,17 +14,23 @@ export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
 
 export const ENTRY_HEADER_BYTES = 64
 
-/** One member of the group. The addresses are carried for others; the core reads id, uid and role only. */
+export type MemberRole = 'voter' | 'learner'
+
+/** One member of the group, keyed by (id, uid). The addresses are carried for others, the core does not read them. */
 export interface Member {
   readonly id: NodeId
   readonly uid: Uid
-  readonly role: 'voter' | 'learner'
+  readonly role: MemberRole
   readonly raftAddress: string
   readonly brokerAddress: string
+  /** The voter with the highest one above 0 is the preferred leader. */
   readonly priority: number
 }
 
-/** Body of a configuration entry (kind 3). The first one of a group names the founders and the cluster id (R-D7). */
+/**
+ * Body of a configuration entry (kind 3). The first one of a group names the founders and the cluster id (R-D7).
+ * An id stands in it twice only while a wiped node comes back: its old uid as a voter, its new one as a learner (R-M6).
+ */
 export interface Configuration {
   readonly version: number
   /** Hex; '' only where none has been drawn. */
@@ -225,6 +231,13 @@ export interface HelloFacts {
   /** No entry and no cluster id (R-D7). */
   readonly empty: boolean
   readonly recovering: boolean
+  /** Of the configuration in force at the sender; 0: it has none. */
+  readonly configurationVersion: number
+  /** By its own configuration. Who is no voter has promised nothing to the group as one (R-M6). */
+  readonly memberRole: MemberRole | 'none'
+  /** Where its peers reach it, as its own file says. */
+  readonly raftAddress: string
+  readonly brokerAddress: string
 }
 
 /** `refuse_code` of a HelloReply. */
@@ -234,6 +247,8 @@ export const RefuseCode = {
   unknownMember: 2,
   /** A known id with another uid: a wiped disk, or a copy of a configuration (R-D7, R-M6). */
   otherUid: 3,
-  self: 4
+  self: 4,
+  /** It was a member, and a committed configuration that is not older than its own does not list it any more. */
+  removed: 5
 } as const
 export type RefuseCode = (typeof RefuseCode)[keyof typeof RefuseCode]

@@ -1,4 +1,5 @@
 import type { Progress } from './progress.ts'
+import { progressOf } from './quorum.ts'
 import type { RaftState } from './state.ts'
 import type { NodeId, SnapshotFacts } from './types.ts'
 
@@ -32,7 +33,7 @@ export function snapshotFailed(s: RaftState, peer: NodeId, reason: string): void
 /** The peer's progress, if it is waiting for a snapshot of this leader. */
 export function inNeed(s: RaftState, peer: NodeId): Progress | null {
   if (s.role.kind !== 'leader') return null
-  const p = s.role.progress.get(peer)
+  const p = progressOf(s, s.role, peer)
   return p?.state === 'snapshot' ? p : null
 }
 

@@ -21,7 +21,7 @@ interface Frame {
 export class Progress {
   readonly id: NodeId
   readonly uid: string
-  readonly voter: boolean
+  voter: boolean
   linked: boolean = false
   /** Of the peer's process behind the present link (R-R1). */
   incarnation = 0
@@ -50,6 +50,8 @@ export class Progress {
   applied = 0
   freePermille = 1000
   diskOk: boolean = true
+  /** Of a learner: heartbeats in a row at which it was fit and had caught up (R-M4). */
+  caughtUpBeats = 0
 
   constructor(member: Member, nextIndex: number) {
     this.id = member.id
@@ -129,6 +131,8 @@ export class Progress {
   status(electionTicks: number): PeerStatus {
     return {
       id: this.id,
+      uid: this.uid,
+      voter: this.voter,
       state: this.linked ? this.state : 'down',
       matchIndex: this.matchIndex,
       nextIndex: this.nextIndex,

@@ -1,9 +1,17 @@
 import { pumpAll } from './leaderSend.ts'
+import { followMembers } from './members.ts'
 import { panic } from './panic.ts'
 import { BLANK_BYTES } from './place.ts'
 import { countVoters } from './quorum.ts'
+import { confirmReads } from './reads.ts'
 import type { LeaderRole, RaftState } from './state.ts'
-import { type Configuration, ENTRY_HEADER_BYTES, EntryKind, type ProposalRefusal } from './types.ts'
+import {
+  type Configuration,
+  ENTRY_HEADER_BYTES,
+  EntryKind,
+  type Member,
+  type ProposalRefusal
+} from './types.ts'
 
 /** Below this share of free disk a node takes commands only (level "refuse": more than 90 % used). */
 export const ROOM_PERMILLE = 100
@@ -56,7 +64,10 @@ function appendOwn(
   const positionBytes = s.log.placeFor(sizeBytes)
   if (positionBytes < 0) panic('a leader does not know where its log ends')
   s.log.add(s.term, positionBytes, sizeBytes, configuration)
-  if (configuration !== null) s.configurationChanged()
+  if (configuration !== null) {
+    s.configurationChanged()
+    followMembers(s, role)
+  }
   s.emit({
     kind: 'appendOwn',
     writeSeq: s.log.writeIssued(),
@@ -69,6 +80,31 @@ function appendOwn(
     configuration
   })
   pumpAll(s, role)
+}
+
+/** The next configuration; in force at once (R-M3). One voter more or less at most (R-M1). */
+export function appendConfiguration(
+  s: RaftState,
+  role: LeaderRole,
+  members: readonly Member[]
+): void {
+  const { voters } = s
+  const stays = (a: readonly Member[], b: readonly Member[]): number =>
+    a.filter(x => x.role === 'voter' && b.some(y => y.uid === x.uid && y.role === 'voter')).length
+  const kept = stays(voters, members)
+  const added = members.filter(member => member.role === 'voter').length - kept
+  if (voters.length - kept + added > 1) panic('a change of more than one voter')
+  const configuration: Configuration = {
+    version: (s.configuration?.version ?? 0) + 1,
+    clusterId: s.configuration?.clusterId ?? '',
+    members
+  }
+  const bodyBytes = s.options.configurationBodyBytes(configuration)
+  const text = members.map(m => (m.role === 'voter' ? m.id : `${m.id} (learner)`)).join(', ')
+  s.report('info', `proposing configuration ${configuration.version}: ${text}`)
+  appendOwn(s, role, EntryKind.configuration, ENTRY_HEADER_BYTES + bodyBytes, 0, configuration)
+  // A sole voter gets no answers that would confirm what waits.
+  confirmReads(s, role)
 }
 
 /** R-C2: every term begins with an entry of its own; that of the first leader names the founders (R-D7). */

@@ -1,5 +1,6 @@
 import type { Progress } from './progress.ts'
 import type { LeaderRole, RaftState } from './state.ts'
+import type { Member, NodeId } from './types.ts'
 
 const scratch: number[] = []
 
@@ -16,7 +17,7 @@ export function quorumValue(
       scratch.push(own)
       continue
     }
-    const p = role.progress.get(voter.id)
+    const p = role.progress.get(voter.uid)
     scratch.push(p === undefined ? 0 : reached(p))
   }
   scratch.sort((a, b) => b - a)
@@ -28,4 +29,14 @@ export function countVoters(role: LeaderRole, holds: (p: Progress) => boolean): 
   let count = 1
   for (const p of role.progress.values()) if (p.voter && holds(p)) count++
   return count
+}
+
+/** Of the disk behind the present or last connection with `id`. */
+export function progressOf(s: RaftState, role: LeaderRole, id: NodeId): Progress | undefined {
+  const link = s.links.get(id)
+  return link === undefined ? undefined : role.progress.get(link.uid)
+}
+
+export function voterOf(s: RaftState, id: NodeId): Member | undefined {
+  return s.voters.find(voter => voter.id === id)
 }

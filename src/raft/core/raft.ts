@@ -2,10 +2,12 @@ import { advanceLeaderCommit, becomeReadyWhenApplied, checkRecovered } from './c
 import { followerStorageDone, receiveAppend } from './follower.ts'
 import { helloRefused, helloSeen, leaderIsGone, linkOf, tryFound } from './founding.ts'
 import { entriesRead, heartbeats, pump } from './leaderSend.ts'
+import { ageApplicants, keepsConnection } from './members.ts'
+import { changeMembership, membershipTick } from './membership.ts'
 import { snapshotFailed, snapshotReady } from './offers.ts'
 import { panic } from './panic.ts'
 import { propose } from './proposals.ts'
-import { countVoters } from './quorum.ts'
+import { countVoters, progressOf } from './quorum.ts'
 import { readIndex } from './reads.ts'
 import {
   noteDamage,
@@ -30,6 +32,8 @@ import type {
   EntrySummary,
   Event,
   HelloFacts,
+  Member,
+  Membership,
   Message,
   NodeId,
   PeerStatus,
@@ -51,10 +55,12 @@ import { ageSurvey } from './wayOut.ts'
 /** One node's part in the group: events in, effects out, nothing else. */
 export class Raft implements RaftCore {
   readonly #s: RaftState
+  readonly #self: RaftCoreOptions['peers'][number]
 
   constructor(options: RaftCoreOptions) {
-    if (!options.peers.some(peer => peer.id === options.selfId))
-      panic(`${options.selfId} is not among its own peers`)
+    const self = options.peers.find(peer => peer.id === options.selfId)
+    if (self === undefined) panic(`${options.selfId} is not among its own peers`)
+    this.#self = self
     this.#s = new RaftState(options)
   }
 
@@ -133,6 +139,12 @@ export class Raft implements RaftCore {
       case 'transfer':
         startTransfer(s, event.target)
         return
+      case 'changeMembership':
+        changeMembership(s, event.requestId, event.change)
+        return
+      case 'forceRecover':
+        this.#forceRecover(event.without)
+        return
       case 'damaged':
         noteDamage(s, event.faults)
         this.#leaveTrouble()
@@ -172,6 +184,7 @@ export class Raft implements RaftCore {
     if (event.kind === 'propose') propose(s, event.entryKind, event.sizeBytes, event.token)
     else if (event.kind === 'readIndex') readIndex(s, event.id)
     else if (event.kind === 'transfer') startTransfer(s, event.target)
+    else if (event.kind === 'changeMembership') changeMembership(s, event.requestId, event.change)
   }
 
   #start(): void {
@@ -197,6 +210,7 @@ export class Raft implements RaftCore {
     const s = this.#s
     const role = s.role
     ageSurvey(s, count)
+    ageApplicants(s, count)
     repairTick(s, count)
     switch (role.kind) {
       case 'follower':
@@ -212,7 +226,9 @@ export class Raft implements RaftCore {
         return
       case 'leader':
         heartbeats(s, role, count)
-        if (this.#checkQuorum(role) && !leaveStuckLog(s, role, count)) transferTick(s, role, count)
+        if (!this.#checkQuorum(role) || leaveStuckLog(s, role, count)) return
+        transferTick(s, role, count)
+        membershipTick(s, role, count)
         return
       case 'stopped':
         return
@@ -281,7 +297,7 @@ export class Raft implements RaftCore {
     linkOf(s, peer).linked = true
     askNewLink(s, peer)
     if (s.role.kind !== 'leader') return
-    const p = s.role.progress.get(peer)
+    const p = progressOf(s, s.role, peer)
     if (p === undefined) return
     const { log } = s
     // The first guess at what it has: the search of R-L3 from its last entry.
@@ -293,7 +309,16 @@ export class Raft implements RaftCore {
   #linkDown(peer: NodeId): void {
     const s = this.#s
     linkOf(s, peer).linked = false
-    if (s.role.kind === 'leader') s.role.progress.get(peer)?.linkDown()
+    if (s.role.kind === 'leader') progressOf(s, s.role, peer)?.linkDown()
+  }
+
+  #forceRecover(without: readonly NodeId[]): void {
+    const s = this.#s
+    s.goneForGood = without
+    s.report(
+      'error',
+      `by an operator's word ${without.join(', ')} need not answer: this node may vote and lead without them, acknowledged messages that only they have would be missing`
+    )
   }
 
   #applied(index: number, lagBytes: number): void {
@@ -321,8 +346,16 @@ export class Raft implements RaftCore {
       lastTerm: s.log.lastTerm,
       logStart: s.log.firstIndex,
       empty: s.log.lastIndex === 0 && s.clusterId === '',
-      recovering: s.recovering
+      recovering: s.recovering,
+      configurationVersion: s.configuration?.version ?? 0,
+      memberRole: s.memberRole,
+      raftAddress: this.#self.raftAddress,
+      brokerAddress: this.#self.brokerAddress
     }
+  }
+
+  keepsConnection(hello: HelloFacts): boolean {
+    return keepsConnection(this.#s, hello)
   }
 
   get term(): number {
@@ -384,6 +417,18 @@ export class Raft implements RaftCore {
     return configuration === null || log.configurations.length > 0
       ? null
       : { index: 0, configuration }
+  }
+
+  get committedConfiguration(): Configuration | null {
+    return this.#s.committedConfiguration?.configuration ?? null
+  }
+
+  get possibleMembers(): readonly Member[] {
+    return this.#s.possibleMembers
+  }
+
+  get membership(): Membership {
+    return this.#s.membership
   }
 
   peerStatuses(): PeerStatus[] {

@@ -18,9 +18,9 @@ export function receiveAppendReply(s: RaftState, from: NodeId, m: AppendReplyMes
   }
   if (m.term < s.term || s.role.kind !== 'leader') return
   const role = s.role
-  const p = role.progress.get(from)
+  const p = role.progress.get(m.nodeUid)
   // R-R1: an acknowledgement given before a crash, or by a disk that is gone, counts for nothing.
-  if (p === undefined || !p.linked || p.uid !== m.nodeUid || p.incarnation !== m.incarnation) return
+  if (p === undefined || p.id !== from || !p.linked || p.incarnation !== m.incarnation) return
   p.sinceContactTicks = 0
   p.applied = m.applied
   p.freePermille = m.freePermille

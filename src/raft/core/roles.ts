@@ -1,9 +1,10 @@
+import { changeLost, newProgress } from './members.ts'
 import { panic } from './panic.ts'
-import { Progress } from './progress.ts'
+import type { Progress } from './progress.ts'
 import { appendFirstOfTerm } from './proposals.ts'
 import { failReads } from './reads.ts'
 import { followerRole, type LeaderRole, type RaftState } from './state.ts'
-import type { NodeId } from './types.ts'
+import type { NodeId, Uid } from './types.ts'
 
 /** The only writers of `role`, `term` and `vote`. */
 
@@ -11,6 +12,7 @@ function leaveRole(s: RaftState, nextTerm: number): void {
   const role = s.role
   if (role.kind !== 'leader') return
   failReads(s, role)
+  changeLost(s, role)
   if (role.transfer === null) return
   const ok = role.transfer.sent && nextTerm > s.term
   const reason = ok ? 'leadership went on' : 'leadership ended before the transfer'
@@ -83,14 +85,10 @@ export function becomeCandidate(
 export function becomeLeader(s: RaftState): void {
   if (s.role.kind !== 'candidate') panic(`a ${s.role.kind} does not become leader`)
   if (s.damaged) cutAtFirstFault(s)
-  const progress = new Map<NodeId, Progress>()
+  const progress = new Map<Uid, Progress>()
   for (const member of s.configuration?.members ?? []) {
     if (member.id === s.selfId) continue
-    const p = new Progress(member, s.log.lastIndex + 1)
-    const link = s.links.get(member.id)
-    p.linked = link?.linked === true && link.uid === member.uid
-    p.incarnation = link?.incarnation ?? 0
-    progress.set(member.id, p)
+    progress.set(member.uid, newProgress(s, member))
   }
   const role: LeaderRole = {
     kind: 'leader',
@@ -106,11 +104,16 @@ export function becomeLeader(s: RaftState): void {
     preferredCheckTicks: 0,
     preferredFitTicks: 0,
     preferredBackoffTicks: s.ticks.preferredFit,
-    preferredWaitTicks: 0
+    preferredWaitTicks: 0,
+    change: null,
+    membershipTicks: 0
   }
   s.role = role
+  s.goneForGood = []
   s.roleEffect()
   appendFirstOfTerm(s, role)
+  // Who is no member may have been let in while this node could have been behind.
+  s.emit({ kind: 'configurationChanged' })
 }
 
 /** Only a winner of the way out gets here with damage: what no voter has whole is given up (R-D6w). */

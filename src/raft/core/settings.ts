@@ -54,6 +54,8 @@ export interface TickTimings {
   readonly repair: number
   readonly offer: number
   readonly offerRetry: number
+  /** An applicant that was not heard of for so long has gone. */
+  readonly applicant: number
 }
 
 export function toTicks(t: Timings): TickTimings {
@@ -76,6 +78,7 @@ export function toTicks(t: Timings): TickTimings {
     preferredFit: ticks(t.preferredFitMs),
     repair: ticks(t.repairIntervalMs),
     offer: ticks(t.offerIntervalMs),
-    offerRetry: ticks(t.offerRetryMs)
+    offerRetry: ticks(t.offerRetryMs),
+    applicant: 10 * election
   }
 }

@@ -1,5 +1,5 @@
 import { Generator } from './generator.ts'
-import { LogState } from './logState.ts'
+import { type ConfigurationAt, LogState } from './logState.ts'
 import type { Progress } from './progress.ts'
 import { defaultLimits, defaultTimings, type TickTimings, toTicks } from './settings.ts'
 import type {
@@ -9,9 +9,12 @@ import type {
   HelloFacts,
   Limits,
   Member,
+  MemberRole,
+  Membership,
   Message,
   NodeId,
   RaftCoreOptions,
+  Uid,
   VoteReplyMessage
 } from './types.ts'
 
@@ -62,7 +65,8 @@ export interface Transfer {
 
 export interface LeaderRole {
   readonly kind: 'leader'
-  readonly progress: Map<NodeId, Progress>
+  /** By uid: an old and a new disk of one id are two (R-M6). */
+  readonly progress: Map<Uid, Progress>
   /** The no-op or first configuration of this term (R-C2). */
   ownFirstIndex: number
   /** End of the committed part of the own entries. */
@@ -80,6 +84,10 @@ export interface LeaderRole {
   /** Doubles with every transfer to the preferred leader that failed. */
   preferredBackoffTicks: number
   preferredWaitTicks: number
+  /** An operator's change on its way to commit. */
+  change: { readonly requestId: number; readonly index: number; readonly text: string } | null
+  /** Counts up to the next look at learners and applicants. */
+  membershipTicks: number
 }
 
 export type Role = FollowerRole | CampaignRole | LeaderRole | { readonly kind: 'stopped' }
@@ -103,6 +111,16 @@ export interface PeerLink {
   hello: HelloFacts | null
 }
 
+/** A node that asked to be let in and is no member. */
+export interface Applicant {
+  readonly uid: Uid
+  /** By its own configuration, and of this group for certain. */
+  readonly wasVoter: boolean
+  readonly raftAddress: string
+  readonly brokerAddress: string
+  ticksAgo: number
+}
+
 export function followerRole(leaderId: NodeId | null): FollowerRole {
   return {
     kind: 'follower',
@@ -119,6 +137,24 @@ export function followerRole(leaderId: NodeId | null): FollowerRole {
   }
 }
 
+export const REMOVED_ADVICE =
+  'it serves nobody and takes no part; stop it, or bring it back with mqadmin raftAddMember'
+
+/** Highest priority above 0, then the smaller id. */
+function preferredOf(voters: readonly Member[]): NodeId | null {
+  let best: Member | null = null
+  for (const voter of voters) {
+    if (voter.priority === 0) continue
+    if (
+      best === null ||
+      voter.priority > best.priority ||
+      (voter.priority === best.priority && voter.id < best.id)
+    )
+      best = voter
+  }
+  return best?.id ?? null
+}
+
 type SaveHardState = Extract<Effect, { kind: 'saveHardState' }>
 
 /** Everything that the core remembers, and the few things that all rules do: emit, save, count a majority. */
@@ -126,6 +162,7 @@ export class RaftState {
   readonly options: RaftCoreOptions
   readonly limits: Limits
   readonly ticks: TickTimings
+  readonly tickMs: number
   readonly selfId: NodeId
   readonly random: Generator
   readonly log: LogState
@@ -149,7 +186,22 @@ export class RaftState {
   /** Whom the first start was last said to wait for. */
   waitedFor = ''
   configuration: Configuration | null = null
+  /** Of the configuration in force; 0: the founders', which stand in no entry. */
+  configurationIndex = 0
+  /** Of the newest committed one that the driver was told of. */
+  toldConfigurationIndex = 0
   voters: readonly Member[] = []
+  /** Null: nobody is preferred. By the members' priorities, without any by this node's own file. */
+  preferredLeaderId: NodeId | null = null
+  /** The group has told this node that it is no member any more, or a committed configuration has. */
+  removed: boolean = false
+  /** It was said in the log that this node waits to be added. */
+  saidWaiting: boolean = false
+  readonly applicants = new Map<NodeId, Applicant>()
+  /** While this node recovers: what it may have acknowledged to (R-D6). */
+  lostConfigurations: readonly Configuration[]
+  /** Voters that an operator declared gone (R-D6w). */
+  goneForGood: readonly NodeId[]
   readonly links = new Map<NodeId, PeerLink>()
 
   /** Ticks since a leader was heard, whatever this node did since. */
@@ -167,7 +219,9 @@ export class RaftState {
   recovering: boolean
   /** What the driver was last told of `whole`. */
   knownWhole: boolean
-  readonly survey = new Map<NodeId, Survey>()
+  readonly survey = new Map<Uid, Survey>()
+  /** So long all voters answer this node, which is not whole, and none hears a leader. */
+  leaderlessTicks = 0
   repairTicks = 0
   /** Peers that do not have the first fault whole; starts again when the first fault is another one. */
   readonly repairNone = new Set<NodeId>()
@@ -181,7 +235,9 @@ export class RaftState {
   constructor(options: RaftCoreOptions) {
     this.options = options
     this.limits = { ...defaultLimits, ...options.limits }
-    this.ticks = toTicks({ ...defaultTimings, ...options.timings })
+    const timings = { ...defaultTimings, ...options.timings }
+    this.ticks = toTicks(timings)
+    this.tickMs = timings.tickMs
     this.selfId = options.selfId
     this.random = new Generator(options.seed)
     this.log = new LogState(options.log, options.segmentBytes, this.limits)
@@ -200,7 +256,12 @@ export class RaftState {
     this.appliedIndex = Math.min(options.appliedIndex, this.commitIndex)
     this.recovering = options.recovering || this.knownCommit > this.log.lastIndex
     this.knownWhole = this.whole
+    this.lostConfigurations = this.recovering ? options.log.lostConfigurations : []
+    this.goneForGood = options.forceRecoverWithout ?? []
     this.configurationChanged()
+    this.effects.length = 0
+    this.toldConfigurationIndex = this.committedConfiguration?.index ?? 0
+    this.log.forgetConfigurationsBefore(this.toldConfigurationIndex)
   }
 
   emit(effect: Effect): void {
@@ -285,11 +346,44 @@ export class RaftState {
   /** To be called when the log's configurations or the founders changed (R-M3). */
   configurationChanged(): void {
     const last = this.log.configurations[this.log.configurations.length - 1]
+    this.configurationIndex = last?.index ?? 0
     if (last !== undefined) this.configuration = last.configuration
     else if (this.founders !== null)
       this.configuration = { version: 1, clusterId: this.clusterId, members: this.founders }
     else this.configuration = null
     this.voters = this.configuration?.members.filter(member => member.role === 'voter') ?? []
+    this.preferredLeaderId = preferredOf(this.voters) ?? this.options.preferredLeaderId
+    this.emit({ kind: 'configurationChanged' })
+  }
+
+  /** Null: none is known to be committed. */
+  get committedConfiguration(): ConfigurationAt | null {
+    return this.log.configurationAt(this.commitIndex)
+  }
+
+  /**
+   * Members of the configurations that are or may yet be in force: a leader that is none by an entry which is going to be
+   * cut must be heard all the same, and who is being removed is one until that is committed.
+   */
+  get possibleMembers(): readonly Member[] {
+    const known = this.log.configurations.map(({ configuration }) => configuration)
+    const all = [...this.lostConfigurations, ...known].flatMap(({ members }) => members)
+    return this.committedConfiguration === null ? [...all, ...(this.founders ?? [])] : all
+  }
+
+  mayBeMember(id: NodeId, uid: Uid): boolean {
+    return this.possibleMembers.some(member => member.id === id && member.uid === uid)
+  }
+
+  get memberRole(): MemberRole | 'none' {
+    const { selfUid } = this.options
+    const self = this.configuration?.members.find(m => m.id === this.selfId && m.uid === selfUid)
+    return self?.role ?? 'none'
+  }
+
+  get membership(): Membership {
+    if (this.removed) return 'removed'
+    return this.memberRole === 'none' ? 'waiting' : this.memberRole
   }
 
   get majority(): number {
@@ -324,7 +418,7 @@ export class RaftState {
 
   /** Patience by rank and by how far application lags: they stagger campaigns and never refuse one. */
   get campaignDelayTicks(): number {
-    const { preferredLeaderId } = this.options
+    const { preferredLeaderId } = this
     const rank =
       preferredLeaderId !== null && preferredLeaderId !== this.selfId ? this.ticks.priorityDelay : 0
     const share = Math.min(1, this.applyLagBytes / this.limits.applyLagLimitBytes)

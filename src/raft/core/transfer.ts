@@ -1,5 +1,6 @@
 import type { Progress } from './progress.ts'
 import { ROOM_PERMILLE } from './proposals.ts'
+import { voterOf } from './quorum.ts'
 import { becomeFollower } from './roles.ts'
 import type { LeaderRole, RaftState } from './state.ts'
 import { AppendResult, type NodeId } from './types.ts'
@@ -17,7 +18,7 @@ export function startTransfer(s: RaftState, target: NodeId | null): void {
     return
   }
   const chosen = target ?? bestPeer(s, role)?.id ?? null
-  const p = chosen === null ? undefined : role.progress.get(chosen)
+  const p = chosen === null ? undefined : voterProgress(s, role, chosen)
   if (chosen === null || p === undefined || !p.voter || !p.linked) {
     transferEnded(s, target, false, 'no connected voter to hand over to')
     return
@@ -38,7 +39,7 @@ function transferEnded(s: RaftState, target: NodeId | null, ok: boolean, reason:
 export function tryTimeoutNow(s: RaftState, role: LeaderRole): void {
   const { transfer } = role
   if (transfer === null || transfer.sent) return
-  const p = role.progress.get(transfer.target)
+  const p = voterProgress(s, role, transfer.target)
   if (p === undefined || !p.linked || p.matchIndex !== s.log.lastIndex) return
   transfer.sent = true
   s.send(transfer.target, {
@@ -75,7 +76,7 @@ export function transferTick(s: RaftState, role: LeaderRole, count: number): voi
     if (role.transfer.ticks < s.ticks.transfer) return
     const { target } = role.transfer
     role.transfer = null
-    if (target === s.options.preferredLeaderId) {
+    if (target === s.preferredLeaderId) {
       role.preferredWaitTicks = role.preferredBackoffTicks
       role.preferredBackoffTicks *= 2
     }
@@ -95,9 +96,13 @@ function inTrouble(s: RaftState): boolean {
   return s.storageSlow || s.damaged || s.diskLevel !== 'room'
 }
 
-function isFit(s: RaftState, p: Progress): boolean {
+function voterProgress(s: RaftState, role: LeaderRole, id: NodeId): Progress | undefined {
+  const voter = voterOf(s, id)
+  return voter === undefined ? undefined : role.progress.get(voter.uid)
+}
+
+export function isFit(s: RaftState, p: Progress): boolean {
   return (
-    p.voter &&
     p.linked &&
     p.state === 'replicate' &&
     p.sinceContactTicks < s.ticks.election &&
@@ -107,7 +112,7 @@ function isFit(s: RaftState, p: Progress): boolean {
 }
 
 /** Match within one window of the end (in bytes where sizes are known). */
-function isCaughtUp(s: RaftState, p: Progress): boolean {
+export function isCaughtUp(s: RaftState, p: Progress): boolean {
   if (p.matchIndex === s.log.lastIndex) return true
   const { tail } = s.log
   if (!tail.has(p.matchIndex + 1)) return false
@@ -118,7 +123,7 @@ function isCaughtUp(s: RaftState, p: Progress): boolean {
 export function leaveTrouble(s: RaftState, role: LeaderRole): void {
   if (role.transfer !== null || !inTrouble(s)) return
   for (const p of role.progress.values()) {
-    if (!isFit(s, p) || !isCaughtUp(s, p) || p.freePermille < ROOM_PERMILLE) continue
+    if (!p.voter || !isFit(s, p) || !isCaughtUp(s, p) || p.freePermille < ROOM_PERMILLE) continue
     s.report('warn', `this node's storage is in trouble: handing leadership to ${p.id}`)
     begin(s, role, p.id)
     return
@@ -127,9 +132,9 @@ export function leaveTrouble(s: RaftState, role: LeaderRole): void {
 
 /** The preferred leader takes over when it was fit and caught up for a while. */
 function checkPreferred(s: RaftState, role: LeaderRole, elapsedTicks: number): void {
-  const { preferredLeaderId } = s.options
+  const { preferredLeaderId } = s
   if (preferredLeaderId === null || preferredLeaderId === s.selfId || !role.ready) return
-  const p = role.progress.get(preferredLeaderId)
+  const p = voterProgress(s, role, preferredLeaderId)
   if (p === undefined || !isFit(s, p) || !isCaughtUp(s, p) || p.freePermille < ROOM_PERMILLE) {
     role.preferredFitTicks = 0
     return
@@ -145,8 +150,8 @@ function checkPreferred(s: RaftState, role: LeaderRole, elapsedTicks: number): v
 function bestPeer(s: RaftState, role: LeaderRole): Progress | null {
   let best: Progress | null = null
   for (const p of role.progress.values()) {
-    if (!isFit(s, p)) continue
-    if (p.id === s.options.preferredLeaderId && isCaughtUp(s, p)) return p
+    if (!p.voter || !isFit(s, p)) continue
+    if (p.id === s.preferredLeaderId && isCaughtUp(s, p)) return p
     if (
       best === null ||
       p.matchIndex > best.matchIndex ||

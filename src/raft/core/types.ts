@@ -80,6 +80,14 @@ export type Event =
   | { readonly kind: 'readIndex'; readonly id: number }
   /** Null: the best peer. Answered by `transferEnded`. */
   | { readonly kind: 'transfer'; readonly target: NodeId | null }
+  /** Answered by `membershipEnded` with the same id: at once when refused, else when it is committed. */
+  | {
+      readonly kind: 'changeMembership'
+      readonly requestId: number
+      readonly change: MembershipChange
+    }
+  /** An operator's word: these voters need not answer in the way out of a wide power loss (R-D6w). Holds until a leader is heard. */
+  | { readonly kind: 'forceRecover'; readonly without: readonly NodeId[] }
   /** A read found these entries damaged. */
   | { readonly kind: 'damaged'; readonly faults: readonly Fault[] }
   /** Answer to `offerSnapshot`: what may be offered to this peer. The driver keeps the files for a while. */
@@ -93,6 +101,50 @@ export type Event =
   /** The log now starts at `firstIndex` (whole segments were trimmed below the committed and applied index). */
   | { readonly kind: 'trimmed'; readonly firstIndex: number }
   | { readonly kind: 'stop' }
+
+/** What an operator may ask for. Promotions and the return of a wiped node are the leader's own doing (R-M4, R-M6). */
+export type MembershipChange =
+  /** A node that asks to join becomes a learner, and a voter when it has caught up. Null: as it says itself; priority 0. */
+  | {
+      readonly op: 'add'
+      readonly id: NodeId
+      readonly raftAddress: string | null
+      readonly priority: number | null
+    }
+  | { readonly op: 'remove'; readonly id: NodeId }
+  /** Null: as it is. */
+  | {
+      readonly op: 'update'
+      readonly id: NodeId
+      readonly raftAddress: string | null
+      readonly priority: number | null
+    }
+
+/**
+ * - notLeader, notReady, transferring, diskFull: nothing was done, now is not the time.
+ * - pending: the change before is not committed (R-M1).
+ * - notAsked: no node of that id asked to join lately. isMember: it is one already.
+ * - unknownMember, tooMany. isLeader: it hands over now, the next leader may remove it (R-M5). lastVoter.
+ * - majorityLost: the voters that answer would not be a majority of what is left.
+ * - lost: leadership ended before it was committed; it may still happen.
+ */
+export type MembershipRefusal =
+  | 'notLeader'
+  | 'notReady'
+  | 'transferring'
+  | 'diskFull'
+  | 'pending'
+  | 'notAsked'
+  | 'isMember'
+  | 'unknownMember'
+  | 'tooMany'
+  | 'isLeader'
+  | 'lastVoter'
+  | 'majorityLost'
+  | 'lost'
+
+/** What this node is in its group. `waiting`: it belongs to none yet. `removed`: it did once. */
+export type Membership = 'voter' | 'learner' | 'waiting' | 'removed'
 
 export type RoleName = 'follower' | 'preCandidate' | 'candidate' | 'leader' | 'stopped'
 
@@ -182,6 +234,16 @@ export type Effect =
       readonly ok: boolean
       readonly reason: string
     }
+  /** `refusal` null: done. `text` says in a sentence what happened, or what to do. */
+  | {
+      readonly kind: 'membershipEnded'
+      readonly requestId: number
+      readonly refusal: MembershipRefusal | null
+      readonly text: string
+      readonly leaderId: NodeId | null
+    }
+  /** The configuration in force is another one, or was committed, or this node's part in it changed (`configuration`, `membership`). */
+  | { readonly kind: 'configurationChanged' }
   /** Answer that Hello with the code and close. */
   | {
       readonly kind: 'refuseHello'
@@ -261,6 +323,11 @@ export interface LogFacts {
     readonly index: number
     readonly configuration: Configuration
   }[]
+  /**
+   * Configurations that this disk had taken in and whose entries it lost, as by a power loss. It may have acknowledged what
+   * was committed by their voters (R-D6).
+   */
+  readonly lostConfigurations: readonly Configuration[]
   /** Damaged entries, by rising index. */
   readonly faults: readonly Fault[]
 }
@@ -343,6 +410,8 @@ export interface RaftCoreOptions {
 /** A peer as the leader sees it; for status pages. */
 export interface PeerStatus {
   readonly id: NodeId
+  readonly uid: Uid
+  readonly voter: boolean
   readonly state: 'down' | 'probe' | 'replicate' | 'snapshot'
   readonly matchIndex: number
   readonly nextIndex: number
@@ -363,6 +432,8 @@ export interface RaftCore {
   step(event: Event): readonly Effect[]
   /** What Hello and HelloReply say of this node now. */
   hello(): HelloFacts
+  /** To be asked for each connection, either way, after `configurationChanged`: false, it is to be closed. */
+  keepsConnection(hello: HelloFacts): boolean
   readonly term: number
   readonly role: RoleName
   readonly leaderId: NodeId | null
@@ -378,10 +449,15 @@ export interface RaftCore {
   readonly nextPositionBytes: number
   readonly recovering: boolean
   readonly damaged: boolean
-  /** Null: this node belongs to no group yet. */
+  /** In force: the newest in the log, committed or not (R-M3). Null: this node belongs to no group yet. */
   readonly configuration: Configuration | null
   /** The one that was in force when `index` was the last entry, and its own entry (0: the founders'); null: not known. */
   configurationAt(index: number): { index: number; configuration: Configuration } | null
+  /** The newest one that is known to be committed; null: none is. */
+  readonly committedConfiguration: Configuration | null
+  readonly membership: Membership
+  /** Whom to connect to: the members of all configurations that may be in force yet, newest last. */
+  readonly possibleMembers: readonly Member[]
   /** One for each other member while leader, else empty. */
   peerStatuses(): PeerStatus[]
   /** Term of an entry that is there or stands before the first; 0: unknown. */

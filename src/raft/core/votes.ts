@@ -7,18 +7,27 @@ import {
   VoteReason,
   type VoteReplyMessage
 } from './types.ts'
-import { intactLast, isAtLeast, noteSurvey, wayOutCampaign, wayOutGreatest } from './wayOut.ts'
+import {
+  intactLast,
+  isAtLeast,
+  noteSurvey,
+  othersToAnswer,
+  wayOutCampaign,
+  wayOutGreatest
+} from './wayOut.ts'
 
 /** Campaigns, and how others' campaigns are answered. */
 
 /** R-E8, without what the way out of R-D6w excepts. */
 function mayLead(s: RaftState): boolean {
-  return s.isVoter && !s.storageSlow && s.diskLevel !== 'full'
+  return s.isVoter && !s.removed && !s.storageSlow && s.diskLevel !== 'full'
 }
 
 /** Patience is over. */
 export function campaign(s: RaftState): void {
   if (!mayLead(s)) {
+    // Whoever led is silent: nobody is sent there any more.
+    if (s.leaderId !== null) becomeFollower(s, s.term, null)
     s.waitFullTimeout()
     return
   }
@@ -47,9 +56,9 @@ function askPreVotes(s: RaftState, lastIndex: number, lastTerm: number): void {
 /** A question only: who is whole, who hears a leader (R-D6w). */
 function askSurvey(s: RaftState): void {
   const last = intactLast(s)
-  for (const voter of s.voters) {
-    if (voter.id !== s.selfId && s.isLinked(voter.id))
-      s.send(voter.id, voteMessage(s, s.term + 1, last.index, last.term, true, false))
+  for (const { id, uid } of othersToAnswer(s)) {
+    if (s.isLinked(id) && s.links.get(id)?.uid === uid)
+      s.send(id, voteMessage(s, s.term + 1, last.index, last.term, true, false))
   }
   s.waitTicks(s.ticks.voteRound + s.random.between(s.ticks.voteRetryMin, s.ticks.voteRetryMax))
 }
@@ -135,13 +144,23 @@ export function receiveVote(s: RaftState, from: NodeId, m: VoteMessage): void {
 
 function judge(s: RaftState, m: VoteMessage): VoteReason {
   if (s.configuration === null) return VoteReason.notFounded
-  if (!s.isVoterWith(m.candidateId, m.candidateUid)) return VoteReason.unknownCandidate
+  if (!mayBeVoter(s, m)) return VoteReason.unknownCandidate
   if (m.pre ? m.term <= s.term : m.term < s.term) return VoteReason.olderTerm
   // R-E3, R-E4: a leader in office is not voted out, unless it hands over itself.
   if (!m.force && s.heardLeaderId !== null) return VoteReason.hearsLeader
   if (!m.pre && m.term > s.term) becomeFollower(s, m.term, null)
   if (!m.pre && s.vote !== null && s.vote !== m.candidateId) return VoteReason.votedForAnother
   return judgeLog(s, m)
+}
+
+/**
+ * A voter that lags may not know the configuration that made the candidate one, and its vote may be needed: it asks only
+ * whether the candidate's log is ahead. With an equal log it knows as much as the candidate.
+ */
+function mayBeVoter(s: RaftState, m: VoteMessage): boolean {
+  if (s.isVoterWith(m.candidateId, m.candidateUid)) return true
+  const own = { index: s.log.lastIndex, term: s.log.lastTerm }
+  return !isAtLeast(own, { index: m.lastIndex, term: m.lastTerm })
 }
 
 /** R-E2, with the exceptions for nodes that may have lost what they acknowledged (R-D6, R-D6w). */
@@ -184,8 +203,9 @@ function answerVote(s: RaftState, to: NodeId, m: VoteMessage, reason: VoteReason
 }
 
 export function receiveVoteReply(s: RaftState, from: NodeId, m: VoteReplyMessage): void {
-  if (m.voterId !== from || !s.isVoterWith(m.voterId, m.voterUid)) return
-  if (m.pre) noteSurvey(s, m)
+  if (m.voterId !== from) return
+  if (m.pre && !s.whole) noteSurvey(s, m)
+  if (!s.isVoterWith(m.voterId, m.voterUid)) return
   if (!m.granted && m.term > s.term) {
     becomeFollower(s, m.term, null)
     return

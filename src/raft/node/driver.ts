@@ -306,6 +306,9 @@ export class Driver {
         this.proposer.resume()
         this.#host.transferEnded(effect)
         return
+      case 'membershipEnded':
+      case 'configurationChanged':
+        return
       case 'refuseHello':
         this.#refusal = { code: effect.code, remark: effect.remark }
         return

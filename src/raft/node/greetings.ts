@@ -31,8 +31,10 @@ export class Greetings {
   }
 
   hello(): Hello {
-    const { group, brokerAddress } = this.#options
-    return { ...this.#core.hello(), protocol: WIRE_PROTOCOL, group, features: 0, brokerAddress }
+    const { group } = this.#options
+    const facts = this.#core.hello()
+    const memberRole = roleNames.indexOf(facts.memberRole)
+    return { ...facts, memberRole, protocol: WIRE_PROTOCOL, group, features: 0 }
   }
 
   judgeHello(hello: Hello): Refusal | null {
@@ -67,9 +69,13 @@ export class Greetings {
   }
 }
 
+/** As the wire numbers them. */
+const roleNames = ['none', 'learner', 'voter'] as const
+
 function factsOf(hello: Hello): HelloFacts {
   const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = hello
-  const { logStart, empty, recovering } = hello
+  const { logStart, empty, recovering, configurationVersion, memberRole } = hello
+  const { raftAddress, brokerAddress } = hello
   return {
     nodeId,
     nodeUid,
@@ -80,6 +86,10 @@ function factsOf(hello: Hello): HelloFacts {
     lastTerm,
     logStart,
     empty,
-    recovering
+    recovering,
+    configurationVersion,
+    memberRole: roleNames[memberRole] ?? 'none',
+    raftAddress,
+    brokerAddress
   }
 }

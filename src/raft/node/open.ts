@@ -119,6 +119,7 @@ async function logFacts(log: RaftLog): Promise<LogFacts> {
     terms: log.recovery.terms,
     nextPositionBytes: log.endPosition,
     configurations: await configurationsOf(log),
+    lostConfigurations: [],
     faults: [...log.faults.values()].sort((a, b) => a.index - b.index).map(coreFault)
   }
 }

@@ -27,7 +27,13 @@ const helloTable = {
   features: ['uint64', 12],
   brokerAddress: ['string', 13],
   /** Counts the starts of this directory (R-R1). */
-  incarnation: ['uint64', 14]
+  incarnation: ['uint64', 14],
+  /** 15 and 16 are the reply's. Of the configuration in force at the sender, 0: none. */
+  configurationVersion: ['uint64', 17],
+  /** By that configuration: 0 no member, 1 learner, 2 voter. */
+  memberRole: ['uint64', 18],
+  /** host:port where the sender's peers reach it, by its own file. */
+  raftAddress: ['string', 19]
 } as const
 
 /** First message of each connection, from the side that opened it. */

@@ -7,7 +7,8 @@ export interface TestEntry extends EntrySummary {
 
 /** The all-seeing book of a test: what has happened anywhere, and what may therefore not happen any more. */
 export class Book {
-  readonly #leaders = new Map<number, NodeId>()
+  /** Uids by term: an old and a new disk under one id are two leaders. */
+  readonly #leaders = new Map<number, string>()
   readonly #votes = new Map<string, NodeId>()
   readonly #entries = new Map<string, TestEntry>()
   /** Every entry that any node ever called committed, by index. */
@@ -23,11 +24,11 @@ export class Book {
   }
 
   /** Election safety and leader completeness. */
-  leads(id: NodeId, term: number, log: readonly TestEntry[]): void {
+  leads(id: NodeId, uid: string, term: number, log: readonly TestEntry[]): void {
     const known = this.#leaders.get(term)
-    if (known !== undefined && known !== id)
-      this.fail(`election safety: ${known} and ${id} lead term ${term}`)
-    this.#leaders.set(term, id)
+    if (known !== undefined && known !== uid)
+      this.fail(`election safety: ${known} and ${uid} lead term ${term}`)
+    this.#leaders.set(term, uid)
     this.committed.forEach((entry, at) => {
       if (log[at]?.headerCrc !== entry.headerCrc)
         this.fail(

@@ -1,4 +1,12 @@
-import type { Effect, Event, Member, Message, NodeId } from '../../../src/raft/core/index.ts'
+import type {
+  Configuration,
+  Effect,
+  Event,
+  HelloFacts,
+  Member,
+  Message,
+  NodeId
+} from '../../../src/raft/core/index.ts'
 import { Book, type TestEntry } from './book.ts'
 import {
   defaultSettings,
@@ -20,6 +28,8 @@ export interface Connection {
   readonly dialer: NodeId
   readonly acceptor: NodeId
   up: boolean
+  dialerHello: HelloFacts | null
+  acceptorHello: HelloFacts | null
   requests: Packet[]
   replies: Packet[]
 }
@@ -49,10 +59,19 @@ export class Cluster implements World {
   }
 
   /** `founded`: the group's first start lies behind it, no entry was written yet. */
-  addNodes(count: number, founded: boolean, settings: Partial<NodeSettings> = {}): void {
-    const ids = Array.from({ length: count }, (_, at) => `n${at}`)
-    for (const id of ids)
-      this.nodes.set(id, new TestNode(id, ids, { ...defaultSettings, ...settings }, this))
+  /** `spares`: further nodes that are no members and list the founders and themselves. */
+  addNodes(
+    count: number,
+    founded: boolean,
+    settings: Partial<NodeSettings> = {},
+    spares = 0
+  ): void {
+    const all = Array.from({ length: count + spares }, (_, at) => `n${at}`)
+    const ids = all.slice(0, count)
+    for (const id of all) {
+      const peers = ids.includes(id) ? ids : [...ids, id]
+      this.nodes.set(id, new TestNode(id, peers, { ...defaultSettings, ...settings }, this))
+    }
     const founders: Member[] = ids.map(id => ({
       id,
       uid: `uid-${id}`,
@@ -61,11 +80,19 @@ export class Cluster implements World {
       brokerAddress: `${id}:10911`,
       priority: 0
     }))
-    for (const node of this.nodes.values()) if (founded) node.hard = { ...node.hard, founders }
-    for (const dialer of ids)
-      for (const acceptor of ids)
+    for (const id of founded ? ids : []) this.node(id).hard = { ...this.node(id).hard, founders }
+    for (const dialer of all)
+      for (const acceptor of all)
         if (dialer !== acceptor)
-          this.connections.push({ dialer, acceptor, up: false, requests: [], replies: [] })
+          this.connections.push({
+            dialer,
+            acceptor,
+            up: false,
+            dialerHello: null,
+            acceptorHello: null,
+            requests: [],
+            replies: []
+          })
   }
 
   node(id: NodeId): TestNode {
@@ -100,17 +127,23 @@ export class Cluster implements World {
   connect(c: Connection): boolean {
     const dialer = this.node(c.dialer)
     const acceptor = this.node(c.acceptor)
+    if (c.up && this.#isUnwanted(c)) {
+      this.disconnect(c)
+      return true
+    }
     if (c.up || dialer.core === null || acceptor.core === null) return false
     if (acceptor.core.role === 'stopped' || dialer.core.role === 'stopped') return false
-    if (this.isBlocked(c.dialer, c.acceptor)) return false
+    if (this.isBlocked(c.dialer, c.acceptor) || !dialer.knows(c.acceptor)) return false
     const { core } = dialer
+    c.dialerHello = core.hello()
+    c.acceptorHello = acceptor.core.hello()
     const refusal = this.#stepUnlessRefused(acceptor, () =>
       acceptor.step({ kind: 'hello', peer: c.dialer, hello: core.hello() })
     )
     if (refusal !== null) {
       const { code, remark } = refusal
       dialer.step({ kind: 'helloRefused', peer: c.acceptor, code, remark })
-      return true
+      return false
     }
     c.up = true
     const { core: accepting } = acceptor
@@ -118,7 +151,17 @@ export class Cluster implements World {
       dialer.step({ kind: 'linkUp', peer: c.acceptor, hello: accepting.hello() })
     )
     if (refused !== null) this.disconnect(c)
-    return true
+    return refused === null
+  }
+
+  /** As the driver does it when configurations change. */
+  #isUnwanted({ dialer, acceptor, dialerHello, acceptorHello }: Connection): boolean {
+    const there = this.node(acceptor).core
+    const here = this.node(dialer).core
+    return (
+      (dialerHello !== null && there?.keepsConnection(dialerHello) === false) ||
+      (acceptorHello !== null && here?.keepsConnection(acceptorHello) === false)
+    )
   }
 
   #stepUnlessRefused(node: TestNode, run: () => void): RefuseHello | null {
@@ -179,11 +222,29 @@ export class Cluster implements World {
     this.node(packet.to).step({ kind: 'receive', from, message, entries })
   }
 
-  countDurable(entry: TestEntry): number {
+  countDurable(entry: TestEntry, voters: readonly Member[]): number {
     let count = 0
-    for (const { durableLog, lost } of this.nodes.values())
-      if (has(durableLog, entry) || has(lost, entry)) count++
+    for (const { id, uid } of voters) {
+      const node = this.node(id)
+      const { durableLog, lost, graves } = node
+      const grave = graves.get(uid)
+      if (node.uid === uid ? has(durableLog, entry) || has(lost, entry) : has(grave ?? [], entry))
+        count++
+    }
     return count
+  }
+
+  /** Every configuration that some node goes by, or would after a restart. */
+  configurations(): Configuration[] {
+    const found: Configuration[] = []
+    for (const { core, log, written, hard } of this.nodes.values()) {
+      if (core?.configuration != null) found.push(core.configuration)
+      for (const { configuration } of [...log, ...written])
+        if (configuration !== null) found.push(configuration)
+      if (hard.founders !== null)
+        found.push({ version: 1, clusterId: hard.clusterId, members: hard.founders })
+    }
+    return found
   }
 
   /** What was committed and is on no disk any more: allowed to be gone where the documentation says so. */

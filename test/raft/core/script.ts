@@ -1,4 +1,4 @@
-import type { Limits, NodeId } from '../../../src/raft/core/index.ts'
+import type { Limits, MembershipChange, NodeId } from '../../../src/raft/core/index.ts'
 import { Cluster } from './cluster.ts'
 import { isKeyEffect, showEffect, showMessage } from './show.ts'
 import type { NodeSettings, TestNode, TestSnapshot } from './testNode.ts'
@@ -16,6 +16,8 @@ export class Script {
   readonly #heldCopies = new Set<NodeId>()
   readonly #silentLinks = new Set<string>()
   #token = 0
+  #requestId = 0
+  readonly #refusals = new Set<string>()
 
   run(text: string): string {
     this.#lines.length = 0
@@ -118,6 +120,24 @@ export class Script {
       ),
     transfer: words =>
       this.#each(words[0], node => node.step({ kind: 'transfer', target: words[1] ?? null })),
+    add: (words, named) =>
+      this.#change(words, {
+        op: 'add',
+        id: words[1] ?? '',
+        raftAddress: named.get('address') ?? null,
+        priority: named.has('priority') ? Number(named.get('priority')) : null
+      }),
+    remove: words => this.#change(words, { op: 'remove', id: words[1] ?? '' }),
+    update: (words, named) =>
+      this.#change(words, {
+        op: 'update',
+        id: words[1] ?? '',
+        raftAddress: named.get('address') ?? null,
+        priority: named.has('priority') ? Number(named.get('priority')) : null
+      }),
+    'force-recover-now': words =>
+      this.#each(words[0], node => node.step({ kind: 'forceRecover', without: words.slice(1) })),
+    members: words => this.#each(words[0], node => this.#showMembers(node)),
     read: words =>
       this.#each(words[0], node => node.step({ kind: 'readIndex', id: Number(words[1]) })),
     trim: words => this.#each(words[0], node => void node.trim(Number(words[1]))),
@@ -131,7 +151,11 @@ export class Script {
     this.#cluster = new Cluster(Number(named.get('seed') ?? 1))
     this.#cluster.onEffect = (node, effect) => {
       const text = this.#verbose || isKeyEffect(effect) ? showEffect(effect) : null
-      if (text !== null) this.#lines.push(`${node.id} ${text}`)
+      if (text === null) return
+      // Who is refused asks again and again.
+      if (effect.kind === 'refuseHello' && this.#refusals.has(`${node.id} ${text}`)) return
+      if (effect.kind === 'refuseHello') this.#refusals.add(`${node.id} ${text}`)
+      this.#lines.push(`${node.id} ${text}`)
     }
     const limits: Partial<Limits> = {
       ...(named.has('frames') ? { windowFrames: Number(named.get('frames')) } : {}),
@@ -144,16 +168,34 @@ export class Script {
       preferredLeaderId: named.get('preferred') ?? null,
       segmentBytes: Number(named.get('segment') ?? 1 << 30)
     }
-    this.#cluster.addNodes(Number(words[0]), words[1] !== 'empty', settings)
+    const spares = Number(named.get('spares') ?? 0)
+    this.#cluster.addNodes(Number(words[0]), words[1] !== 'empty', settings, spares)
     if (words[1] === 'led') {
       // The usual beginning: all up, n0 leads term 1, its first entry is committed and applied everywhere.
-      for (const id of this.#cluster.nodes.keys()) this.#cluster.start(id)
+      const founders = [...this.#cluster.nodes.keys()].slice(0, Number(words[0]))
+      for (const id of founders) this.#cluster.start(id)
       this.#cluster.connectAll()
       this.#cluster.node('n0').step({ kind: 'tick', count: 40 })
       this.#settle(true)
       this.#lines.length = 0
       this.#lines.push('n0 leads term 1, entry 1 is committed and applied everywhere')
     }
+  }
+
+  #change(words: string[], change: MembershipChange): void {
+    const requestId = ++this.#requestId
+    this.#each(words[0], node => node.step({ kind: 'changeMembership', requestId, change }))
+  }
+
+  #showMembers(node: TestNode): void {
+    const { core } = node
+    const list = core?.configuration?.members.map(
+      m => `${m.id}/${m.uid}${m.role === 'learner' ? ' (learner)' : ''}`
+    )
+    const committed = core?.committedConfiguration?.version ?? 0
+    this.#lines.push(
+      `${node.id} is ${core?.membership}, configuration ${core?.configuration?.version ?? '-'} (committed ${committed}): ${list?.join(', ') ?? '-'}`
+    )
   }
 
   #each(which: string | undefined, run: (node: TestNode) => void): void {

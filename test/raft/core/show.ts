@@ -89,6 +89,10 @@ export function showEffect(effect: Effect): string | null {
       return `read ${effect.id} failed: ${effect.reason}`
     case 'transferEnded':
       return `transfer to ${effect.target ?? 'anyone'} ${effect.ok ? 'done' : 'failed'}: ${effect.reason}`
+    case 'membershipEnded':
+      return `change ${effect.requestId} ${effect.refusal === null ? 'done' : `refused (${effect.refusal})`}: ${effect.text}`
+    case 'configurationChanged':
+      return null
     case 'refuseHello':
       return `refuses ${effect.peer} (code ${effect.code}): ${effect.remark}`
     case 'answerRepair':

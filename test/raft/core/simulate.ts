@@ -1,4 +1,4 @@
-import type { NodeId } from '../../../src/raft/core/index.ts'
+import type { MembershipChange, NodeId } from '../../../src/raft/core/index.ts'
 import { Cluster, type Connection } from './cluster.ts'
 import { showEffect, showMessage } from './show.ts'
 import type { TestNode } from './testNode.ts'
@@ -37,6 +37,8 @@ export class Chance {
     return items[this.below(items.length)] as T
   }
 }
+
+const FORCE_AFTER_TICKS = 120
 
 /** What has been seen over many schedules: a simulation that never met a case proves nothing about it. */
 export class Coverage {
@@ -79,6 +81,7 @@ export class Simulation {
   readonly #clockSpeeds: Map<NodeId, number>
   #token = 0
   #readId = 0
+  #requestId = 0
   readonly #readFloor = new Map<number, number>()
   /** Cut off from all others, until they are let in again. */
   #alone: NodeId | null = null
@@ -97,26 +100,32 @@ export class Simulation {
     this.#cluster.bootSeed = ({ id, incarnation }) =>
       (Math.imul(seed, 31) + Math.imul(incarnation, 101) + Number(id.slice(1))) >>> 0
     const size = chance.pick([1, 3, 3, 3, 3, 3, 5])
-    this.#cluster.addNodes(size, chance.below(4) > 0, {
-      flush: this.#flush,
-      segmentBytes: 4096,
-      preferredLeaderId: chance.below(3) === 0 ? 'n1' : null,
-      limits: {
-        windowFrames: chance.pick([2, 8, 256]),
-        tailEntries: chance.pick([2, 5, 1000]),
-        frameBytes: chance.pick([300, 1000, 100_000])
-      }
-    })
+    const changing = chance.below(2) === 0
+    this.#cluster.addNodes(
+      size,
+      chance.below(4) > 0,
+      {
+        flush: this.#flush,
+        segmentBytes: 4096,
+        preferredLeaderId: chance.below(3) === 0 ? 'n1' : null,
+        limits: {
+          windowFrames: chance.pick([2, 8, 256]),
+          tailEntries: chance.pick([2, 5, 1000]),
+          frameBytes: chance.pick([300, 1000, 100_000])
+        }
+      },
+      changing ? chance.pick([0, 1, 2, 2]) : 0
+    )
     this.#nodes = [...this.#cluster.nodes.values()]
     this.#diskSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.1, 0.5, 1, 1])]))
     this.#clockSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.05, 1, 1, 1])]))
     this.#damaged = chance.pick(this.#nodes).id
-    this.#rates = this.#drawRates(size)
+    this.#rates = this.#drawRates(size, changing)
     this.#listen()
   }
 
   /** Swarm: each schedule draws which faults it has, and how many. */
-  #drawRates(size: number): Map<string, number> {
+  #drawRates(size: number, changing: boolean): Map<string, number> {
     const chance = this.#chance
     const rate = (often: number): number => (chance.below(2) === 0 ? 0 : often * chance.next())
     const rates = new Map([
@@ -134,14 +143,17 @@ export class Simulation {
       ['damage', rate(0.3)],
       ['wipe', rate(1)],
       ['trim', rate(3)],
-      ['copyLost', rate(0.3)]
+      ['copyLost', rate(0.3)],
+      ['add', changing ? rate(6) : 0],
+      ['remove', changing ? rate(3) : 0],
+      ['update', changing ? rate(0.5) : 0]
     ])
     const asyncLoses = rates.get('powerLoss') !== 0 || rates.get('storageFailed') !== 0
     // An entry that one node has damaged must be whole elsewhere: not in a group of one, not with ASYNC losing the others.
     if (size === 1 || (this.#flush === 'async' && asyncLoses)) rates.set('damage', 0)
-    // One disk that is lost is as much as the others can bear: those that are not whole would need its vote (R-D6w).
-    const whole = ['powerLoss', 'storageFailed', 'damage'].every(name => rates.get(name) === 0)
-    if (size === 1 || !whole) rates.set('wipe', 0)
+    if (size === 1) rates.set('wipe', 0)
+    // With fewer voters, or disks that are gone, an entry may be whole on the damaged one only.
+    if (rates.get('remove') !== 0 || rates.get('wipe') !== 0) rates.set('damage', 0)
     return rates
   }
 
@@ -159,7 +171,7 @@ export class Simulation {
             : JSON.stringify(event)
         this.trace.push(`${node.id} <- ${text}`)
       }
-    const mayErr = ['powerLoss', 'storageFailed', 'damage', 'wipe'].some(
+    const mayErr = ['powerLoss', 'storageFailed', 'damage', 'wipe', 'add', 'remove'].some(
       name => this.#rates.get(name) !== 0
     )
     this.#cluster.onEffect = (node, effect) => {
@@ -169,8 +181,10 @@ export class Simulation {
         if (effect.role === 'leader') this.#leaderChanges++
       } else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
       else if (effect.kind === 'transferEnded') this.#coverage.saw(`transfer ${effect.ok}`)
+      else if (effect.kind === 'membershipEnded')
+        this.#coverage.saw(`change ${effect.refusal ?? 'done'}`)
       else if (effect.kind === 'fatal') {
-        if (!effect.storage && !node.wiped) book.fail(`${node.id} ends by itself: ${effect.reason}`)
+        if (!effect.storage) book.fail(`${node.id} ends by itself: ${effect.reason}`)
       } else if (effect.kind === 'report') {
         if (effect.level === 'error' && !mayErr)
           book.fail(`quiet: ${node.id} reports an error without a fault for it: ${effect.text}`)
@@ -341,6 +355,14 @@ export class Simulation {
           if (n.core?.role === 'leader') n.step({ kind: 'transfer', target })
         return true
       }
+      case 'add':
+        return this.#change({ op: 'add', id: node.id, raftAddress: null, priority: null })
+      case 'remove':
+        return this.#change({ op: 'remove', id: node.id })
+      case 'update': {
+        const priority = chance.below(3)
+        return this.#change({ op: 'update', id: node.id, raftAddress: null, priority })
+      }
       case 'slow':
         node.step({ kind: 'storageSlow', slow: chance.below(2) === 0 })
         return true
@@ -405,14 +427,39 @@ export class Simulation {
     return true
   }
 
-  /** A new disk under the old name, once in a schedule. */
+  /** Every node that believes to lead is asked: a deposed one must not carry it through. */
+  #change(change: MembershipChange): boolean {
+    const leaders = this.#nodes.filter(n => n.core?.role === 'leader')
+    for (const leader of leaders)
+      leader.step({ kind: 'changeMembership', requestId: ++this.#requestId, change })
+    return leaders.length > 0
+  }
+
+  /**
+   * A disk is gone for good, the node comes back with an empty one. One at a time: by every configuration that anyone may
+   * go by, all other voters have theirs, and are a majority; with ASYNC none of them has lost something either.
+   */
   #wipe(node: TestNode): boolean {
-    if (node.id !== this.#damaged || node.wiped || node.core === null) return false
-    if (node.core.configuration === null || this.#cluster.book.committed.length === 0) return false
-    node.kill(0, 0)
+    const uids = new Set(this.#nodes.filter(n => n !== node).map(n => n.uid))
+    if (this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)) return false
+    for (const { members } of this.#cluster.configurations()) {
+      const voters = members.filter(member => member.role === 'voter')
+      const gone = voters.filter(voter => !uids.has(voter.uid)).length
+      if (gone > 1 || (gone === 1 && voters.length < 3)) return false
+    }
     this.#cluster.disconnectAll(node.id)
+    if (node.core !== null) node.kill(0, 0)
     node.wipe()
     return true
+  }
+
+  /** Fewest voters of any configuration that anyone may go by; disks that are gone do not count. */
+  #fewestVoters(): number {
+    const uids = new Set(this.#nodes.map(n => n.uid))
+    const counts = this.#cluster
+      .configurations()
+      .map(c => c.members.filter(m => m.role === 'voter' && uids.has(m.uid)).length)
+    return Math.min(...counts)
   }
 
   #reset(c: Connection | undefined): boolean {
@@ -439,7 +486,7 @@ export class Simulation {
 
   #mayLose(): boolean {
     if (this.#flush === 'sync') return true
-    if (this.#nodes.length < 3) return false
+    if (this.#fewestVoters() < 3) return false
     return !this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)
   }
 
@@ -461,6 +508,7 @@ export class Simulation {
       for (const node of this.#nodes) node.step({ kind: 'tick', count: 1 })
       this.#settle()
       const leader = this.#nodes.find(n => n.core?.ready === true)
+      if (leader === undefined && tick === FORCE_AFTER_TICKS) this.#force()
       if (leader === undefined) continue
       // Another leader may have cut it.
       if (leader.core?.term !== proposedTerm) proposedAt = -1
@@ -478,7 +526,7 @@ export class Simulation {
     }
     const states = this.#nodes.map(
       n =>
-        `${n.id} ${n.core?.role} t${n.core?.term} last ${n.core?.lastIndex} commit ${n.committed}${n.core?.recovering === true ? ' recovering' : ''}${n.core?.damaged === true ? ' damaged' : ''}${n.core?.configuration === null ? ' unfounded' : ''}`
+        `${n.id} ${n.core?.role} t${n.core?.term} last ${n.core?.lastIndex} commit ${n.committed}${n.core?.recovering === true ? ' recovering' : ''}${n.core?.damaged === true ? ' damaged' : ''}${n.core?.configuration === null ? ' unfounded' : ''} ${n.core?.membership} v${n.core?.configuration?.version}/${n.core?.committedConfiguration?.version} [${n.core?.configuration?.members.map(m => `${m.uid} ${m.role}`).join(',')}]`
     )
     this.#cluster.book.fail(`liveness: no progress within 15 s of health: ${states.join('; ')}`)
   }
@@ -499,17 +547,40 @@ export class Simulation {
     this.#coverage.saw('calm')
   }
 
+  /** A disk is gone and another node recovers: what an operator is there for (R-D6w). */
+  #force(): void {
+    const uids = new Set(this.#nodes.map(n => n.uid))
+    const members = this.#cluster.configurations().flatMap(c => c.members)
+    const without = [...new Set(members.filter(m => !uids.has(m.uid)).map(m => m.id))]
+    if (without.length === 0) return
+    this.#coverage.saw('forced recovery')
+    for (const node of this.#nodes) node.step({ kind: 'forceRecover', without })
+  }
+
+  /** Learners become voters, disks that are gone are replaced, whoever is out knows it. */
   #isQuiet(proposedAt: number): boolean {
-    const last = this.#nodes.find(n => n.core?.ready === true)?.core?.lastIndex
-    return this.#nodes.every(
-      ({ core, committed, wiped }) =>
-        wiped ||
-        (core !== null &&
-          committed >= proposedAt &&
-          core.lastIndex === last &&
-          !core.recovering &&
-          !core.damaged)
-    )
+    const leader = this.#nodes.find(n => n.core?.ready === true)
+    const members = leader?.core?.configuration?.members
+    if (leader === undefined || members === undefined) return false
+    const last = leader.core?.lastIndex
+    const version = leader.core?.configuration?.version ?? 0
+    if (members.some(m => m.role === 'learner' || this.#cluster.node(m.id).uid !== m.uid))
+      return false
+    return this.#nodes.every(({ id, core, committed }) => {
+      if (core === null) return false
+      if (!members.some(member => member.id === id)) {
+        // Or it has a configuration of its own that never was the group's.
+        const ahead = core.configuration !== null && core.configuration.version > version
+        return ahead || core.membership === 'waiting' || core.membership === 'removed'
+      }
+      return (
+        core.membership === 'voter' &&
+        committed >= proposedAt &&
+        core.lastIndex === last &&
+        !core.recovering &&
+        !core.damaged
+      )
+    })
   }
 
   #settle(): void {

@@ -56,8 +56,8 @@ export interface World {
   /** Effects that are neither storage nor messages. */
   note(node: TestNode, effect: Effect): void
   noteEvent(node: TestNode, event: Event): void
-  /** How many nodes have this entry where an acknowledgement of theirs would count from. */
-  countDurable(entry: TestEntry): number
+  /** How many of these have this entry where an acknowledgement of theirs would count from. */
+  countDurable(entry: TestEntry, voters: readonly Member[]): number
 }
 
 /**
@@ -89,6 +89,10 @@ export class TestNode {
   recoverNext: boolean = false
   /** ASYNC: what it had acknowledged and lost; such a node does not vote until it has it back (R-D6). */
   lost: readonly TestEntry[] = []
+  /** What former disks had durable; what they acknowledged was true when it was said. */
+  readonly graves = new Map<string, readonly TestEntry[]>()
+  /** Configuration entries whose write was begun: they have a file of their own, synced before. */
+  taken: TestEntry[] = []
   /** Entries whose bytes on this disk are bad. */
   readonly bad = new Set<number>()
   /** Of the bad ones, those of which nothing is known, their index units are gone too. Each run of them is named at its end by what follows. */
@@ -105,8 +109,6 @@ export class TestNode {
   readonly #badSinceReply = new Set<number>()
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
   reads = new Map<number, number>()
-  /** Its first disk is gone; until somebody makes the new one a member it takes no part. */
-  wiped = false
   #stepEntries: readonly EntrySummary[] = []
 
   constructor(id: NodeId, peers: readonly NodeId[], settings: NodeSettings, world: World) {
@@ -119,6 +121,12 @@ export class TestNode {
 
   get up(): boolean {
     return this.core !== null
+  }
+
+  /** Whether it has an address for that node: by its file, or by the configuration. */
+  knows(id: NodeId): boolean {
+    const members = this.core?.configuration?.members ?? []
+    return this.peers.includes(id) || members.some(member => member.id === id)
   }
 
   boot(seed: number): void {
@@ -178,17 +186,15 @@ export class TestNode {
         lastIndex: log.length,
         terms,
         nextPositionBytes: last === undefined ? 0 : last.positionBytes + last.sizeBytes,
-        configurations: log
-          .filter(
-            entry =>
-              entry.configuration !== null &&
-              entry.index > this.startIndex &&
-              !this.bad.has(entry.index)
-          )
+        configurations: this.taken
+          .filter(entry => log[entry.index - 1]?.headerCrc === entry.headerCrc)
           .map(entry => ({
             index: entry.index,
             configuration: entry.configuration as Configuration
           })),
+        lostConfigurations: this.taken
+          .filter(entry => log[entry.index - 1]?.headerCrc !== entry.headerCrc)
+          .map(entry => entry.configuration as Configuration),
         faults
       },
       knownCommit: this.savedCommit,
@@ -289,7 +295,7 @@ export class TestNode {
         if (effect.role === 'leader') {
           if (this.hard.term !== effect.term || this.hard.vote !== this.id)
             this.world.book.fail(`${this.id} leads term ${effect.term} before its vote is durable`)
-          this.world.book.leads(this.id, effect.term, this.log)
+          this.world.book.leads(this.id, this.uid, effect.term, this.log)
         }
         return
       case 'offerSnapshot':
@@ -305,6 +311,9 @@ export class TestNode {
         this.switching = effect.snapshot
         return
       case 'whole':
+        this.taken = this.taken.filter(
+          entry => this.log[entry.index - 1]?.headerCrc === entry.headerCrc
+        )
         this.recoverNext = false
         this.lost = []
         return
@@ -316,6 +325,8 @@ export class TestNode {
       case 'readReady':
       case 'readFailed':
       case 'transferEnded':
+      case 'membershipEnded':
+      case 'configurationChanged':
       case 'report':
         return
     }
@@ -338,9 +349,12 @@ export class TestNode {
       this.world.book.fail(`${this.id}: commit falls from ${this.committed} to ${index}`)
     if (this.core?.role === 'leader') {
       const entry = this.log[index - 1] as TestEntry
-      const durable = this.world.countDurable(entry)
-      if (durable < (this.peers.length >> 1) + 1)
-        this.world.book.fail(`commit rule: ${this.id} commits ${index}, durable on ${durable} only`)
+      const voters = this.core.configuration?.members.filter(m => m.role === 'voter') ?? []
+      const durable = this.world.countDurable(entry, voters)
+      if (durable < (voters.length >> 1) + 1)
+        this.world.book.fail(
+          `commit rule: ${this.id} commits ${index}, durable on ${durable} of ${voters.length} only`
+        )
       if (entry.term !== this.core.term)
         this.world.book.fail(`commit rule: ${this.id} commits ${index} of an older term`)
     }
@@ -424,6 +438,7 @@ export class TestNode {
   finishWrite(): boolean {
     const write = this.writes.shift()
     if (write === undefined) return false
+    this.#take(write)
     apply(this.written, write)
     if (write.kind === 'rewrite') this.bad.delete(write.entry.index)
     // A cut is always synced before anything is written behind it (R-L5).
@@ -474,7 +489,10 @@ export class TestNode {
     const peer = this.snapshotRequests.shift()
     if (peer === undefined || this.core === null) return false
     const last = this.log[this.savedCommit - 1]
-    const { configuration } = this.core
+    // The one in force then; a later one may yet be cut.
+    const configuration =
+      this.log.slice(0, this.savedCommit).findLast(entry => entry.configuration !== null)
+        ?.configuration ?? null
     const whole = ![...this.bad].some(index => index <= this.savedCommit)
     if (
       last === undefined ||
@@ -519,6 +537,10 @@ export class TestNode {
     this.headless.clear()
     this.startIndex = snapshot.startIndex
     this.savedCommit = index
+    this.taken = [
+      ...snapshot.entries.filter(entry => entry.configuration !== null),
+      ...(kept ? this.taken.filter(entry => entry.index > index) : [])
+    ]
     const { clusterId, members } = snapshot.configuration
     this.hard = { ...this.hard, clusterId, founders: this.hard.founders ?? members }
     this.#gone()
@@ -539,7 +561,10 @@ export class TestNode {
 
   /** `kill -9`: writes and saves under way may have reached the page cache, in order. */
   kill(writesKept: number, savesKept: number): void {
-    for (const write of this.writes.slice(0, writesKept)) apply(this.written, write)
+    for (const write of this.writes.slice(0, writesKept)) {
+      this.#take(write)
+      apply(this.written, write)
+    }
     for (const save of this.saves.slice(0, savesKept)) this.#applySave(save)
     this.#gone()
   }
@@ -565,6 +590,13 @@ export class TestNode {
     this.#gone()
   }
 
+  #take(write: Write): void {
+    if (write.kind === 'append')
+      this.taken.push(...write.entries.filter(entry => entry.configuration !== null))
+    else if (write.kind === 'cut')
+      this.taken = this.taken.filter(entry => entry.index < write.fromIndex)
+  }
+
   #gone(): void {
     this.core = null
     this.writes = []
@@ -579,8 +611,7 @@ export class TestNode {
 
   /** An empty disk under the same id. What it had acknowledged counted, and is gone. */
   wipe(): void {
-    this.wiped = true
-    this.lost = this.written
+    this.graves.set(this.uid, [...this.durableLog])
     this.uid = `${this.uid}'`
     this.incarnation = 0
     this.hard = { term: 0, vote: null, founders: null, clusterId: '' }
@@ -590,6 +621,8 @@ export class TestNode {
     this.startIndex = 0
     this.savedCommit = 0
     this.recoverNext = false
+    this.lost = []
+    this.taken = []
     this.bad.clear()
   }
 }

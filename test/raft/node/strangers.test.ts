@@ -60,6 +60,9 @@ class Stranger {
       features: 0,
       brokerAddress: '',
       incarnation: 1,
+      configurationVersion: 0,
+      memberRole: 0,
+      raftAddress: '',
       ...fields
     })
     this.write(encodeFrameHead(FrameType.hello, header, 0))

@@ -31,6 +31,9 @@ const reply: HelloReply = {
   features: 0,
   brokerAddress: '127.0.0.1:30911',
   incarnation: 12,
+  configurationVersion: 4,
+  memberRole: 2,
+  raftAddress: '127.0.0.1:40911',
   refuseCode: 3,
   remark: 'wiped – “neu”'
 }
