@@ -9,7 +9,11 @@ export {
 } from './log/index.ts'
 export { openRaft } from './node/open.ts'
 export type {
+  ChangeAnswer,
   LogReader,
+  MemberStatus,
+  Membership,
+  MembershipChange,
   PeerStatus,
   Proposal,
   ProposalSource,

@@ -62,6 +62,46 @@ export interface SnapshotProgress {
 
 export type RaftRole = 'leader' | 'follower' | 'candidate' | 'preCandidate' | 'stopped'
 
+/** What this node is in its group. `waiting`: it belongs to none yet. `removed`: it did once, and serves nobody. */
+export type Membership = 'voter' | 'learner' | 'waiting' | 'removed'
+
+/** A member by the configuration in force. Twice under one id while a wiped node comes back: old disk and new (R-M6). */
+export interface MemberStatus {
+  readonly id: string
+  readonly uid: string
+  readonly role: 'voter' | 'learner'
+  /** host:port of the group's own traffic. */
+  readonly raftAddress: string
+  /** Where its clients connect, as it told; '' when not heard of. */
+  readonly brokerAddress: string
+  /** The voter with the highest one above 0 is the preferred leader. */
+  readonly priority: number
+  /** A stream to it stands; of this node itself true. */
+  readonly connected: boolean
+  /** Known to the leader only, else 0: its highest durable index, and how many entries it is behind. */
+  readonly matchIndex: number
+  readonly lagEntries: number
+  /** It answered the leader within the last election timeout; false when not leading. */
+  readonly active: boolean
+}
+
+/** How the group's members may be changed; `raftAddress` and `priority` null: as it is, or as the node says itself. */
+export type MembershipChange =
+  | {
+      readonly op: 'add' | 'update'
+      readonly id: string
+      readonly raftAddress: string | null
+      readonly priority: number | null
+    }
+  | { readonly op: 'remove'; readonly id: string }
+
+/** `refusal` null: done. `text` is a sentence for the operator. */
+export interface ChangeAnswer {
+  readonly refusal: string | null
+  readonly text: string
+  readonly leaderId: string | null
+}
+
 export interface PeerStatus {
   readonly id: string
   /** The stream to it stands (this node's side). */
@@ -114,7 +154,14 @@ export interface RaftStatus {
   readonly trouble: string | null
   /** Why the node stopped; null while it runs. */
   readonly stopReason: string | null
+  /** One for each other id of the configuration in force; before there is one, of the own file. */
   readonly peers: readonly PeerStatus[]
+  readonly membership: Membership
+  /** 0: there is none. */
+  readonly configurationVersion: number
+  /** The configuration in force is committed as far as this node knows. */
+  readonly configurationCommitted: boolean
+  readonly members: readonly MemberStatus[]
   readonly snapshots: readonly SnapshotProgress[]
   readonly counters: RaftCounters
 }
@@ -217,6 +264,12 @@ export interface RaftNode {
   readIndex(): Promise<number>
   /** True when another node leads then. */
   transferLeadership(targetId?: string): Promise<boolean>
+  /** The same with a reason; null: the best peer. */
+  handOver(targetId: string | null): Promise<{ readonly ok: boolean; readonly reason: string }>
+  /** By the leader only. Answered when it is committed, or refused with what to do. */
+  changeMembership(change: MembershipChange): Promise<ChangeAnswer>
+  /** An operator's word for the next decision: these voters need not answer after a power loss of many (R-D6w). A sentence. */
+  forceRecover(withoutIds: readonly string[]): ChangeAnswer
   readonly log: LogReader
   /** Fdatasynced here up to this index: derived state may be persisted up to it (R-D5). */
   readonly durableIndex: number

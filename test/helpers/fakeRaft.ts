@@ -3,6 +3,7 @@
  * (replicas), and a node may go and another come (restart, kill): the log stays.
  */
 import {
+  type ChangeAnswer,
   ENTRY_HEADER_BYTES,
   type Entry,
   EntryKind,
@@ -252,6 +253,18 @@ export class FakeNode implements RaftNode {
     return false
   }
 
+  async handOver(): Promise<{ ok: boolean; reason: string }> {
+    return { ok: false, reason: 'a fake' }
+  }
+
+  async changeMembership(): Promise<ChangeAnswer> {
+    return this.forceRecover()
+  }
+
+  forceRecover(): ChangeAnswer {
+    return { refusal: 'notLeader', text: 'a fake', leaderId: null }
+  }
+
   async trimPrefix(index: number, position: number): Promise<void> {
     this.trims.push({ index, position })
     this.log.startPosition = position
@@ -306,6 +319,10 @@ export class FakeNode implements RaftNode {
         active: true,
         brokerAddress: null
       })),
+      membership: 'voter',
+      configurationVersion: 1,
+      configurationCommitted: true,
+      members: [],
       snapshots: [],
       counters: {
         entriesProposed: 0,

@@ -1,3 +1,5 @@
+import { ConfigurationFile } from './configurationFile.ts'
+import { restoreConfigurations } from './configurations.ts'
 import { removeCopy } from './copy.ts'
 import {
   ENTRY_HEADER_BYTES,
@@ -53,10 +55,11 @@ export async function openLog(options: LogOptions): Promise<RaftLog> {
     },
     0
   )
+  const configurations = await ConfigurationFile.open(options.disk, options.directory)
   try {
-    return await recover(options, hardState, segments, index)
+    return await recover(options, hardState, segments, index, configurations)
   } catch (error) {
-    const files = [hardState, index, { close: () => segments.closeAll() }]
+    const files = [hardState, index, configurations, { close: () => segments.closeAll() }]
     for (const file of files) await file.close().catch(() => {})
     throw error
   }
@@ -66,7 +69,8 @@ async function recover(
   options: LogOptions,
   hardState: HardStateFile,
   segments: Segments,
-  index: IndexFile
+  index: IndexFile,
+  configurations: ConfigurationFile
 ): Promise<RaftLog> {
   const startedMs = options.clock.monotonicMs()
   const fresh = hardState.state === null
@@ -134,14 +138,17 @@ async function recover(
     durationMs: options.clock.monotonicMs() - startedMs
   }
   report(options, recovery, lastIndex)
-  return new DiskLog(options, {
+  const log = new DiskLog(options, {
     recovery,
     hardState,
     segments,
     index,
+    configurations,
     tail: scanner.tail(),
     faults: scanner.faults
   })
+  log.known = await restoreConfigurations(configurations, log, fresh, options.logger)
+  return log
 }
 
 function freshState(options: LogOptions): StoredState {

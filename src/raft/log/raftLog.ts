@@ -1,8 +1,11 @@
+import type { ConfigurationFile } from './configurationFile.ts'
+import { type KnownConfigurations, storedConfiguration } from './configurations.ts'
 import { mustContinue } from './continuity.ts'
-import { type Entry, entryHeaderCrc } from './entry.ts'
+import { type Entry, EntryKind, entryHeaderCrc } from './entry.ts'
 import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
+import type { LogParts } from './logParts.ts'
 import { Preparer } from './preparer.ts'
 import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
@@ -37,15 +40,6 @@ const PREPARE: PrepareOptions = {
   warm: false
 }
 
-export interface LogParts {
-  readonly recovery: Recovery
-  readonly hardState: HardStateFile
-  readonly segments: Segments
-  readonly index: IndexFile
-  readonly tail: TailCache
-  readonly faults: Map<number, Fault>
-}
-
 /** The log as recovery left it. `openLog` makes it. */
 export class DiskLog implements RaftLog {
   readonly recovery: Recovery
@@ -63,6 +57,9 @@ export class DiskLog implements RaftLog {
   syncedIndex: number
   /** Invariant: released <= commitIndex <= lastIndex. Neither falls. */
   commitIndex: number
+  /** As the start found them. */
+  known: KnownConfigurations = { inLog: [], lost: [] }
+  readonly #configurations: ConfigurationFile
   /** For the reader: how often the log was cut. */
   cuts = 0
   readonly #options: LogOptions
@@ -90,6 +87,7 @@ export class DiskLog implements RaftLog {
     this.segmentFiles = parts.segments
     this.index = parts.index
     this.tail = parts.tail
+    this.#configurations = parts.configurations
     this.faults = parts.faults
     this.#newestSegment = parts.segments.last()
     this.terms = new TermMap(parts.recovery.terms)
@@ -121,6 +119,7 @@ export class DiskLog implements RaftLog {
         diskFull: full => this.#diskFull(full),
         failed: (operation, error) => this.fail(operation, error),
         progressed: () => this.#progressed(),
+        beforeWrite: () => (this.#configurations.dirty ? this.#configurations.save() : null),
         beforeCut: operation => this.#beforeCut(operation)
       }
     )
@@ -194,6 +193,8 @@ export class DiskLog implements RaftLog {
       this.lastHeaderCrc = entryHeaderCrc(entry.bytes)
       this.lastTimeMs = entry.timeMs
       this.endPosition = entry.position + entry.bytes.length
+      if (entry.kind === EntryKind.configuration)
+        this.#configurations.add(storedConfiguration(entry), this.commitIndex)
     }
     if (entries.length > 0) this.#queue.write(entries, writeSeq)
   }
@@ -213,6 +214,7 @@ export class DiskLog implements RaftLog {
     }
     this.tail.cut(fromIndex)
     this.terms.cut(fromIndex)
+    this.#configurations.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
     this.#reader.forget(positions[0])
     this.cuts += 1
@@ -398,7 +400,12 @@ export class DiskLog implements RaftLog {
       })
       await this.#hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
     } finally {
-      const closing = [this.index.close(), this.segmentFiles.closeAll(), this.#hardState.close()]
+      const closing = [
+        this.index.close(),
+        this.segmentFiles.closeAll(),
+        this.#hardState.close(),
+        this.#configurations.close()
+      ]
       await Promise.all(closing.map(done => done.catch(() => {})))
     }
   }

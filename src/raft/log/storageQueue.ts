@@ -60,6 +60,8 @@ export interface QueueEvents {
   failed(operation: 'write' | 'sync' | 'cut', error: Error): void
   /** A write has returned. */
   progressed(): void
+  /** What must be on the disk before the entries; null: nothing. */
+  beforeWrite(): Promise<void> | null
   /** Before zeros are put over the entries: watermark and index units (R-L5). */
   beforeCut(operation: CutOperation): Promise<void>
 }
@@ -180,6 +182,8 @@ export class StorageQueue {
       if (claim === null) break
       this.#running = claim
       try {
+        const before = this.#events.beforeWrite()
+        if (before !== null) await before
         await this.#writeAll(this.#current)
         this.#setFull(false)
         this.#returned(claim)

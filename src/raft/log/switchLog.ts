@@ -1,4 +1,5 @@
 import type { Clock, Disk } from '../../platform/index.ts'
+import { ConfigurationFile } from './configurationFile.ts'
 import { COPY_NAME, readCopiedManifest, removeCopy, STATE_NAME } from './copy.ts'
 import { HardStateFile, type StoredState } from './hardState.ts'
 import { IndexFile, UNIT_BYTES } from './indexFile.ts'
@@ -23,6 +24,8 @@ export interface SwitchOptions {
   readonly clock: Clock
   readonly directory: string
   readonly unitsPerIndexFile: number
+  /** The manifest's configuration as an entry's body. */
+  readonly configurationBody: Buffer
 }
 
 /** What the closed log has behind the snapshot's entry, which it may have acknowledged. */
@@ -39,6 +42,7 @@ export async function switchToCopy(
 ): Promise<void> {
   const { disk, clock, directory } = options
   if (tail !== null) await keepTail(options, manifest, tail)
+  await takeConfiguration(options, manifest)
   const file = await HardStateFile.open(disk, clock, directory)
   try {
     const state = file.state as StoredState
@@ -52,6 +56,20 @@ export async function switchToCopy(
       clusterId,
       founders: members.map(({ id, uid }) => ({ id, uid }))
     })
+  } finally {
+    await file.close()
+  }
+}
+
+/** Beside what is known: until the hard state names the copy, the old log counts. */
+async function takeConfiguration(options: SwitchOptions, manifest: Manifest): Promise<void> {
+  const file = await ConfigurationFile.open(options.disk, options.directory)
+  try {
+    const index = manifest.configurationIndex
+    const others = file.items.filter(item => item.index !== index)
+    const item = { index, term: 0, body: options.configurationBody }
+    file.replace([...others, item].sort((a, b) => a.index - b.index))
+    await file.save()
   } finally {
     await file.close()
   }

@@ -1,4 +1,5 @@
 import type { Clock, Disk, Logger, Random } from '../../platform/index.ts'
+import type { KnownConfigurations } from './configurations.ts'
 import type { Entry } from './entry.ts'
 import type { Shipping } from './shipping.ts'
 
@@ -200,6 +201,8 @@ export interface LogOptions {
 export interface RaftLog {
   readonly recovery: Recovery
   readonly hardState: HardState
+  /** Configuration entries as the start found them; later ones are told by nobody but the entries themselves. */
+  readonly known: KnownConfigurations
   /** Damaged entries by index, those of `recovery` and those that reads found since. */
   readonly faults: ReadonlyMap<number, Fault>
 

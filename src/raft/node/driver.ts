@@ -12,13 +12,14 @@ import {
 import { Applier } from './applier.ts'
 import { CatchUp } from './catchUp.ts'
 import { CommitWatch } from './commitWatch.ts'
-import type { DriverHost, DriverParts, Role } from './driverHost.ts'
+import { type DriverHost, type DriverParts, ROLE_LINES, type Role } from './driverHost.ts'
 import { receiveEntries } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
 import { coreFault } from './faults.ts'
-import { Greetings } from './greetings.ts'
+import { factsOf, Greetings } from './greetings.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Refusal } from './peerStream.ts'
+import { peersOf } from './peers.ts'
 import { Proposer } from './proposer.ts'
 import { Reads } from './reads.ts'
 import { answerRepair } from './repairs.ts'
@@ -33,14 +34,6 @@ const WRITES_IN_FLIGHT = 1
 const DISK_REFUSE_RATIO = 0.9
 const NO_ENTRIES: readonly Entry[] = []
 const NO_SUMMARIES: readonly EntrySummary[] = []
-
-const ROLE_LINES = {
-  follower: 'Follows',
-  preCandidate: 'Hears no leader and asks whether it could win an election',
-  candidate: 'Asks for votes',
-  leader: 'Was elected',
-  stopped: 'Takes part no more'
-} as const
 
 /**
  * Runs the core: everything that happens becomes an event in one queue, the effects of each are
@@ -79,6 +72,7 @@ export class Driver {
   constructor(parts: DriverParts) {
     const { options, timings, core, log, source, host } = parts
     const { platform, logger, selfId, peers } = options
+    const { port } = peers.find(peer => peer.id === selfId)!
     this.core = core
     this.log = log
     this.#options = options
@@ -91,7 +85,7 @@ export class Driver {
       peerId => host.peerAddressChanged(peerId)
     )
     this.entryClock = new EntryClock(platform.clock, logger, log.lastTimeMs)
-    this.transport = new Transport({ platform, logger, selfId, peers, timings, events: this })
+    this.transport = new Transport({ platform, logger, port, timings, events: this })
     this.applier = new Applier(log, platform.clock, options.appliedIndex, {
       apply: entries => this.#apply(entries),
       applied: (index, lagBytes) => this.#applied(index, lagBytes),
@@ -169,7 +163,7 @@ export class Driver {
 
   start(): void {
     this.deliver({ kind: 'start' })
-    this.transport.connect()
+    this.#meetPeers()
     this.#ticker.start()
   }
 
@@ -307,7 +301,11 @@ export class Driver {
         this.#host.transferEnded(effect)
         return
       case 'membershipEnded':
+        this.#host.membershipEnded(effect)
+        return
       case 'configurationChanged':
+        this.#meetPeers()
+        this.#host.configurationChanged()
         return
       case 'refuseHello':
         this.#refusal = { code: effect.code, remark: effect.remark }
@@ -342,6 +340,15 @@ export class Driver {
       case 'fatal':
         this.end(effect.reason)
     }
+  }
+
+  /** Streams to all members as the configuration has them, and to nobody else. */
+  #meetPeers(): void {
+    for (const peer of this.transport.connectTo(peersOf(this.core, this.#options))) {
+      this.#catchUp.forget(peer)
+      this.#push({ kind: 'linkDown', peer }, NO_ENTRIES)
+    }
+    this.transport.keepOnly(hello => this.core.keepsConnection(factsOf(hello)))
   }
 
   #saveHardState(effect: Extract<Effect, { kind: 'saveHardState' }>): void {

@@ -72,7 +72,7 @@ export class Greetings {
 /** As the wire numbers them. */
 const roleNames = ['none', 'learner', 'voter'] as const
 
-function factsOf(hello: Hello): HelloFacts {
+export function factsOf(hello: Hello): HelloFacts {
   const { nodeId, nodeUid, clusterId, incarnation, term, lastIndex, lastTerm } = hello
   const { logStart, empty, recovering, configurationVersion, memberRole } = hello
   const { raftAddress, brokerAddress } = hello

@@ -64,6 +64,12 @@ export class Inbound {
     )
   }
 
+  keepOnly(keeps: (hello: Hello) => boolean): void {
+    for (const { hello, socket } of [...this.#sessions.values()]) {
+      if (!keeps(hello)) socket.destroy()
+    }
+  }
+
   /** Stops listening and drops every connection. */
   async close(): Promise<void> {
     const listener = this.#listener
@@ -177,7 +183,7 @@ export class Inbound {
       socket.end()
       return null
     }
-    const session: Session = { peerId: hello.nodeId, socket, pending: [] }
+    const session: Session = { peerId: hello.nodeId, hello, socket, pending: [] }
     const before = this.#sessions.get(hello.nodeId)
     this.#sessions.set(hello.nodeId, session)
     before?.socket.destroy()
@@ -197,6 +203,7 @@ export class Inbound {
 
 interface Session {
   peerId: string
+  hello: Hello
   socket: Socket
   pending: Buffer[]
 }

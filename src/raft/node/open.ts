@@ -1,11 +1,5 @@
 import { defaultLimits, defaultTimings, type LogFacts, Raft } from '../core/index.ts'
-import {
-  DamagedEntryError,
-  ENTRY_HEADER_BYTES,
-  EntryKind,
-  openLog,
-  type RaftLog
-} from '../log/index.ts'
+import { openLog, type RaftLog } from '../log/index.ts'
 import {
   type ProposalSource,
   type RaftNode,
@@ -16,6 +10,7 @@ import {
 } from '../types.ts'
 import { decodeConfiguration, encodeConfiguration } from '../wire/index.ts'
 import { coreFault } from './faults.ts'
+import { reportContradictions } from './peers.ts'
 import { Node } from './raftNode.ts'
 
 const CLUSTER_ID_BYTES = 16
@@ -54,7 +49,9 @@ export async function openRaft(
   })
   try {
     checkApplied(options, log)
-    const core = await makeCore(options, timings, log)
+    const core = makeCore(options, timings, log)
+    if (core.configuration !== null)
+      reportContradictions(core.configuration.members, options.peers, logger)
     return new Node({ options, timings, core, log, source }, machine)
   } catch (error) {
     await log.close({ orderly: false })
@@ -62,7 +59,7 @@ export async function openRaft(
   }
 }
 
-async function makeCore(options: RaftOptions, timings: RaftTimings, log: RaftLog): Promise<Raft> {
+function makeCore(options: RaftOptions, timings: RaftTimings, log: RaftLog): Raft {
   const { selfId, peers, platform, preferredLeaderId, segmentBytes, appliedIndex } = options
   const { hardState, recovery } = log
   const raftAddresses = new Map(peers.map(peer => [peer.id, `${peer.host}:${peer.port}`]))
@@ -96,7 +93,7 @@ async function makeCore(options: RaftOptions, timings: RaftTimings, log: RaftLog
             })),
       clusterId: hardState.clusterId
     },
-    log: await logFacts(log),
+    log: logFacts(log),
     knownCommit: Math.max(hardState.commit, appliedIndex),
     appliedIndex,
     recovering: recovery.recovering !== null,
@@ -111,30 +108,20 @@ async function makeCore(options: RaftOptions, timings: RaftTimings, log: RaftLog
   })
 }
 
-async function logFacts(log: RaftLog): Promise<LogFacts> {
+function logFacts(log: RaftLog): LogFacts {
   return {
     firstIndex: log.firstIndex,
     startTerm: log.hardState.start.term,
     lastIndex: log.lastIndex,
     terms: log.recovery.terms,
     nextPositionBytes: log.endPosition,
-    configurations: await configurationsOf(log),
-    lostConfigurations: [],
+    configurations: log.known.inLog.map(({ index, body }) => ({
+      index,
+      configuration: decodeConfiguration(body)
+    })),
+    lostConfigurations: log.known.lost.map(({ body }) => decodeConfiguration(body)),
     faults: [...log.faults.values()].sort((a, b) => a.index - b.index).map(coreFault)
   }
-}
-
-/** The founders' configuration is the group's first entry, and without membership changes its only one (R-D7). */
-async function configurationsOf(log: RaftLog): Promise<LogFacts['configurations']> {
-  if (log.firstIndex !== 1 || log.lastIndex === 0 || log.faults.has(1)) return []
-  // Below the watermark the start reads no bytes: here is where damage of it is met first. The founders are known anyway.
-  const [entry] = await log.readEntries(1, 1).catch((error: unknown) => {
-    if (error instanceof DamagedEntryError) return []
-    throw error
-  })
-  if (entry?.kind !== EntryKind.configuration) return []
-  const configuration = decodeConfiguration(entry.bytes.subarray(ENTRY_HEADER_BYTES))
-  return [{ index: 1, configuration }]
 }
 
 function checkOptions(options: RaftOptions): void {

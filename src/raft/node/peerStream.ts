@@ -1,5 +1,5 @@
 import type { Logger, Platform, Socket, Timer } from '../../platform/index.ts'
-import type { RaftPeer, RaftTimings } from '../types.ts'
+import type { RaftTimings } from '../types.ts'
 import {
   encodeFrameHead,
   FRAME_BYTES_MAX,
@@ -27,6 +27,17 @@ const REFUSAL_LOG_PERIOD_MS = 30_000
 /** What travels behind a header: entries, or pieces of a snapshot. */
 export interface Bytes {
   readonly bytes: Buffer
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where a peer may be reached, the likeliest first; not empty. */
+export interface PeerAddresses {
+  readonly id: string
+  readonly addresses: readonly Address[]
 }
 
 export interface Refusal {
@@ -62,7 +73,14 @@ type State =
  * breaks (backoff), and finds out quickly when the peer's process is gone.
  */
 export class PeerStream {
-  readonly peer: RaftPeer
+  readonly #id: string
+  #addresses: readonly Address[]
+  /** Which of them is tried next. */
+  #at = 0
+  /** Where it stood last. */
+  #stoodAt: Address | null = null
+  /** The peer's answer to the Hello, while the stream stands. */
+  #reply: HelloReply | null = null
   readonly #platform: Platform
   readonly #logger: Logger
   readonly #timings: RaftTimings
@@ -82,13 +100,14 @@ export class PeerStream {
   constructor(
     platform: Platform,
     logger: Logger,
-    peer: RaftPeer,
+    peer: PeerAddresses,
     timings: RaftTimings,
     events: PeerStreamEvents
   ) {
     this.#platform = platform
     this.#logger = logger
-    this.peer = peer
+    this.#id = peer.id
+    this.#addresses = peer.addresses
     this.#timings = timings
     this.#events = events
   }
@@ -106,6 +125,34 @@ export class PeerStream {
     if (this.#state.kind !== 'waiting') return
     this.#state.timer.cancel()
     this.#connect()
+  }
+
+  get #address(): Address {
+    return this.#addresses[this.#at % this.#addresses.length] as Address
+  }
+
+  /** A stream that stands is left alone. */
+  reachAt(addresses: readonly Address[]): void {
+    const same =
+      addresses.length === this.#addresses.length &&
+      addresses.every(({ host, port }, at) => {
+        const known = this.#addresses[at]
+        return known?.host === host && known.port === port
+      })
+    if (same) return
+    this.#addresses = addresses
+    this.#at = 0
+    this.#stoodAt = null
+    this.#refusedInARow = 0
+    this.#logger.info(`${this.#id} is looked for at another address`, {
+      addresses: addresses.map(({ host, port }) => `${host}:${port}`).join(' ')
+    })
+    this.hurry()
+  }
+
+  keepOnly(keeps: (hello: Hello) => boolean): void {
+    if (this.#state.kind !== 'up' || this.#reply === null || keeps(this.#reply)) return
+    this.#state.socket.destroy(new Error('it is no member of the group any more'))
   }
 
   /** Lies down until `flush`. Dropped when the stream does not stand. */
@@ -153,7 +200,7 @@ export class PeerStream {
   }
 
   #connect(): void {
-    const { host, port } = this.peer
+    const { host, port } = this.#address
     const socket = this.#platform.network.connect({
       host,
       port,
@@ -180,7 +227,7 @@ export class PeerStream {
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {
           if (frame.type === FrameType.pong) this.#pingsUnanswered = 0
           else if (frame.type !== FrameType.helloReply) {
-            if (this.#standsOn(socket)) this.#events.frame(this.peer.id, frame)
+            if (this.#standsOn(socket)) this.#events.frame(this.#id, frame)
           } else if (this.#state === opening) {
             reader.frameBytesMax = FRAME_BYTES_MAX
             this.#greeted(socket, opening, helloReplyCodec.decode(frame.header))
@@ -200,9 +247,9 @@ export class PeerStream {
     opening.deadline?.cancel()
     if (reply.refuseCode !== 0) {
       const refusal = { code: reply.refuseCode, remark: reply.remark }
-      this.#logRefusal(`${this.peer.id} refused this node: ${reply.remark}`)
+      this.#logRefusal(`${this.#id} refused this node: ${reply.remark}`)
       socket.destroy()
-      this.#events.refusedBy(this.peer.id, refusal)
+      this.#events.refusedBy(this.#id, refusal)
       return
     }
     this.#backoffMs = 0
@@ -212,13 +259,15 @@ export class PeerStream {
     this.#lastRefusal = ''
     const pings = this.#platform.clock.every(PING_PERIOD_MS, () => this.#ping(socket))
     this.#state = { kind: 'up', socket, pings }
-    this.#logger.info(`Connected to ${this.peer.id}`, {
-      host: this.peer.host,
-      port: this.peer.port
+    this.#stoodAt = this.#address
+    this.#reply = reply
+    this.#logger.info(`Connected to ${this.#id}`, {
+      host: this.#address.host,
+      port: this.#address.port
     })
-    const refusal = this.#events.streamUp(this.peer.id, reply)
+    const refusal = this.#events.streamUp(this.#id, reply)
     if (refusal === null) return
-    this.#logRefusal(`${this.peer.id} is not who it should be: ${refusal.remark}`)
+    this.#logRefusal(`${this.#id} is not who it should be: ${refusal.remark}`)
     socket.destroy()
   }
 
@@ -247,14 +296,20 @@ export class PeerStream {
     this.#refusedInARow = refused ? this.#refusedInARow + 1 : 0
     // A broken stream is tried again at once, the first refusal soon after: two are the proof.
     let delayMs = 0
-    if (refused && this.#refusedInARow === 1 && !this.#proofGiven) delayMs = PROOF_RETRY_MS
-    else if (!wasUp) delayMs = this.#nextBackoff()
+    // Where it never stood, nobody's absence proves anything.
+    const mayProve = this.#addresses.length === 1 || this.#stoodAt === this.#address
+    if (refused && mayProve && this.#refusedInARow === 1 && !this.#proofGiven)
+      delayMs = PROOF_RETRY_MS
+    else if (!wasUp) {
+      delayMs = this.#nextBackoff()
+      this.#at = (this.#at + 1) % this.#addresses.length
+    }
     const timer = this.#platform.clock.after(delayMs, () => this.#connect())
     this.#state = { kind: 'waiting', timer }
-    if (wasUp) this.#events.streamDown(this.peer.id)
-    if (this.#refusedInARow >= 2 && !this.#proofGiven) {
+    if (wasUp) this.#events.streamDown(this.#id)
+    if (mayProve && this.#refusedInARow >= 2 && !this.#proofGiven) {
       this.#proofGiven = true
-      this.#events.peerGone(this.peer.id)
+      this.#events.peerGone(this.#id)
     }
   }
 
@@ -267,9 +322,9 @@ export class PeerStream {
   /** One line for each new cause, not for each attempt. */
   #logBreak(wasUp: boolean, error: Error | null): void {
     const cause = error === null ? 'closed by the peer' : error.message
-    if (wasUp) this.#logger.warn(`The stream to ${this.peer.id} broke`, { cause })
+    if (wasUp) this.#logger.warn(`The stream to ${this.#id} broke`, { cause })
     else if (cause !== this.#lastError && error !== null) {
-      this.#logger.info(`${this.peer.id} cannot be reached`, { cause })
+      this.#logger.info(`${this.#id} cannot be reached`, { cause })
     }
     this.#lastError = cause
   }

@@ -9,7 +9,10 @@ import {
   type VerifiedRange
 } from '../log/index.ts'
 import {
+  type ChangeAnswer,
   type LogReader,
+  type MemberStatus,
+  type MembershipChange,
   NotLeaderError,
   type PeerStatus,
   type RaftCounters,
@@ -20,11 +23,18 @@ import {
   type StateMachine,
   type StopOptions
 } from '../types.ts'
+import { encodeConfiguration } from '../wire/index.ts'
 import { Driver } from './driver.ts'
 import type { DriverHost, DriverParts, TransferEnd } from './driverHost.ts'
 
 /** An orderly stop waits this long for the pipeline to commit (R-T). */
 const DRAIN_MS = 500
+
+const STOPPING: ChangeAnswer = {
+  refusal: 'notLeader',
+  text: 'this node is stopping',
+  leaderId: null
+}
 
 type Phase = 'opened' | 'running' | 'stopping' | 'stopped'
 
@@ -39,6 +49,8 @@ export class Node implements RaftNode {
   #phase: Phase = 'opened'
   #stopReason: string | null = null
   #transferWaiters: ((end: TransferEnd) => void)[] = []
+  readonly #changes = new Map<number, (end: ChangeAnswer) => void>()
+  #lastChangeId = 0
   readonly #waiters = new Set<() => void>()
   #closing: Promise<void> | null = null
 
@@ -61,6 +73,13 @@ export class Node implements RaftNode {
         if (this.#phase === 'running' && peerId === this.leaderId) {
           machine.roleChanged(this.status())
         }
+      },
+      membershipEnded: end => {
+        this.#changes.get(end.requestId)?.(end)
+        this.#changes.delete(end.requestId)
+      },
+      configurationChanged: () => {
+        if (this.#phase === 'running') machine.roleChanged(this.status())
       },
       switchLog: snapshot => this.#switchLog(snapshot),
       saveState: machine.saveState === undefined ? null : path => machine.saveState!(path),
@@ -131,6 +150,11 @@ export class Node implements RaftNode {
       trouble: core.damaged ? 'damaged' : core.recovering ? 'recovering' : null,
       stopReason: this.#stopReason,
       peers: this.#peers(),
+      membership: core.membership,
+      configurationVersion: core.configuration?.version ?? 0,
+      configurationCommitted:
+        core.configuration !== null && core.configuration === core.committedConfiguration,
+      members: this.#members(),
       snapshots: this.#driver.snapshots.progress,
       counters: this.#counters()
     }
@@ -145,8 +169,61 @@ export class Node implements RaftNode {
   }
 
   async transferLeadership(targetId?: string): Promise<boolean> {
-    if (this.#phase !== 'running' || this.#driver.core.role !== 'leader') return false
-    return this.#handOverTo(targetId ?? null, this.#timings.transferTimeoutMs)
+    return (await this.handOver(targetId ?? null)).ok
+  }
+
+  async handOver(targetId: string | null): Promise<{ ok: boolean; reason: string }> {
+    if (this.#phase !== 'running' || this.#driver.core.role !== 'leader')
+      return { ok: false, reason: 'this node does not lead' }
+    return this.#handOverTo(targetId, this.#timings.transferTimeoutMs)
+  }
+
+  changeMembership(change: MembershipChange): Promise<ChangeAnswer> {
+    if (this.#phase !== 'running') return Promise.resolve(STOPPING)
+    const requestId = ++this.#lastChangeId
+    return new Promise(resolve => {
+      this.#changes.set(requestId, resolve)
+      const { id, op } = change
+      this.#options.logger.info(`An operator asks to ${op} ${id}`, { ...change })
+      this.#driver.deliver({
+        kind: 'changeMembership',
+        requestId,
+        change: change.op === 'remove' ? change : { ...change, op: change.op }
+      })
+    })
+  }
+
+  forceRecover(withoutIds: readonly string[]): ChangeAnswer {
+    const { core } = this.#driver
+    const { leaderId } = this
+    const voters = core.configuration?.members.filter(({ role }) => role === 'voter') ?? []
+    const ids = voters.map(({ id }) => id)
+    const unknown = withoutIds.find(id => !ids.includes(id))
+    const refused = (refusal: string, text: string): ChangeAnswer => ({ refusal, text, leaderId })
+    if (this.#phase !== 'running') return STOPPING
+    if (unknown !== undefined)
+      return refused('unknownMember', `${unknown} is no voter; voters are ${ids.join(', ')}`)
+    if (withoutIds.length === 0 || withoutIds.includes(this.#options.selfId))
+      return refused('unknownMember', 'name the voters that are gone for good, and not this node')
+    if (leaderId !== null)
+      return refused('notNeeded', `${leaderId} leads the group: there is nothing to force`)
+    if (!core.recovering && !core.damaged)
+      return refused(
+        'notNeeded',
+        'this node is whole and votes anyway: send it to those that mqadmin raftStatus shows as recovering or damaged'
+      )
+    const left = voters.filter(({ id }) => !withoutIds.includes(id)).length
+    if (left < (voters.length >> 1) + 1)
+      return refused(
+        'majorityLost',
+        `${left} of ${voters.length} voters are left, which is no majority: no word can replace it, see "Disaster" in docs/raft.md`
+      )
+    this.#driver.deliver({ kind: 'forceRecover', without: withoutIds })
+    return {
+      refusal: null,
+      text: `this node does not wait for ${withoutIds.join(', ')} any more until a leader is elected: ACKNOWLEDGED MESSAGES THAT ONLY THEY HAVE WILL BE MISSING. Say it to every remaining node that recovers`,
+      leaderId
+    }
   }
 
   async trimPrefix(index: number, position: number): Promise<void> {
@@ -182,20 +259,28 @@ export class Node implements RaftNode {
   /** R-T: the pipeline commits, the best peer takes over. Gives up after `graceMs`. */
   async #handOver(graceMs: number): Promise<void> {
     const { core } = this.#driver
-    if (core.role !== 'leader' || this.#options.peers.length === 1) return
+    if (core.role !== 'leader' || this.#voters() === 1) return
     const startedMs = this.#clock.monotonicMs()
     await this.#committedUpTo(core.lastIndex, Math.min(DRAIN_MS, graceMs))
     if (core.role !== 'leader') return
     await this.#handOverTo(null, graceMs - (this.#clock.monotonicMs() - startedMs))
   }
 
-  /** True when another node leads; until then this node's vote may be needed. */
-  async #handOverTo(target: string | null, timeoutMs: number): Promise<boolean> {
+  #voters(): number {
+    const members = this.#driver.core.configuration?.members ?? []
+    return members.filter(({ role }) => role === 'voter').length
+  }
+
+  /** Ok when another node leads; until then this node's vote may be needed. */
+  async #handOverTo(
+    target: string | null,
+    timeoutMs: number
+  ): Promise<{ ok: boolean; reason: string }> {
     const ended = new Promise<TransferEnd>(resolve => this.#transferWaiters.push(resolve))
     this.#driver.deliver({ kind: 'transfer', target })
-    if (!(await ended).ok) return false
-    await this.#until(() => this.leaderId !== null, timeoutMs)
-    return true
+    const { ok, reason } = await ended
+    if (ok) await this.#until(() => this.leaderId !== null, timeoutMs)
+    return { ok, reason }
   }
 
   #committedUpTo(index: number, timeoutMs: number): Promise<void> {
@@ -266,7 +351,8 @@ export class Node implements RaftNode {
         disk: platform.disk,
         clock: platform.clock,
         directory,
-        unitsPerIndexFile: UNITS_PER_INDEX_FILE
+        unitsPerIndexFile: UNITS_PER_INDEX_FILE,
+        configurationBody: Buffer.from(encodeConfiguration(manifest.configuration))
       },
       manifest,
       tail
@@ -284,6 +370,8 @@ export class Node implements RaftNode {
     this.#phase = 'stopped'
     this.#stopReason ??= reason
     this.#driver.halt()
+    for (const resolve of this.#changes.values()) resolve(STOPPING)
+    this.#changes.clear()
     this.#driver.transport.disconnect()
     await this.#driver.snapshots.stop()
     if (untold) this.#machine.roleChanged(this.status())
@@ -296,16 +384,44 @@ export class Node implements RaftNode {
 
   #peers(): PeerStatus[] {
     const { core, transport, greetings } = this.#driver
-    const leading = new Map(core.peerStatuses().map(peer => [peer.id, peer]))
-    return this.#options.peers
-      .filter(peer => peer.id !== this.#options.selfId)
-      .map(({ id }) => ({
+    const voting = core.peerStatuses().sort((a, b) => Number(a.voter) - Number(b.voter))
+    const leading = new Map(voting.map(peer => [peer.id, peer]))
+    const known = core.configuration?.members ?? this.#options.peers
+    return [...new Set(known.map(peer => peer.id))]
+      .filter(id => id !== this.#options.selfId)
+      .map(id => ({
         id,
         connected: transport.connected(id),
         matchIndex: leading.get(id)?.matchIndex ?? 0,
         active: leading.get(id)?.active ?? false,
         brokerAddress: greetings.addressOf(id)
       }))
+  }
+
+  #members(): MemberStatus[] {
+    const { core, transport, greetings } = this.#driver
+    const { selfId, brokerAddress } = this.#options
+    const peers = new Map(core.peerStatuses().map(peer => [peer.uid, peer]))
+    const isLeader = core.role === 'leader'
+    return (core.configuration?.members ?? []).map(member => {
+      const { id, uid, role, raftAddress, priority } = member
+      const peer = peers.get(uid)
+      const isSelf = id === selfId
+      const own = isLeader ? core.durableIndex : 0
+      const matchIndex = isSelf ? own : (peer?.matchIndex ?? 0)
+      return {
+        id,
+        uid,
+        role,
+        raftAddress,
+        brokerAddress: isSelf ? brokerAddress : (greetings.addressOf(id) ?? member.brokerAddress),
+        priority,
+        connected: isSelf || (peer === undefined ? transport.connected(id) : peer.state !== 'down'),
+        matchIndex,
+        lagEntries: isLeader ? Math.max(0, core.lastIndex - matchIndex) : 0,
+        active: isLeader && (isSelf || peer?.active === true)
+      }
+    })
   }
 
   #counters(): RaftCounters {

@@ -1,17 +1,17 @@
 import type { Logger, Platform } from '../../platform/index.ts'
 import type { Message } from '../core/index.ts'
-import type { RaftPeer, RaftTimings } from '../types.ts'
-import { encodeFrameHead, encodeMessage } from '../wire/index.ts'
+import type { RaftTimings } from '../types.ts'
+import { encodeFrameHead, encodeMessage, type Hello } from '../wire/index.ts'
 import { Inbound, type InboundEvents } from './inbound.ts'
-import { type Bytes, PeerStream, type PeerStreamEvents } from './peerStream.ts'
+import { type Bytes, type PeerAddresses, PeerStream, type PeerStreamEvents } from './peerStream.ts'
 
 export type TransportEvents = InboundEvents & PeerStreamEvents
 
 export interface TransportOptions {
   platform: Platform
   logger: Logger
-  selfId: string
-  peers: readonly RaftPeer[]
+  /** Where this node listens. */
+  port: number
   timings: RaftTimings
   events: TransportEvents
 }
@@ -21,27 +21,56 @@ export interface TransportOptions {
  * what it answers. Nothing leaves before `flush`, which is one socket write a connection.
  */
 export class Transport {
+  readonly #options: TransportOptions
   readonly #port: number
   readonly #inbound: Inbound
   readonly #streams = new Map<string, PeerStream>()
+  /** Of streams to former peers. */
+  #formerSentBytes = 0
+  #formerReceivedBytes = 0
 
   constructor(options: TransportOptions) {
-    const { platform, logger, selfId, peers, timings, events } = options
-    this.#port = peers.find(peer => peer.id === selfId)!.port
+    const { platform, logger, port, events } = options
+    this.#options = options
+    this.#port = port
     this.#inbound = new Inbound(platform, logger, events)
-    for (const peer of peers) {
-      if (peer.id === selfId) continue
-      this.#streams.set(peer.id, new PeerStream(platform, logger, peer, timings, events))
-    }
   }
 
-  /** Rejects with the system error when the port cannot be had. A group of one has nobody to listen for. */
+  /** Rejects with the system error when the port cannot be had. Port 0: a group of one that nobody can join. */
   async listen(): Promise<void> {
-    if (this.#streams.size > 0) await this.#inbound.listen(this.#port)
+    if (this.#port > 0) await this.#inbound.listen(this.#port)
   }
 
-  connect(): void {
-    for (const stream of this.#streams.values()) stream.start()
+  /** From now on this node has a stream to each of these and to nobody else. Returns those that stood and are gone. */
+  connectTo(peers: readonly PeerAddresses[]): string[] {
+    const { platform, logger, timings, events } = this.#options
+    const lost: string[] = []
+    const wanted = new Set(peers.map(peer => peer.id))
+    for (const [id, stream] of this.#streams) {
+      if (wanted.has(id)) continue
+      if (stream.up) lost.push(id)
+      stream.stop()
+      this.#formerSentBytes += stream.sentBytes
+      this.#formerReceivedBytes += stream.receivedBytes
+      this.#streams.delete(id)
+    }
+    for (const peer of peers) {
+      const known = this.#streams.get(peer.id)
+      if (known !== undefined) {
+        known.reachAt(peer.addresses)
+        continue
+      }
+      const stream = new PeerStream(platform, logger, peer, timings, events)
+      this.#streams.set(peer.id, stream)
+      stream.start()
+    }
+    return lost
+  }
+
+  /** Ends the connections, either way, whose Hello was one of which this says no. */
+  keepOnly(keeps: (hello: Hello) => boolean): void {
+    this.#inbound.keepOnly(keeps)
+    for (const stream of this.#streams.values()) stream.keepOnly(keeps)
   }
 
   connected(peerId: string): boolean {
@@ -60,14 +89,12 @@ export class Transport {
       message.type === 'voteReply' ||
       message.type === 'repairReply' ||
       message.type === 'snapshotDone'
-    const stream = this.#streams.get(to)
-    if (stream === undefined) return
     let payloadBytes = 0
     for (const entry of entries) payloadBytes += entry.bytes.length
     const { type, header } = encodeMessage(message)
     const head = encodeFrameHead(type, header, payloadBytes)
     if (isReply) this.#inbound.send(to, head, entries)
-    else stream.send(head, entries)
+    else this.#streams.get(to)?.send(head, entries)
   }
 
   /** A frame that the core has no part in. */
@@ -86,13 +113,13 @@ export class Transport {
   }
 
   get sentBytes(): number {
-    let bytes = this.#inbound.sentBytes
+    let bytes = this.#inbound.sentBytes + this.#formerSentBytes
     for (const stream of this.#streams.values()) bytes += stream.sentBytes
     return bytes
   }
 
   get receivedBytes(): number {
-    let bytes = this.#inbound.receivedBytes
+    let bytes = this.#inbound.receivedBytes + this.#formerReceivedBytes
     for (const stream of this.#streams.values()) bytes += stream.receivedBytes
     return bytes
   }

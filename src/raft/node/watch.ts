@@ -51,8 +51,13 @@ export class DiskWatch {
   /** `others`: what the leader knows of its peers' disks; empty when not leading. */
   tick(others: readonly PeerStatus[]): void {
     let withRoom = 1
-    for (const peer of others) if (peer.freePermille >= ROOM_PERMILLE) withRoom += 1
-    this.#room = this.#level === 'room' && withRoom * 2 > others.length + 1
+    let voters = 1
+    for (const peer of others) {
+      if (!peer.voter) continue
+      voters += 1
+      if (peer.freePermille >= ROOM_PERMILLE) withRoom += 1
+    }
+    this.#room = this.#level === 'room' && withRoom * 2 > voters
     const slow = this.#log.oldestOperationMs() >= SLOW_MS
     if (slow !== this.#slow) {
       this.#slow = slow

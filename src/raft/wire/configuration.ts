@@ -46,9 +46,13 @@ export function decodeConfiguration(body: Buffer): Configuration {
     throw new WireError('the configuration does not parse', { cause: error })
   }
   const members = parsed.members.map(decodeMember)
-  const ids = new Set(members.map(member => member.id))
-  if (members.length === 0 || members.length > MEMBERS_MAX || ids.size !== members.length) {
-    throw new WireError(`a configuration of ${members.length} members, ${ids.size} different ids`)
+  const uids = new Set(members.map(member => member.uid))
+  const voters = members.filter(member => member.role === 'voter').map(member => member.id)
+  const wrong = uids.size !== members.length || new Set(voters).size !== voters.length
+  if (voters.length === 0 || members.length > MEMBERS_MAX || wrong) {
+    throw new WireError(
+      `a configuration of ${members.length} members with ${uids.size} disks, voters ${voters.join()}`
+    )
   }
   if (parsed.clusterId === '') throw new WireError('a configuration without a cluster id')
   return { version: parsed.version, clusterId: parsed.clusterId, members }

@@ -279,14 +279,51 @@ export interface ClusterOptions extends Partial<RaftOptions> {
   disk?: (id: string) => Disk
 }
 
+function makeNode(
+  root: string,
+  id: string,
+  peers: readonly RaftPeer[],
+  { disk, ...rest }: ClusterOptions
+): TestNode {
+  const real = createRealPlatform()
+  const platform: Platform = disk === undefined ? real : { ...real, disk: disk(id) }
+  return new TestNode(id, join(root, id), () => ({
+    platform,
+    logger: undefined as never,
+    group: 'RaftNode00',
+    selfId: id,
+    peers,
+    directory: join(root, id),
+    segmentBytes: 1024 * 1024,
+    flushMode: 'sync',
+    flushIntervalMs: 500,
+    preferredLeaderId: null,
+    brokerAddress: `127.0.0.1:${30_000 + Number(id.slice(1))}`,
+    appliedIndex: 0,
+    tailCacheBytes: 8 * 1024 * 1024,
+    timings: TIMINGS,
+    diskRefuseRatio: 1,
+    ...rest
+  }))
+}
+
 export class Cluster {
   readonly nodes: TestNode[]
 
   readonly peers: readonly RaftPeer[]
+  readonly #root: string
+  readonly #options: ClusterOptions
 
-  constructor(nodes: TestNode[], peers: readonly RaftPeer[]) {
+  constructor(
+    nodes: TestNode[],
+    peers: readonly RaftPeer[],
+    root: string,
+    options: ClusterOptions
+  ) {
     this.nodes = nodes
     this.peers = peers
+    this.#root = root
+    this.#options = options
   }
 
   /** In the test's own directory, stopped before that is removed (tap removes it first if it was asked for first). */
@@ -298,32 +335,20 @@ export class Cluster {
   }
 
   static async create(root: string, size: number, options: ClusterOptions = {}): Promise<Cluster> {
-    const { disk, ...rest } = options
     const ports = await freePorts(size)
     const peers: RaftPeer[] = ports.map((port, at) => ({ id: `n${at}`, host: '127.0.0.1', port }))
-    const nodes = peers.map(({ id }, at) => {
-      const real = createRealPlatform()
-      const platform: Platform = disk === undefined ? real : { ...real, disk: disk(id) }
-      return new TestNode(id, join(root, id), () => ({
-        platform,
-        logger: undefined as never,
-        group: 'RaftNode00',
-        selfId: id,
-        peers,
-        directory: join(root, id),
-        segmentBytes: 1024 * 1024,
-        flushMode: 'sync',
-        flushIntervalMs: 500,
-        preferredLeaderId: null,
-        brokerAddress: `127.0.0.1:${30_000 + at}`,
-        appliedIndex: 0,
-        tailCacheBytes: 8 * 1024 * 1024,
-        timings: TIMINGS,
-        diskRefuseRatio: 1,
-        ...rest
-      }))
-    })
-    return new Cluster(nodes, peers)
+    const nodes = peers.map(({ id }) => makeNode(root, id, peers, options))
+    return new Cluster(nodes, peers, root, options)
+  }
+
+  /** A further node with an empty directory, whose file lists the founders and itself. Not started. */
+  async further(): Promise<TestNode> {
+    const [port] = (await freePorts(1)) as [number]
+    const id = `n${this.nodes.length}`
+    const peers = [...this.peers, { id, host: '127.0.0.1', port }]
+    const node = makeNode(this.#root, id, peers, this.#options)
+    this.nodes.push(node)
+    return node
   }
 
   async start(): Promise<void> {
