@@ -2,8 +2,18 @@ import type { ConfigurationFile } from './configurationFile.ts'
 import type { HardStateFile } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
 import type { Segments } from './segments.ts'
+import type { StorageQueue } from './storageQueue.ts'
 import type { TailCache } from './tailCache.ts'
-import type { Fault, Recovery } from './types.ts'
+import type { Fault, LogStatistics, PrepareOptions, Recovery } from './types.ts'
+
+export const WATERMARK_INTERVAL_MS = 100
+export const READ_CACHE_BYTES = 16 * 1024 * 1024
+export const PREPARE: PrepareOptions = {
+  aheadBytes: 64 * 1024 * 1024,
+  bytesPerSecond: 128 * 1024 * 1024,
+  spare: true,
+  warm: false
+}
 
 /** What recovery hands over to the log. */
 export interface LogParts {
@@ -14,4 +24,21 @@ export interface LogParts {
   readonly configurations: ConfigurationFile
   readonly tail: TailCache
   readonly faults: Map<number, Fault>
+}
+
+export function logStatistics(
+  queue: StorageQueue,
+  hardState: HardStateFile,
+  tail: TailCache
+): LogStatistics {
+  return {
+    writes: queue.writes.summary(),
+    syncs: queue.syncs.summary(),
+    hardStateSaves: hardState.latency.summary(),
+    bytesWritten: queue.bytesWritten,
+    entriesWritten: queue.entriesWritten,
+    cachedBytes: tail.bytes,
+    cachedEntries: tail.entries,
+    queuedBytes: queue.queuedBytes
+  }
 }

@@ -5,7 +5,13 @@ import { type Entry, EntryKind, entryHeaderCrc } from './entry.ts'
 import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
-import type { LogParts } from './logParts.ts'
+import {
+  type LogParts,
+  logStatistics,
+  PREPARE,
+  READ_CACHE_BYTES,
+  WATERMARK_INTERVAL_MS
+} from './logParts.ts'
 import { Preparer } from './preparer.ts'
 import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
@@ -21,7 +27,6 @@ import type {
   LogListener,
   LogOptions,
   LogStatistics,
-  PrepareOptions,
   RaftLog,
   Recovery,
   SegmentInfo,
@@ -30,15 +35,6 @@ import type {
 } from './types.ts'
 import { verifyRange } from './verify.ts'
 import { WatermarkSaver } from './watermark.ts'
-
-const WATERMARK_INTERVAL_MS = 100
-const READ_CACHE_BYTES = 16 * 1024 * 1024
-const PREPARE: PrepareOptions = {
-  aheadBytes: 64 * 1024 * 1024,
-  bytesPerSecond: 128 * 1024 * 1024,
-  spare: true,
-  warm: false
-}
 
 /** The log as recovery left it. `openLog` makes it. */
 export class DiskLog implements RaftLog {
@@ -123,11 +119,8 @@ export class DiskLog implements RaftLog {
         beforeCut: operation => this.#beforeCut(operation)
       }
     )
-    this.#watermark = new WatermarkSaver(
-      options.clock,
-      parts.hardState,
-      options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
-    )
+    const watermarkMs = options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
+    this.#watermark = new WatermarkSaver(options.clock, parts.hardState, watermarkMs)
     this.#reader = new EntryReader(this, options.readCacheBytes ?? READ_CACHE_BYTES)
     this.shipping = new Shipping(parts.segments, this.#reader)
     this.#repairer = new Repairer(this, this.#reader, options.logger)
@@ -366,16 +359,7 @@ export class DiskLog implements RaftLog {
   }
 
   statistics(): LogStatistics {
-    return {
-      writes: this.#queue.writes.summary(),
-      syncs: this.#queue.syncs.summary(),
-      hardStateSaves: this.#hardState.latency.summary(),
-      bytesWritten: this.#queue.bytesWritten,
-      entriesWritten: this.#queue.entriesWritten,
-      cachedBytes: this.tail.bytes,
-      cachedEntries: this.tail.entries,
-      queuedBytes: this.#queue.queuedBytes
-    }
+    return logStatistics(this.#queue, this.#hardState, this.tail)
   }
 
   oldestOperationMs(): number {

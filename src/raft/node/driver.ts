@@ -16,10 +16,10 @@ import { type DriverHost, type DriverParts, ROLE_LINES, type Role } from './driv
 import { receiveEntries } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
 import { coreFault } from './faults.ts'
-import { factsOf, Greetings } from './greetings.ts'
+import { Greetings } from './greetings.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Refusal } from './peerStream.ts'
-import { peersOf } from './peers.ts'
+import { meetPeers } from './peers.ts'
 import { Proposer } from './proposer.ts'
 import { Reads } from './reads.ts'
 import { answerRepair } from './repairs.ts'
@@ -344,11 +344,10 @@ export class Driver {
 
   /** Streams to all members as the configuration has them, and to nobody else. */
   #meetPeers(): void {
-    for (const peer of this.transport.connectTo(peersOf(this.core, this.#options))) {
+    for (const peer of meetPeers(this.core, this.#options, this.transport)) {
       this.#catchUp.forget(peer)
       this.#push({ kind: 'linkDown', peer }, NO_ENTRIES)
     }
-    this.transport.keepOnly(hello => this.core.keepsConnection(factsOf(hello)))
   }
 
   #saveHardState(effect: Extract<Effect, { kind: 'saveHardState' }>): void {

@@ -1,13 +1,15 @@
 import type { Logger } from '../../platform/index.ts'
 import type { Member, RaftCore } from '../core/index.ts'
 import type { RaftOptions, RaftPeer } from '../types.ts'
+import { factsOf } from './greetings.ts'
 import type { Address, PeerAddresses } from './peerStream.ts'
+import type { Transport } from './transport.ts'
 
 /**
  * Whom a node connects to, and where: the members of the configuration at its addresses, and at those of the own file where
  * they differ, so that a group that was moved as a whole finds itself again. Before there is a configuration, the file's.
  */
-export function peersOf(core: RaftCore, { peers, selfId }: RaftOptions): PeerAddresses[] {
+function peersOf(core: RaftCore, { peers, selfId }: RaftOptions): PeerAddresses[] {
   const wanted = new Map<string, Address[]>()
   const add = (id: string, address: Address | null): void => {
     if (id === selfId) return
@@ -23,6 +25,13 @@ export function peersOf(core: RaftCore, { peers, selfId }: RaftOptions): PeerAdd
   return [...wanted]
     .map(([id, addresses]) => ({ id, addresses }))
     .filter(({ addresses }) => addresses.length > 0)
+}
+
+/** Returns those whose streams stood and are gone now. */
+export function meetPeers(core: RaftCore, options: RaftOptions, transport: Transport): string[] {
+  const lost = transport.connectTo(peersOf(core, options))
+  transport.keepOnly(hello => core.keepsConnection(factsOf(hello)))
+  return lost
 }
 
 /** null: `text` is not host:port. */
