@@ -45,6 +45,7 @@ if [ "${1:-}" = --examples ]; then
   # The name server's port is in the programs' sources; the brokers' ports come with the routes.
   node test/interop/examples/forward.mjs 9876 "${namesrv#*:}" &
   trap 'kill %1; $try clean >/dev/null' EXIT
+  until (exec 3<>/dev/tcp/127.0.0.1/9876) 2>/dev/null; do sleep 0.2; done
   test/interop/examples/run.sh "$@"
   exit
 fi

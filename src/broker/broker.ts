@@ -20,7 +20,7 @@ import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
 import { GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
 import { lockHandlers } from './locks/index.ts'
-import { OffsetService, offsetHandlers } from './offsets/index.ts'
+import { OffsetService, offsetHandlers, PendingResets } from './offsets/index.ts'
 import { PopService } from './pop/index.ts'
 import { PullHolds, PullPath } from './pull/index.ts'
 import { Registration } from './registration/index.ts'
@@ -52,6 +52,7 @@ export class Broker implements BrokerContext {
   readonly topics: TopicService
   readonly groups: GroupService
   readonly offsets: OffsetService
+  readonly resets: PendingResets
   readonly holds: PullHolds
   readonly filters: FilterCache
   readonly stats: BrokerStats
@@ -100,6 +101,7 @@ export class Broker implements BrokerContext {
     this.topics = new TopicService(store, config, logger)
     this.groups = new GroupService(store, config, logger)
     this.offsets = new OffsetService(store)
+    this.resets = new PendingResets(store, logger)
     this.stats = new BrokerStats(platform.clock, config.settings.clusterName)
     this.rates = new RuntimeRates(platform.clock, store.counters)
     this.filters = new FilterCache(logger)

@@ -91,6 +91,8 @@ function openStoreFor(
       }
     },
     consumeQueueFileBytes: settings.consumeQueueFileBytes,
+    scrubBytesPerSecond: values.scrubBytesPerSecond,
+    scrubIntervalMs: values.scrubIntervalHours * 3_600_000,
     delayLevelsMs: settings.delayLevelsMs,
     fileReservedMs: settings.fileReservedMs,
     deleteWhenHours: settings.deleteHours,

@@ -18,10 +18,15 @@ const KNOWN_POLL_MS = 20
  * `leaders` and `addresses` find them. Every call is one request unless its description says more.
  */
 export class Admin {
+  /** What name servers know and are told. */
   readonly nameServers: NameServerAdmin
+  /** Single brokers: settings, statistics, house-keeping. */
   readonly brokers: BrokerAdmin
+  /** Topics, groups, and who is connected. */
   readonly topics: TopicAdmin
+  /** How far groups are, and what their members do. */
   readonly offsets: OffsetAdmin
+  /** Messages by id, key and offset. */
   readonly messages: MessageAdmin
   readonly #instance: ClientInstance
 

@@ -17,8 +17,10 @@ const QUERY_TIMEOUT_MS = 18_000
 /** The group that tools pull with; brokers have it from the start. */
 export const TOOLS_GROUP = 'TOOLS_CONSUMER'
 
+/** Which messages `byKey` looks for. */
 export interface KeyQuery {
   readonly topic: string
+  /** One of a message's keys, exactly. */
   readonly key: string
   /** Default 64. */
   readonly maxMessages?: number

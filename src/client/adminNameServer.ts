@@ -28,6 +28,7 @@ export class NameServerAdmin {
     this.#instance = instance
   }
 
+  /** `host:port` of each name server that was given. */
   get addresses(): readonly string[] {
     return this.#instance.nameServers.addresses
   }

@@ -68,7 +68,9 @@ export function machineRoomAllocation(rooms: readonly string[]): AllocationStrat
 
 /** Where brokers and consumers stand; what either function throws, or an empty text, leaves the present division as it is. */
 export interface MachineRooms {
+  /** Mostly by `queue.brokerName`. */
   ofQueue(queue: MessageQueue): string
+  /** By the client id, `<ip>@<instanceName>`. */
   ofClient(clientId: string): string
 }
 

@@ -5,11 +5,11 @@ import { decodeLz4Frame } from './lz4.ts'
 
 /** Unpacked bodies larger than this are not made: a few bytes can claim gigabytes. */
 const BODY_BYTES_MAX = 64 * 1_048_576
-/** What the two bits say; 0 is what clients before 5.0 wrote. */
-const KINDS = ['ZLIB', 'LZ4', 'ZSTD', 'ZLIB'] as const
-
 /** Compressions of message bodies; clients before 5.0 know zlib only. */
-export type Compression = (typeof KINDS)[number]
+export type Compression = 'ZLIB' | 'LZ4' | 'ZSTD'
+
+/** What the bits of the flag say; 0 is what clients before 5.0 wrote. */
+const KINDS: readonly Compression[] = ['ZLIB', 'LZ4', 'ZSTD', 'ZLIB']
 
 /** There from Node.js 22.15 on. */
 const zstd = zlib as unknown as {

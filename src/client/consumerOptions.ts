@@ -8,8 +8,11 @@ import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 /** Where a group starts in a queue for which it has no offset yet; a young queue is always read from its start (remoting.md 2.7). */
 export type ConsumeFrom = 'last' | 'first' | { readonly timestampMs: number }
 
+/** What a push consumer takes; wrong values are refused with BAD_ARGUMENT. */
 export interface PushConsumerOptions extends ClientOptions {
+  /** Members of a group share the messages of its topics, and must all have the same subscriptions. */
   group: string
+  /** Gets the messages. */
   listener: MessageListener
   /** Each queue's messages one after the other, one listener call at a time. Default false. */
   orderly?: boolean

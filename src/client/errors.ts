@@ -1,4 +1,20 @@
-/** What kind of failure a `ClientError` tells of. */
+/**
+ * What kind of failure a `ClientError` tells of.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `BAD_ARGUMENT` | what was given cannot be right; nothing was sent |
+ * | `NOT_STARTED`, `CLOSED` | the client was not started yet, or closed |
+ * | `NO_NAME_SERVER` | none of the name servers answered |
+ * | `NO_ROUTE` | no name server knows the topic |
+ * | `NO_LEADER` | the broker group has no leader at present |
+ * | `CONNECTION` | a server cannot be reached, or the connection was lost: what was sent may have arrived |
+ * | `TIMEOUT` | no answer in time: what was sent may have arrived |
+ * | `MOVED` | another broker leads by now |
+ * | `REFUSED` | a server answered with the code in `responseCode` |
+ * | `MALFORMED_ANSWER` | an answer that cannot be read |
+ * | `TOO_MANY_IN_FLIGHT` | a limit of this client was reached |
+ */
 export type ClientErrorCode =
   | 'BAD_ARGUMENT'
   | 'NOT_STARTED'
@@ -13,6 +29,7 @@ export type ClientErrorCode =
   | 'MALFORMED_ANSWER'
   | 'TOO_MANY_IN_FLIGHT'
 
+/** What a `ClientError` may know besides its code. */
 export interface ClientErrorDetails {
   /** RocketMQ's response code when a server answered, else null. */
   responseCode?: number
@@ -37,6 +54,7 @@ const RETRYABLE_RESPONSES: ReadonlySet<number> = new Set([1, 2, 14, 16, 17, 204,
 /** The only error that this client's calls reject with. `message` is one sentence for people. */
 export class ClientError extends Error {
   override readonly name = 'ClientError'
+  /** What kind of failure it is. */
   readonly code: ClientErrorCode
   /** The server's response code, null when no server answered. */
   readonly responseCode: number | null

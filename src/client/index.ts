@@ -1,3 +1,4 @@
+export type { Logger, Platform } from '../platform/index.ts'
 export { Admin } from './admin.ts'
 export { BrokerAdmin } from './adminBroker.ts'
 export { type KeyQuery, MessageAdmin, TOOLS_GROUP } from './adminMessages.ts'
@@ -18,7 +19,13 @@ export { splitBatch } from './batch.ts'
 export type { Compression } from './compression.ts'
 export { consistentHashAllocation } from './consistentHash.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
-export { asError, ClientError, type ClientErrorCode, isRefusal } from './errors.ts'
+export {
+  asError,
+  ClientError,
+  type ClientErrorCode,
+  type ClientErrorDetails,
+  isRefusal
+} from './errors.ts'
 export type { ConsumeContext, ConsumeVerdict, MessageListener } from './listener.ts'
 export { type ClientOptions, parseNameServers } from './options.ts'
 export type { Message } from './outgoing.ts'
@@ -35,6 +42,7 @@ export {
   type BrokerData,
   leaderAddress,
   publishQueues,
+  type QueueData,
   subscribeQueues,
   type TopicRoute
 } from './route.ts'

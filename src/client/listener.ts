@@ -8,6 +8,7 @@ import type { ReceivedMessage } from './received.ts'
 // biome-ignore lint/suspicious/noConfusingVoidType: a listener that returns nothing is the usual one
 export type ConsumeVerdict = 'done' | 'later' | void
 
+/** What a listener's call is about, and what it may say besides its verdict. */
 export interface ConsumeContext {
   readonly queue: MessageQueue
   /** Concurrent only, for `later`: 0 the broker decides (10 s, 30 s, 1 min …), 1 to 18 this delay level, -1 dead letter at once. */
@@ -18,6 +19,7 @@ export interface ConsumeContext {
   suspendMs: number
 }
 
+/** Called with at least one message, all of one queue and in its order; what it throws, or a promise that rejects, counts as `later`. */
 export type MessageListener = (
   messages: readonly ReceivedMessage[],
   context: ConsumeContext

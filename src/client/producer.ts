@@ -27,6 +27,7 @@ import { Tracer } from './tracer.ts'
 /** Topics with a batch under construction; further ones are sent without one. */
 const BATCHED_TOPICS_MAX = 1_000
 
+/** How one message or batch is sent. */
 export interface SendOptions {
   /** Send to exactly this queue. */
   readonly queue?: MessageQueue
@@ -36,6 +37,7 @@ export interface SendOptions {
   readonly withinMs?: number
 }
 
+/** How a request is sent. */
 export interface RequestOptions extends SendOptions {
   /** How long to wait for the reply, sending included, ms. Default 3000. */
   readonly timeoutMs?: number
@@ -88,6 +90,7 @@ export class Producer {
     this.#anyQueue = roundRobin(random.below(1_024), faults)
   }
 
+  /** As brokers know this client: `<ip>@<instanceName>`. */
   get clientId(): string {
     return this.#instance.clientId
   }

@@ -5,6 +5,7 @@ import { checkGroup, positive, whole } from './options.ts'
 
 const MIB = 1_048_576
 
+/** How sends of the same moment are gathered. */
 export interface BatchingOptions {
   /** Messages in one request at most. Default 64. */
   messagesMax?: number
@@ -14,7 +15,9 @@ export interface BatchingOptions {
   lingerMs?: number
 }
 
+/** What a producer takes; wrong values are refused with BAD_ARGUMENT. */
 export interface ProducerOptions extends ClientOptions {
+  /** All senders of one kind share a group; brokers ask its members about transactions, and push replies to them. */
   group: string
   /** Time for one attempt, ms. Default 3000. */
   sendTimeoutMs?: number

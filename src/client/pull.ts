@@ -24,13 +24,19 @@ export interface PullOptions {
   readonly brokerId: number
 }
 
+/** What one pull brought. */
 export interface PullResult {
   /** `offsetIllegal`: go on at `nextOffset`, what was asked for does not exist. */
   readonly status: 'found' | 'noNewMessage' | 'noMatchedMessage' | 'offsetIllegal'
+  /** In the order of the queue; empty unless `found`. */
   readonly messages: readonly ReceivedMessage[]
+  /** Where to go on. */
   readonly nextOffset: number
+  /** The queue's oldest offset. */
   readonly minOffset: number
+  /** One behind the queue's newest offset. */
   readonly maxOffset: number
+  /** The broker id to ask next: 0 is the leader. */
   readonly suggestedBrokerId: number
 }
 

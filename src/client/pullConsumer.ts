@@ -21,6 +21,7 @@ import { subscribeQueues, type TopicRoute } from './route.ts'
 import { startOffset } from './startOffset.ts'
 import { accepts, type Subscription, sqlSubscription, tagSubscription } from './subscription.ts'
 
+/** What one `fetch` asks for. */
 export interface PullRequest {
   /** From 1 on. Default the consumer's `messagesPerPull`. */
   readonly maxMessages?: number
@@ -230,6 +231,7 @@ export class PullConsumer {
     for (const queue of queues) this.#queues.setPaused(this.#fullQueue(queue), true)
   }
 
+  /** `poll` reads these queues again. */
   resume(queues: readonly MessageQueue[]): void {
     for (const queue of queues) this.#queues.setPaused(this.#fullQueue(queue), false)
   }

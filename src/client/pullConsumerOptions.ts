@@ -3,7 +3,9 @@ import type { ConsumeFrom } from './consumerOptions.ts'
 import { Namespace } from './namespace.ts'
 import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 
+/** What a pull consumer takes; wrong values are refused with BAD_ARGUMENT. */
 export interface PullConsumerOptions extends ClientOptions {
+  /** Offsets are stored for the group; members that subscribe share the queues. */
   group: string
   /** Messages that one pull asks for. Default 32. */
   messagesPerPull?: number

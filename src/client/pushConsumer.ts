@@ -91,6 +91,7 @@ export class PushConsumer {
     instance.routes.onChange((route, before) => this.#routeChanged(route, before))
   }
 
+  /** As brokers know this client: `<ip>@<instanceName>`. */
   get clientId(): string {
     return this.#group.instance.clientId
   }
@@ -157,6 +158,7 @@ export class PushConsumer {
     this.#paused = true
   }
 
+  /** Ends a `pause`. */
   resume(): void {
     this.#paused = false
     for (const loop of this.#loops.values()) loop.retry()

@@ -4,14 +4,17 @@ import { compareText, type MessageQueue } from './queue.ts'
 /** The id under which a broker group's leader is published. */
 export const LEADER_ID = 0
 
+/** How many queues of a topic a broker group has, and what may be done with them. */
 export interface QueueData {
   readonly brokerName: string
   readonly readQueueNums: number
   readonly writeQueueNums: number
+  /** Bits: 2 writable, 4 readable. */
   readonly perm: number
   readonly topicSysFlag: number
 }
 
+/** One broker group, and where its members are. */
 export interface BrokerData {
   readonly cluster: string
   readonly brokerName: string
@@ -54,6 +57,7 @@ export function subscribeQueues(route: TopicRoute): MessageQueue[] {
     .flatMap(data => numbered(route.topic, data.brokerName, data.readQueueNums))
 }
 
+/** `host:port` of the group's leader; null while it has none. */
 export function leaderAddress(broker: BrokerData | undefined): string | null {
   return broker?.addresses.get(LEADER_ID) ?? null
 }

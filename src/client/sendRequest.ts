@@ -10,12 +10,14 @@ import { refused } from './errors.ts'
 import type { PreparedMessage } from './outgoing.ts'
 import type { MessageQueue } from './queue.ts'
 
+/** RocketMQ's words for how safely a message was stored when the broker answered. */
 export type SendStatus =
   | 'SEND_OK'
   | 'FLUSH_DISK_TIMEOUT'
   | 'FLUSH_SLAVE_TIMEOUT'
   | 'SLAVE_NOT_AVAILABLE'
 
+/** What became of a send. */
 export interface SendResult {
   /** All four mean that the message is stored; only SEND_OK that it is as safe as the broker was told to make it. */
   readonly status: SendStatus

@@ -34,10 +34,13 @@ export interface TransactionListener {
   checkLocal(message: ReceivedMessage): TransactionVerdict | Promise<TransactionVerdict>
 }
 
+/** What a transaction producer takes; wrong values are refused with BAD_ARGUMENT. */
 export interface TransactionProducerOptions extends ProducerOptions {
+  /** The sender's own part of each transaction. */
   listener: TransactionListener
 }
 
+/** What became of a send in a transaction. */
 export interface TransactionResult extends SendResult {
   /** What the listener said; the broker is told without waiting for an answer. */
   readonly verdict: TransactionVerdict

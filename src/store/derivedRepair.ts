@@ -14,7 +14,7 @@ import { topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'
 import { addKeys } from './keySink.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
-import { scanMessages } from './logScan.ts'
+import { type ScanVisitor, scanMessages } from './logScan.ts'
 import type { QueueFiles } from './queueFiles.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue, type StoredMessageView } from './storedMessageView.ts'
@@ -22,6 +22,9 @@ import { tagsCodeOf } from './tagsCode.ts'
 
 /** 40 MiB of units for one pass. */
 const BLOCKS_A_PASS = 2048
+/** A lost segment is repaired entry by entry: each that was not known to be damaged is met by a read of its own. */
+const READ_RETRY_MS = 100
+const READ_RETRIES_MAX = 100
 const RETRY_MIN_MS = 1_000
 const RETRY_MAX_MS = 60_000
 
@@ -282,11 +285,7 @@ export class DerivedRepair {
       putInt64(job.bytes, at + 12, tagsCodeOf(view, queue, delayLevelsMs))
       job.found[unit] = 1
     }
-    await scanMessages(
-      log(),
-      { fromPosition, endPosition },
-      { message, pieceDone: () => this.#mayGoOn() }
-    )
+    await scanMessages(log(), { fromPosition, endPosition }, this.#visitor(message))
   }
 
   async #write(job: Job): Promise<void> {
@@ -368,18 +367,33 @@ export class DerivedRepair {
         const topic = view.bytes.subarray(view.topicStart, view.topicEnd)
         addKeys(sink, view, topicSeed(topic), entryIndex)
       }
-      const pieceDone = async (): Promise<void> => {
-        await this.#mayGoOn()
-        await room()
-      }
-      await scanMessages(log(), range, { message, pieceDone })
+      await scanMessages(log(), range, this.#visitor(message, room))
     })
     this.#runs.delete(run)
     this.#rebuiltRuns += 1
     logger.info('A run of the key index was built again', { run: run.sequence })
   }
 
-  async #mayGoOn(): Promise<void> {
+  #visitor(message: ScanVisitor['message'], room?: () => Promise<void>): ScanVisitor {
+    let failures = 0
+    return {
+      message,
+      pieceDone: async () => {
+        failures = 0
+        this.#mustGoOn()
+        await room?.()
+      },
+      readFailed: async error => {
+        this.#mustGoOn()
+        failures += 1
+        if (failures > READ_RETRIES_MAX) throw error
+        await new Promise<void>(resolve => this.#host.clock.after(READ_RETRY_MS, resolve))
+        this.#mustGoOn()
+      }
+    }
+  }
+
+  #mustGoOn(): void {
     if (this.#stopped) throw new Error('the store is being stopped')
   }
 

@@ -34,6 +34,7 @@ import type { QueueTable } from './queueTable.ts'
 import { Reader } from './reader.ts'
 import type { Restored } from './restore.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
+import { Scrubber, type ScrubSettings } from './scrubber.ts'
 import type { StoreLock } from './storeLock.ts'
 import type { StoreTables, Tables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
@@ -68,6 +69,7 @@ export interface StoreParts {
   readonly entryBytesMax: number
   readonly pullLimits: PullLimits
   readonly retention: RetentionSettings
+  readonly scrub: ScrubSettings
   readonly checkpointIntervalMs: number
   readonly offsetCommitIntervalMs: number
 }
@@ -83,6 +85,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
   readonly #lookups: Lookups
   readonly #checkpoints: Checkpoints
   readonly #repair: DerivedRepair
+  readonly #scrubber: Scrubber
   readonly #trimmer: Trimmer
   readonly #retention: Retention
   readonly #offsetCommits: OffsetCommits
@@ -171,6 +174,20 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       appliedPosition: () => machine.appliedPosition,
       noteChanged: queue => machine.noteChanged(queue)
     })
+    this.#scrubber = new Scrubber(
+      {
+        clock,
+        logger,
+        state,
+        queues,
+        files,
+        index,
+        node,
+        isBusy: () => this.appender.pendingSends > 0
+      },
+      parts.scrub,
+      restored.scrub
+    )
     this.#trimmer = new Trimmer({
       logger,
       tables,
@@ -223,6 +240,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     await this.node.start()
     this.#checkpoints.start()
     this.#repair.start()
+    this.#scrubber.start()
   }
 
   apply(entries: Parameters<StateMachine['apply']>[0]): void {
@@ -429,6 +447,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       pendingBytes: this.appender.pendingBytes,
       indexRuns: index?.runCount ?? 0,
       damage: this.#repair.damage,
+      scrub: this.#scrubber.status,
       counters: this.counters
     }
   }
@@ -456,6 +475,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       })
     })
     if (this.appender.ready) await grace
+    await this.#scrubber.stop()
     await this.#repair.stop()
     await this.#trimmer.stop()
     await this.node.stop(options)

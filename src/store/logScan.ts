@@ -1,5 +1,5 @@
 /** Goes through the messages of a part of the log, for who builds derived data again. */
-import { ENTRY_HEADER_BYTES, EntryKind, type LogReader } from '../raft/index.ts'
+import { ENTRY_HEADER_BYTES, type Entry, EntryKind, type LogReader } from '../raft/index.ts'
 import { FLAG_COMMANDS_TRAILER, trailerStart } from './commandCodec.ts'
 import { StoredMessageView } from './storedMessageView.ts'
 
@@ -17,9 +17,10 @@ export interface ScanVisitor {
   message(message: StoredMessageView, entryIndex: number): void
   /** After each piece of the log, with its bytes. Rejects to end the scan. */
   pieceDone(bytes: number): Promise<void>
+  /** A piece could not be read: resolves to try again, rejects to end the scan. Damaged entries are repaired meanwhile. */
+  readFailed(error: unknown): Promise<void>
 }
 
-/** Rejects when a part cannot be read: damaged entries are repaired meanwhile, so try again. */
 export async function scanMessages(
   log: LogReader,
   range: ScanRange,
@@ -30,7 +31,13 @@ export async function scanMessages(
   let index = fromPosition <= log.startPosition ? log.firstIndex : await log.indexAt(fromPosition)
   for (;;) {
     if (log.startPosition >= endPosition) return
-    const entries = await log.readEntries(Math.max(index, log.firstIndex), READ_BYTES)
+    let entries: readonly Entry[]
+    try {
+      entries = await log.readEntries(Math.max(index, log.firstIndex), READ_BYTES)
+    } catch (error) {
+      await visitor.readFailed(error)
+      continue
+    }
     let bytes = 0
     for (const entry of entries) {
       if (entry.position >= endPosition) return

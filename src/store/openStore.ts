@@ -17,6 +17,7 @@ import type { Store, StoreOptions } from './types.ts'
 const HOUR_MS = 3_600_000
 const CONSUME_QUEUE_FILE_BYTES = 6_000_000
 const DISK_FULL_PERCENT = 90
+const SCRUB_BYTES_PER_SECOND = 8 * 1024 * 1024
 /** 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h (broker.md 5.1). */
 const DELAY_LEVEL_SECONDS = [
   1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200
@@ -127,6 +128,10 @@ async function openOn(
       diskFullPercent: options.diskFullPercent ?? DISK_FULL_PERCENT,
       cleanFileForcibly: options.cleanFileForcibly ?? true,
       cleanIntervalMs: options.cleanIntervalMs ?? 10_000
+    },
+    scrub: {
+      bytesPerSecond: options.scrubBytesPerSecond ?? SCRUB_BYTES_PER_SECOND,
+      intervalMs: options.scrubIntervalMs ?? 7 * 24 * HOUR_MS
     },
     checkpointIntervalMs: options.checkpointIntervalMs ?? 1_000,
     offsetCommitIntervalMs: options.offsetCommitIntervalMs ?? 100

@@ -6,6 +6,7 @@ import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
 import { StateOpenError } from './keyValueStore.ts'
 import type { RestoredIndexes } from './machine.ts'
 import type { QueueTable } from './queueTable.ts'
+import type { ScrubRecord } from './scrubber.ts'
 import type { Tables } from './tables.ts'
 import { decodeQueue, loadRecord, type MetaRecord, RecordKind } from './tablesCodec.ts'
 import { kindRange } from './timers.ts'
@@ -23,6 +24,8 @@ export interface Restored {
   readonly appliedIndex: number
   readonly appliedPosition: number
   readonly runs: readonly RunRecord[]
+  /** null: it never ran. */
+  readonly scrub: ScrubRecord | null
   /** There was nothing. */
   readonly isNew: boolean
 }
@@ -36,6 +39,7 @@ export async function restore(
 ): Promise<Restored> {
   let meta: MetaRecord | null = null
   const runs: RunRecord[] = []
+  let scrub: ScrubRecord | null = null
   const queueRecords: ReturnType<typeof decodeQueue>[] = []
   for await (const block of startRecords(state)) {
     for (const [key, value] of block) {
@@ -45,6 +49,7 @@ export async function restore(
       if (kind === RecordKind.meta) meta = JSON.parse(value.toString('utf8')) as MetaRecord
       else if (kind === RecordKind.queue) queueRecords.push(decodeQueue(key, value))
       else if (kind === RecordKind.run) runs.push(JSON.parse(value.toString('utf8')) as RunRecord)
+      else if (kind === RecordKind.scrub) scrub = JSON.parse(value.toString('utf8')) as ScrubRecord
       else loadRecord(tables, key, value)
     }
   }
@@ -59,6 +64,7 @@ export async function restore(
       appliedIndex: 0,
       appliedPosition: 0,
       runs,
+      scrub: null,
       isNew: true
     }
   }
@@ -94,7 +100,7 @@ export async function restore(
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta
-  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs, isNew: false }
+  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs, scrub, isNew: false }
 }
 
 /** All but the waiting messages and the queues' checksums, of which there may be a million. */

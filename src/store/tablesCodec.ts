@@ -11,7 +11,7 @@
  *   P …         a batch that was popped: popCodec.ts       S topic@group@queueId   the batch of pops in order: popOrders.ts
  *   Q topic 00 u32 queueId   i64 min · i64 max · i64 synced · u32 crc of max · u32 crc of synced · i64 checked from
  *   C topic 00 u32 queueId u48 unit   u32 crc of a block (queueChecks.ts); read with its block
- *   R u48 sequence   a run of the key index
+ *   R u48 sequence   a run of the key index               X   where the scrubber is
  */
 import { getInt64, getUint32, putInt32, putInt64 } from '../protocol/index.ts'
 import type { GroupSettings, TopicSettings } from './commands.ts'
@@ -38,7 +38,8 @@ export const RecordKind = {
   popOrder: POP_ORDER_RECORD,
   queue: 'Q',
   queueBlock: 'C',
-  run: 'R'
+  run: 'R',
+  scrub: 'X'
 } as const
 
 const OFFSET_BYTES = 12

@@ -19,6 +19,7 @@ import type { DerivedDamage } from './derivedRepair.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import type { PopCheckpoint } from './pop.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
+import type { ScrubStatus } from './scrubber.ts'
 import type { StoreTables } from './tables.ts'
 import type { TimerRef } from './timers.ts'
 import type { TransactionInDoubt } from './transactions.ts'
@@ -51,6 +52,10 @@ export interface StoreOptions {
   cleanFileForcibly?: boolean
   /** [cleanResourceInterval] Default 10 000. */
   cleanIntervalMs?: number
+  /** [scrubBytesPerSecond] How fast the whole disk is read in the background; 0 = never. Default 8 MiB. */
+  scrubBytesPerSecond?: number
+  /** [scrubIntervalHours] Between the beginnings of two such rounds. Default a week. */
+  scrubIntervalMs?: number
   /** [flushIntervalConsumeQueue] Period of the checkpoints. Default 1000. */
   checkpointIntervalMs?: number
   /** [maxTransferBytesOnMessageInMemory, maxTransferCountOnMessageInMemory, …InDisk; maxFilterMessageSize / 20] */
@@ -140,6 +145,7 @@ export interface StoreRuntime {
   indexRuns: number
   /** Files made from the log that are damaged and being built again, or were since the start. */
   damage: DerivedDamage
+  scrub: ScrubStatus
   counters: StoreCounters
 }
 

@@ -354,6 +354,70 @@ t.test('offsets are reset', async t => {
   })
 })
 
+t.test('offsets are reset at the broker', async t => {
+  const broker = await startBroker(t, { useServerSideResetOffset: 'true' })
+  await serving(broker)
+  const tool = new TestClient(t, broker.address, 'tool')
+  tool.version = 479
+  await tool.ask(RequestCode.UPDATE_AND_CREATE_TOPIC, newTopic('T'))
+  const group = Buffer.from('{"groupName":"G"}')
+  await tool.ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, group)
+  for (let i = 0; i < 6; i++) await tool.send('T', `m${i}`, { queueId: 0 })
+  const reset = (fields: Record<string, string | number | boolean>): Promise<RemotingCommand> =>
+    tool.ask(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, {
+      topic: 'T',
+      group: 'G',
+      timestamp: 0,
+      isForce: false,
+      ...fields
+    })
+  t.test('refusals', async t => {
+    t.match(await reset({ topic: 'None' }), { code: 17, remark: 'Topic None does not exist' })
+    t.match(await reset({ group: 'None' }), { code: 26, remark: 'Group None does not exist' })
+    t.match(await reset({ queueId: 0, offset: 9 }), {
+      code: 1,
+      remark: 'Target offset 9 not in consume queue range [0-6]'
+    })
+    t.match(await reset({ queueId: 99 }), { code: 1, remark: 'No queues to reset.' })
+  })
+  t.test('also of a group that never consumed, and forwards', async t => {
+    const answer = await reset({ timestamp: -1 })
+    t.equal(answer.code, 0, answer.remark ?? '')
+    const [first] = ResetOffsetBody.decode(answer.body).offsetTable
+    t.strictSame(first, [{ brokerName: 'b', queueId: 0, topic: 'T' }, 6])
+    t.equal(broker.store.tables.consumerOffset('G', 'T', 0), 6)
+  })
+  t.test('a pull that waits is told at once, again and again until it follows', async t => {
+    const held = tool.pull('T', 0, 6, { sysFlag: 2, suspendMs: 20_000 })
+    await until(() => broker.store.tables.values('resetOffsets').get('T@G@0') === undefined)
+    await until(() => broker.holds.size === 1)
+    t.equal((await reset({ queueId: 0, offset: 2 })).code, 0)
+    t.match(await held, { code: 21, remark: 'OFFSET_RESET', extFields: { nextBeginOffset: '2' } })
+    t.match(await tool.pull('T', 0, 6), { code: 21, remark: 'OFFSET_RESET' })
+    await commit(tool, 'G', 0, 5)
+    t.equal(broker.store.tables.consumerOffset('G', 'T', 0), 2, 'what it says meanwhile is old')
+    t.equal((await tool.pull('T', 0, 2)).code, 0)
+    t.equal((await tool.pull('T', 0, 6)).code, ResponseCode.PULL_NOT_FOUND)
+    await until(() => broker.store.tables.values('resetOffsets').get('T@G@0') === undefined)
+    await commit(tool, 'G', 0, 6)
+    t.equal(broker.store.tables.consumerOffset('G', 'T', 0), 6)
+  })
+  t.test('goes with its topic, or its group', async t => {
+    await reset({ queueId: 0, offset: 1 })
+    t.ok(broker.store.tables.values('resetOffsets').size > 0)
+    await tool.ask(RequestCode.DELETE_SUBSCRIPTIONGROUP, { groupName: 'G', cleanOffset: true })
+    await until(() => broker.store.tables.values('resetOffsets').size === 0)
+  })
+  t.test('by default a tool of 5.x sets the offsets of who is offline', async t => {
+    broker.config.update([['useServerSideResetOffset', 'false']])
+    await tool.ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, group)
+    for (let queueId = 0; queueId < 8; queueId++) await commit(tool, 'G', queueId, 0)
+    const answer = await reset({ timestamp: -1, isForce: true })
+    t.equal(answer.code, 0, answer.remark ?? '')
+    t.equal(broker.store.tables.consumerOffset('G', 'T', 0), 6)
+  })
+})
+
 t.test('members of a group answer alike', async t => {
   const ports = await freePorts(3)
   const directory = newDirectory()

@@ -20,6 +20,7 @@ import {
   sendExtFields
 } from '../../src/protocol/index.ts'
 import { RemotingClient } from '../../src/remoting/index.ts'
+import type { Mortal } from '../raft/node/mortal.ts'
 
 export const platform = createRealPlatform()
 
@@ -60,9 +61,17 @@ export async function startBroker(
   const broker = await openBroker(config, host, logger, {
     raftTimings: { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
   })
-  t.teardown(() => halt(broker))
+  t.teardown(() => (killed.has(broker) ? undefined : halt(broker)))
   await broker.start()
   return broker
+}
+
+const killed = new WeakSet<Broker>()
+
+/** As `kill -9`; the broker was started on this platform. */
+export async function kill(broker: Broker, mortal: Mortal): Promise<void> {
+  killed.add(broker)
+  await mortal.kill()
 }
 
 /** Stops without waiting for clients. */

@@ -1,10 +1,21 @@
 import type { Broker } from '../../src/broker/index.ts'
-import { freePorts, newDirectory, type Settings, startBroker, until } from './helpers.ts'
+import { silentLogger } from '../../src/platform/index.ts'
+import { Mortal } from '../raft/node/mortal.ts'
+import {
+  freePorts,
+  kill,
+  newDirectory,
+  platform,
+  type Settings,
+  startBroker,
+  until
+} from './helpers.ts'
 
 /** Three members in one process, each with its own directory and ports. */
 export class Group {
   readonly brokers: Broker[] = []
   readonly #settings: Settings[]
+  readonly #mortals: Mortal[] = []
   readonly #t: Parameters<typeof startBroker>[0]
 
   private constructor(t: Parameters<typeof startBroker>[0], settings: Settings[]) {
@@ -30,9 +41,19 @@ export class Group {
   }
 
   async open(at: number): Promise<Broker> {
-    const broker = await startBroker(this.#t, this.#settings[at])
+    const mortal = new Mortal(platform, 'boot')
+    this.#mortals[at] = mortal
+    const broker = await startBroker(this.#t, this.#settings[at], silentLogger, mortal)
     this.brokers[at] = broker
     return broker
+  }
+
+  /** As `kill -9`; it does not come back. */
+  async kill(broker: Broker): Promise<void> {
+    const at = this.brokers.indexOf(broker)
+    this.brokers.splice(at, 1)
+    const [mortal] = this.#mortals.splice(at, 1)
+    await kill(broker, mortal!)
   }
 
   /** All agree on the leader, which has its topics, and know the key for forwarding. */

@@ -1,4 +1,4 @@
-/** The process that keeps a run's nodes: starts, ends and harms them as the conductor says. `agent.js SERVER DIRECTORY SYSTEM FLUSH`. */
+/** The process that keeps a run's nodes: starts, ends and harms them as the conductor says. `agent.js SERVER DIRECTORY SYSTEM FLUSH SEGMENT_BYTES`. */
 import process from 'node:process'
 import { Bus, Recorder, Subject } from './bus.ts'
 import type { Harm } from './harm.ts'
@@ -28,10 +28,11 @@ export interface NodesState {
   ended: Record<string, string>
 }
 
-const [server = '', directory = '', systemName = '', flush = ''] = process.argv.slice(2)
+const [server = '', directory = '', systemName = '', flush = '', segmentBytes = ''] =
+  process.argv.slice(2)
 const bus = await Bus.open(server)
 bus.exitWithServer()
-const system = await openSystem(systemName, flush)
+const system = await openSystem(systemName, flush, Number(segmentBytes))
 const nodes = new Nodes(system, directory)
 let recorder: Recorder | null = null
 nodes.onLeader((node, term) =>

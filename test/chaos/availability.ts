@@ -1,5 +1,8 @@
 import type { HistoryEvent } from './events.ts'
 
+/** Acknowledgements are counted in pieces of this length, ms. */
+export const BUCKET_MS = 250
+
 /** One fault and what it cost. */
 export interface Outage {
   fault: string

@@ -2,7 +2,7 @@
 import { createWriteStream, type WriteStream } from 'node:fs'
 import process from 'node:process'
 import { finished } from 'node:stream/promises'
-import { type Outage, outages } from './availability.ts'
+import { BUCKET_MS, type Outage, outages } from './availability.ts'
 import { Bus, Subject } from './bus.ts'
 import { check, type Findings } from './check.ts'
 import { readHistory, sharedNowMs } from './events.ts'
@@ -16,13 +16,12 @@ export type CollectorRequest =
 export interface Judgement {
   findings: Findings
   outages: Outage[]
-  /** Acknowledged sends of each second from the first send on. */
-  perSecond: number[]
+  /** Acknowledged sends of each `BUCKET_MS` from the first send on. */
+  buckets: number[]
   firstMs: number
 }
 
 const COMPLETE_TIMEOUT_MS = 20_000
-const SECOND_MS = 1000
 
 const [server = ''] = process.argv.slice(2)
 const bus = await Bus.open(server)
@@ -73,11 +72,11 @@ function judge(history: string): Judgement {
   const events = readHistory(history)
   const acknowledged = events.filter(event => event.op === 'send' && event.kind === 'ok')
   const firstMs = events.find(event => event.op === 'send')?.at ?? 0
-  const perSecond: number[] = []
+  const buckets: number[] = []
   for (const { at } of acknowledged) {
-    const second = Math.max(0, Math.floor((at - firstMs) / SECOND_MS))
-    while (perSecond.length <= second) perSecond.push(0)
-    perSecond[second]! += 1
+    const bucket = Math.max(0, Math.floor((at - firstMs) / BUCKET_MS))
+    while (buckets.length <= bucket) buckets.push(0)
+    buckets[bucket]! += 1
   }
-  return { findings: check(events, RULES), outages: outages(events), perSecond, firstMs }
+  return { findings: check(events, RULES), outages: outages(events), buckets, firstMs }
 }

@@ -1,7 +1,7 @@
 import { type Bus, Recorder, Subject } from './bus.ts'
 import type { CollectorRequest, Judgement } from './collector.ts'
 import { sharedNowMs } from './events.ts'
-import { FAULTS, type Fault } from './faults.ts'
+import type { Fault } from './faults.ts'
 import { Scene } from './scene.ts'
 import type { Seeded } from './seeded.ts'
 import { pause } from './topics.ts'
@@ -9,7 +9,6 @@ import { pause } from './topics.ts'
 /** Undisturbed time before each fault. */
 const CALM_MS = 1000
 const JUDGE_TIMEOUT_MS = 120_000
-const CALM = new Set(FAULTS.filter(fault => fault.calm === true).map(fault => fault.name))
 
 export interface Pace {
   laneMs: number
@@ -29,6 +28,7 @@ export interface EpisodePlan {
   random: Seeded
   pace: Pace
   watchMs: number
+  smallDisk: boolean
   historyFile: string
   /** The next fault, or null when the episode is to end. */
   next(): Fault | null
@@ -44,13 +44,15 @@ export async function runEpisode(bus: Bus, plan: EpisodePlan): Promise<Episode> 
   await collector({ op: 'open', file: plan.historyFile })
   const recorder = new Recorder(bus, 'conductor')
   plan.tell('a new cluster starts')
-  const { number: episode, pace, watchMs } = plan
-  const scene = await Scene.open(bus, recorder, plan.random, { episode, pace, watchMs })
+  const { number: episode, ...options } = plan
+  const scene = await Scene.open(bus, recorder, plan.random, { episode, ...options })
   plan.watch(scene)
   const complaints: string[] = []
+  const calm = new Set<string>()
   for (let number = 1; complaints.length === 0; number += 1) {
     const fault = plan.next()
     if (fault === null) break
+    if (fault.calm === true) calm.add(fault.name)
     await pause(CALM_MS)
     const complaint = await disturb(scene, fault, plan.number * 1000 + number, plan)
     if (complaint !== null) complaints.push(complaint)
@@ -63,7 +65,7 @@ export async function runEpisode(bus: Bus, plan: EpisodePlan): Promise<Episode> 
     const batches = { load, agent, conductor: await recorder.end() }
     const judgement = await collector<Judgement>({ op: 'judge', batches })
     for (const { fault, elections } of judgement.outages) {
-      if (CALM.has(fault) && elections > 0) complaints.push(`${fault}: ${elections} elections`)
+      if (calm.has(fault) && elections > 0) complaints.push(`${fault}: ${elections} elections`)
     }
     return { number: plan.number, judgement, complaints, historyFile: plan.historyFile }
   } catch (error) {

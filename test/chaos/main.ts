@@ -3,6 +3,7 @@
  *
  *   npm run chaos -- [--minutes 3] [--seed S] [--only kill-leader,hard-flip-log] [--flush ASYNC_FLUSH] [--system rocketmq]
  *                    [--directory DIR] [--tap FILE] [--list]
+ *   npm run chaos -- --healthy [--minutes 60]
  *   npm run chaos -- --check history-1.ndjson [--openchaos FILE]
  *
  * Leaves histories and report.html in the directory. Ends with status 1 when something does not hold, with 2 when it cannot run here.
@@ -15,10 +16,15 @@ import { parseArgs } from 'node:util'
 import { check } from './check.ts'
 import { readHistory } from './events.ts'
 import { FAULTS } from './faults.ts'
+import { healthy } from './healthy.ts'
 import { isInside, missing, runInside } from './isolation.ts'
 import { openChaosLines } from './openChaos.ts'
 import { runChaos } from './run.ts'
 import { RULES } from './topics.ts'
+
+/** Small, so that a run has several. */
+const SEGMENT_BYTES = 4_194_304
+const FULL_LOAD_SEGMENT_BYTES = 268_435_456
 
 const { values } = parseArgs({
   options: {
@@ -30,6 +36,7 @@ const { values } = parseArgs({
     directory: { type: 'string' },
     tap: { type: 'string' },
     list: { type: 'boolean', default: false },
+    healthy: { type: 'boolean', default: false },
     check: { type: 'string' },
     openchaos: { type: 'string' }
   }
@@ -68,7 +75,10 @@ async function main(): Promise<number> {
   const own = values.system === 'ledgermq'
   return runChaos({
     ...{ seed, minutes, directory, system: values.system, flush: values.flush },
-    faults: chosen(values.only).filter(fault => own || fault.ownOnly !== true),
+    faults: values.healthy
+      ? [healthy(minutes)]
+      : chosen(values.only).filter(fault => own || fault.ownOnly !== true),
+    segmentBytes: values.healthy ? FULL_LOAD_SEGMENT_BYTES : SEGMENT_BYTES,
     tapFile: values.tap ?? null
   })
 }

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import type { Outage } from './availability.ts'
+import { BUCKET_MS, type Outage } from './availability.ts'
 import type { Episode } from './episode.ts'
 import { faultRows, seconds, totals } from './summary.ts'
 
@@ -13,7 +13,7 @@ const TICK_SECONDS = 30
 /** Names of neighbouring faults stand on these lines in turn. */
 const LABEL_LINES = [10, 22, 34]
 
-/** One page: the verdict, the table, and for each cluster its acknowledgements a second against the faults. */
+/** One page: the verdict, the table, and for each cluster its acknowledgements against the faults. */
 export async function writeReport(
   file: string,
   episodes: readonly Episode[],
@@ -48,25 +48,25 @@ const STYLE = `body{font:14px system-ui,sans-serif;margin:24px;color:#222}h2{fon
 table{border-collapse:collapse}td,th{padding:2px 12px;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}.wrong{color:#b00020}svg{max-width:100%;font:10px system-ui,sans-serif}`
 
-/** Bars: acknowledgements of each second. Bands: a fault while it lasts (red) and until the cluster is whole again (grey). */
+/** Bars: acknowledgements of each quarter of a second. Bands: a fault while it lasts (red) and until the cluster is whole again (grey). */
 function timeline({ judgement }: Episode): string {
-  const { perSecond, outages, firstMs } = judgement
+  const { buckets, outages, firstMs } = judgement
   const lastMs = Math.max(
     ...outages.map(outage => outage.endMs),
-    firstMs + perSecond.length * SECOND_MS
+    firstMs + buckets.length * BUCKET_MS
   )
   const spanMs = Math.max(SECOND_MS, lastMs - firstMs)
-  const most = Math.max(1, ...perSecond)
+  const most = Math.max(1, ...buckets)
   const x = (ms: number): string => (LEFT + ((ms - firstMs) / spanMs) * (WIDTH - LEFT)).toFixed(1)
   const width = (fromMs: number, toMs: number): string =>
     Math.max(1, ((toMs - fromMs) / spanMs) * (WIDTH - LEFT)).toFixed(1)
   const floor = HEIGHT - BOTTOM
-  const bars = perSecond.map((count, second) => {
+  const bars = buckets.map((count, bucket) => {
     const height = (count / most) * (floor - TOP)
     return rect(
-      x(firstMs + second * SECOND_MS),
+      x(firstMs + bucket * BUCKET_MS),
       floor - height,
-      width(0, SECOND_MS),
+      width(0, BUCKET_MS),
       height,
       '#2b6cb0'
     )
@@ -80,7 +80,7 @@ function timeline({ judgement }: Episode): string {
   }
   return (
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">${bands.join('')}${bars.join('')}${ticks.join('')}` +
-    `<text x="0" y="${TOP + 8}">${most}/s</text><text x="0" y="${floor}">0</text>` +
+    `<text x="0" y="${TOP + 8}">${(most * SECOND_MS) / BUCKET_MS}/s</text><text x="0" y="${floor}">0</text>` +
     `<line x1="${LEFT}" y1="${floor}" x2="${WIDTH}" y2="${floor}" stroke="#888"/></svg>`
   )
 }

@@ -31,6 +31,8 @@ export interface ChaosOptions {
   system: 'ledgermq' | 'rocketmq'
   flush: string
   faults: readonly Fault[]
+  /** Of our broker's log. */
+  segmentBytes: number
   tapFile: string | null
 }
 
@@ -47,7 +49,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
       `${NATS_PORT}`
     ]),
     ...[
-      ['agent', url, directory, system, flush],
+      ['agent', url, directory, system, flush, String(options.segmentBytes)],
       ['load', url],
       ['collector', url]
     ].map(([program = '', ...args]) =>
@@ -73,6 +75,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
         random: new Seeded(seed * 1000 + number),
         pace: PACE,
         watchMs: WATCH_MS[system],
+        smallDisk: options.faults.some(fault => fault.name === 'disk-full'),
         historyFile: join(directory, `history-${number}.ndjson`),
         next: () => {
           faults += 1

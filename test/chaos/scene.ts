@@ -21,6 +21,8 @@ export interface SceneOptions {
   pace: { laneMs: number; looseMs: number }
   /** How long two nodes that must not elect are watched: longer than an election takes. */
   watchMs: number
+  /** Whether one node gets a disk that is soon full. */
+  smallDisk: boolean
 }
 
 /** A cluster under load, as the faults see it. */
@@ -47,12 +49,12 @@ export class Scene {
     bus: Bus,
     recorder: Recorder,
     random: Seeded,
-    { episode, pace, watchMs }: SceneOptions
+    { episode, pace, watchMs, smallDisk }: SceneOptions
   ): Promise<Scene> {
     const scene = new Scene(bus, recorder, random, watchMs)
     const opened = await bus.ask<OpenAnswer>(
       Subject.agent,
-      { op: 'open', episode, smallDisk: scene.smallDisk } satisfies AgentRequest,
+      { op: 'open', episode, smallDisk: smallDisk ? scene.smallDisk : null } satisfies AgentRequest,
       ASK_TIMEOUT_MS
     )
     const { nameServers } = opened
@@ -60,9 +62,7 @@ export class Scene {
     await scene.#admin.close()
     scene.#admin = new Admin({ nameServers, platform, callTimeoutMs: CALL_TIMEOUT_MS })
     await scene.leader()
-    for (const topic of [ORDERED, LOOSE, JAVA]) {
-      await scene.#admin.createTopic(CLUSTER, topic, { queues: QUEUES })
-    }
+    for (const topic of [ORDERED, LOOSE, JAVA]) await scene.makeTopic(topic, QUEUES)
     await scene.load({ op: 'open', nameServers, ...pace })
     await scene.until('the first acknowledgements', () => scene.acknowledging())
     return scene
@@ -74,6 +74,16 @@ export class Scene {
 
   load<T = null>(request: LoadRequest): Promise<T> {
     return this.#bus.ask<T>(Subject.load, request, ASK_TIMEOUT_MS)
+  }
+
+  makeTopic(topic: string, queues: number): Promise<void> {
+    return this.#admin.createTopic(CLUSTER, topic, { queues })
+  }
+
+  /** Where clients reach the node. */
+  address(node: string): string {
+    for (const [address, name] of this.#nodeOf) if (name === node) return address
+    throw new Error(`there is no broker ${node}`)
   }
 
   counts(): Promise<LoadCounts> {
@@ -180,15 +190,12 @@ export class Scene {
   }
 
   async #logEnd(node: string): Promise<number | null> {
-    for (const [address, name] of this.#nodeOf) {
-      if (name !== node) continue
-      try {
-        const info = await this.#admin.brokers.runtimeInfo(address)
-        return Number(info.get('commitLogMaxOffset'))
-      } catch (error) {
-        if (!(error instanceof ClientError)) throw error
-      }
+    try {
+      const info = await this.#admin.brokers.runtimeInfo(this.address(node))
+      return Number(info.get('commitLogMaxOffset'))
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error
+      return null
     }
-    return null
   }
 }

@@ -16,8 +16,6 @@ const GROUP = 'chaos'
 const BROKER_PORT = 10_911
 const RAFT_PORT = 40_911
 const NAME_SERVER_PORT = 9876
-/** Small, so that a run has several. */
-const SEGMENT_BYTES = 4_194_304
 
 export interface Place {
   /** Everything of the node lies below it. */
@@ -57,8 +55,12 @@ export function nameServerList(places: ReadonlyMap<string, Place>): string {
   return NAME_SERVERS.map(name => `${places.get(name)?.address}:${NAME_SERVER_PORT}`).join(';')
 }
 
-export async function openSystem(name: string, flush: string): Promise<System> {
-  if (name === 'ledgermq') return new LedgerMq(flush)
+export async function openSystem(
+  name: string,
+  flush: string,
+  segmentBytes: number
+): Promise<System> {
+  if (name === 'ledgermq') return new LedgerMq(flush, segmentBytes)
   const classPath = await resolveClassPath()
   if ('reason' in classPath) throw new Error(`RocketMQ cannot be started: ${classPath.reason}.`)
   return new RocketMq(classPath.text, flush)
@@ -98,9 +100,11 @@ class LedgerMq implements System {
   readonly name = 'LedgerMQ'
   readonly startTimeoutMs = 30_000
   readonly #flush: string
+  readonly #segmentBytes: number
 
-  constructor(flush: string) {
+  constructor(flush: string, segmentBytes: number) {
     this.#flush = flush
+    this.#segmentBytes = segmentBytes
   }
 
   logFolders(): readonly string[] {
@@ -120,7 +124,7 @@ class LedgerMq implements System {
       return { program: join(root, 'bin/mqnamesrv'), args: ['-c', file], env }
     }
     const more = {
-      mappedFileSizeCommitLog: SEGMENT_BYTES,
+      mappedFileSizeCommitLog: this.#segmentBytes,
       flushDiskType: this.#flush,
       // A full disk is to refuse sends, not to make room by deleting what the checkers look for.
       cleanFileForciblyEnable: 'false'

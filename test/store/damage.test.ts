@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
 import { UNIT_BYTES } from '../../src/store/consumeQueue.ts'
+import type { ScrubStatus } from '../../src/store/scrubber.ts'
+import { FakeClock } from '../helpers/fakeClock.ts'
 import { FakeLog } from '../helpers/fakeRaft.ts'
 import {
   bodies,
@@ -233,18 +235,12 @@ t.test('a part of the log that cannot be read is waited for', async t => {
   await first.store.stop()
   await DAMAGE['a flipped bit in a tag']!(directory)
   const { log } = first
-  const warnings: string[] = []
   log.damagedFrom = log.entries[2]!.position
-  const again = await open(
-    { ...first, directory },
-    {
-      ...silentLogger,
-      warn: text => warnings.push(text)
-    }
-  )
+  const again = await open({ ...first, directory })
+  const { reads } = log
   await t.rejects(pull(again.store, {}), /built again/)
-  await until('it is tried', () => warnings.length > 0)
-  t.match(warnings[0], /could not be built again yet/)
+  await until('it is tried again', () => log.reads > reads + 3)
+  await t.rejects(pull(again.store, {}), /built again/)
   log.damagedFrom = Number.MAX_SAFE_INTEGER
   t.equal((await pullAgain(again, 0)).texts[0], 'body 0')
   await again.store.stop()
@@ -268,3 +264,57 @@ t.test(
     await again.store.stop()
   }
 )
+
+t.test('the scrubber finds what nobody reads, repairs it, and knows where it was', async t => {
+  const directory = t.testdir()
+  const first = await openLeader(directory, OPTIONS)
+  await fill(first, COUNT)
+  await first.store.stop()
+  const { log, state } = first
+  await DAMAGE['a flipped bit in a tag']!(directory)
+  const runs = await disk.list(join(directory, 'index'))
+  await change(join(directory, 'index', runs[0]!.name), bytes => bytes.fill(0, 0, 100))
+  const open = async (clock: FakeClock): Promise<Opened> => {
+    const platform = { ...createRealPlatform(), clock }
+    const scrub = { scrubBytesPerSecond: 100_000, scrubIntervalMs: 3_600_000 }
+    return openFake(directory, { log, state, platform, ...scrub, ...OPTIONS })
+  }
+  const clock = new FakeClock()
+  const again = await open(clock)
+  const scrub = (): ScrubStatus => again.store.runtime().scrub
+  const pass = async (what: string, holds: () => boolean): Promise<void> => {
+    await until(what, () => {
+      clock.advance(500)
+      return holds()
+    })
+  }
+  t.equal(scrub().phase, 'waiting')
+  await pass('it is in the queues', () => scrub().phase === 'queues')
+  await again.store.stop()
+
+  const later = new FakeClock()
+  later.advance(clock.wallMs() - later.wallMs())
+  const third = await open(later)
+  const status = (): ScrubStatus => third.store.runtime().scrub
+  t.equal(status().phase, 'queues', 'goes on where it was')
+  await until('the round is done', () => {
+    later.advance(500)
+    return status().lastRoundMs > 0
+  })
+  t.equal(status().phase, 'waiting')
+  t.equal(status().damaged, 2)
+  await until('all is built again', () => {
+    later.advance(100)
+    const { queueBlocks, indexRuns } = third.store.runtime().damage
+    return queueBlocks + indexRuns === 0
+  })
+  t.match(third.store.runtime().damage, { rebuiltRuns: 1 })
+  t.equal((await pullAgain(third, 0)).refused, 0)
+  // The next round comes when it is due.
+  later.advance(3_600_000)
+  await until('a new round', () => {
+    later.advance(500)
+    return status().damaged === 0 && status().phase === 'waiting' && status().bytes > 0
+  })
+  await third.store.stop()
+})

@@ -218,8 +218,8 @@ export const brokerKeys = {
   ),
   useServerSideResetOffset: booleanKey(
     false,
-    'none',
-    'Resets go through the connected clients as in 4.9.'
+    'now',
+    'Resets are stored at the broker, which tells them to the next pull (5.3); false: connected clients are told, as in 4.9.'
   ),
   brokerConfigPath: stringKey('', 'start', 'The file given with -c.'),
   configBlackList: stringKey(

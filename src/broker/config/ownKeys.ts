@@ -49,6 +49,20 @@ export const ownKeys = {
     'Newest part of the log kept in memory, bytes.',
     4_194_304
   ),
+  scrubBytesPerSecond: longKey(
+    8_388_608,
+    'start',
+    'How fast everything on the disk is read in the background to find damage, bytes a second; an eighth of it while sends wait; 0 = never.',
+    0,
+    10_737_418_240
+  ),
+  scrubIntervalHours: intKey(
+    168,
+    'start',
+    'From the beginning of one such round to the next one’s.',
+    1,
+    87_600
+  ),
   maxTopics: intKey(
     50_000,
     'now',

@@ -8,6 +8,7 @@ import type { LiveConfig } from '../config/index.ts'
 import type { FilterCache } from '../filter/index.ts'
 import type { GroupService } from '../groups/index.ts'
 import type { OffsetService } from '../offsets/offsetService.ts'
+import type { PendingResets } from '../offsets/pendingResets.ts'
 import type { PullHolds } from '../pull/holds.ts'
 import type { Registration } from '../registration/index.ts'
 import type { BrokerStats, RuntimeRates } from '../stats/index.ts'
@@ -28,6 +29,8 @@ export interface BrokerContext {
   readonly topics: TopicService
   readonly groups: GroupService
   readonly offsets: OffsetService
+  /** Resets that consumers do not know yet. */
+  readonly resets: PendingResets
   readonly holds: PullHolds
   /** SQL92 expressions, compiled. */
   readonly filters: FilterCache

@@ -105,7 +105,8 @@ export class GroupService {
   async #make(name: string): Promise<GroupSettings> {
     try {
       await this.#store.execute({ type: 'putGroup', group: newGroup(name), ifAbsent: true })
-      this.#limitSaid = false
+      const { size } = this.#store.tables.groups
+      if (size < this.#config.values.maxGroups) this.#limitSaid = false
       this.#logger.info('Subscription group made', { group: name })
       return this.find(name) ?? newGroup(name)
     } finally {

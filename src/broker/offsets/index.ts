@@ -4,6 +4,7 @@ import { getEarliestStoreTime, getMaxOffset, getMinOffset, searchOffset } from '
 import { updateConsumerOffset } from './updateConsumerOffset.ts'
 
 export { OffsetService } from './offsetService.ts'
+export { PendingResets } from './pendingResets.ts'
 
 export const offsetHandlers: readonly Handler[] = [
   queryConsumerOffset,

@@ -30,6 +30,8 @@ export const updateConsumerOffset: Handler = {
     const queues = queueCount(settings)
     const problem = offsetProblem(queueId, queues, offset)
     if (problem !== null) return response(ResponseCode.SYSTEM_ERROR, problem)
+    if (broker.resets.find(group, topic, queueId) !== null)
+      return response(ResponseCode.SUCCESS, 'Offset has been previously reset')
     const progress = { group, topic, queueId, offset }
     // What hung in a connection that the client has replaced is older than it looks.
     const mayGoBack = caller.forwarded || !broker.consumers.isReplaced(group, caller.connection)

@@ -98,6 +98,12 @@ export class PullHolds {
     )
   }
 
+  /** Has all pulls of a topic evaluated again. */
+  wake(topic: string): void {
+    for (const waiting of [...(this.#queues.get(topic)?.values() ?? [])])
+      for (const pull of [...waiting]) this.#wake(pull)
+  }
+
   /** Ends the holds whose time is over, whose client has gone, or whose filter could not be asked in time; the timer's work. */
   scan(): void {
     const nowMs = this.#clock.monotonicMs()

@@ -109,6 +109,8 @@ export class PullPath {
       pull.connection.respond(pull, refused)
       return
     }
+    const reset = this.#broker.resets.find(pull.group, pull.topic, pull.queueId)
+    if (reset !== null && this.#isReset(pull, reset)) return
     if (first) this.#commit(pull)
     const result = this.#broker.store.pull({
       topic: pull.topic,
@@ -126,6 +128,33 @@ export class PullPath {
       read => this.#finish(pull, read, first),
       (error: unknown) => this.#failed(pull, error)
     )
+  }
+
+  /** True: answered, because its queue was reset to another offset (5.3, useServerSideResetOffset). */
+  #isReset(pull: Pull, offset: number): boolean {
+    const { resets, store } = this.#broker
+    if (pull.offset === offset) {
+      resets.followed(pull.group, pull.topic, pull.queueId)
+      return false
+    }
+    if (pull.connection.closed || (pull.flag & CommandFlag.oneway) !== 0) return true
+    const head = this.#head
+    head.opaque = pull.opaque
+    head.serializeType = pull.serializeType
+    head.code = ResponseCode.PULL_OFFSET_MOVED
+    head.remark = 'OFFSET_RESET'
+    head.suggestWhichBrokerId = 0
+    head.nextBeginOffset = offset
+    head.minOffset = store.minOffset(pull.topic, pull.queueId)
+    head.maxOffset = store.maxOffset(pull.topic, pull.queueId)
+    this.#write(pull, 0)
+    return true
+  }
+
+  #write(pull: Pull, bodyBytes: number): void {
+    const { connection } = pull
+    const room = connection.reserve(PULL_RESPONSE_HEAD_BYTES_MAX)
+    connection.commit(this.#writer.write(room.buffer, room.offset, this.#head, bodyBytes))
   }
 
   #failed(pull: Pull, error: unknown): void {
@@ -162,8 +191,7 @@ export class PullPath {
     this.#fillHead(pull, result, code, behind)
     const { connection } = pull
     if ((pull.flag & CommandFlag.oneway) !== 0) return
-    const room = connection.reserve(PULL_RESPONSE_HEAD_BYTES_MAX)
-    connection.commit(this.#writer.write(room.buffer, room.offset, this.#head, result.bytes))
+    this.#write(pull, result.bytes)
     if (result.bytes === 0) return
     connection.writeChunks(result.chunks)
     this.#broker.stats.got(pull.group, pull.topic, pull.queueId, {

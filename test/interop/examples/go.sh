@@ -2,12 +2,16 @@
 # The programs of the Go client, and what each must print. Sourced by run.sh. Left out: those that need TLS, redis or a broker
 # at port 10911.
 
+# A Go consumer does not start without its topic, on RocketMQ either.
+for topic in TopicTest test min ns%test-topic namespace%test RequestTopic; do
+  "$here/../../../bin/mqadmin" updateTopic -c RaftCluster -r 4 -w 4 -t "$topic" >"$logs/topics"
+done
+
 produces() {
   begin "producer-$1" "producer-$1"
-  expect "producer-$1" "$2" 'send message success' 60 'error|panic:'
+  expect "producer-$1" "$2" 'send message success' 60 'send message error|panic:'
 }
 
-# The topics are made by these; consumers of a topic that is made after their start hear of it up to 30 s later.
 if wanted producer; then
   produces simple 10
   produces async 10

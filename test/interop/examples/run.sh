@@ -74,7 +74,8 @@ expect() {
   while :; do
     # Asked before the output is looked at: what ends now has written all.
     kill -0 "$pid" 2>/dev/null || alive=0
-    seen="$(grep -aEc -- "$pattern" "$logs/$name" || true)"
+    seen="$(grep -aEc -- "$pattern" "$logs/$name" 2>/dev/null || true)"
+    seen="${seen:-0}"
     if [ "$seen" -ge "$count" ] || [ "$alive" = 0 ] || [ "$SECONDS" -ge "$until" ]; then break; fi
     sleep 0.3
   done

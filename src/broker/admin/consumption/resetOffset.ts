@@ -19,7 +19,7 @@ import {
 import type { ConsumerOffset, TopicSettings } from '../../../store/index.ts'
 import type { ClientInfo } from '../../clients/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
-import type { Handler } from '../../dispatch/handler.ts'
+import type { Caller, Handler } from '../../dispatch/handler.ts'
 import { queueCount } from '../../topics/index.ts'
 import { success, systemError } from '../refusals.ts'
 
@@ -33,8 +33,9 @@ interface Reset {
 }
 
 /**
- * INVOKE_BROKER_TO_RESET_OFFSET (222): by time, or with `queueId` and `offset` (5.3) one queue to an offset. The members are told (220),
- * stop, and commit what they are told; of a group that is not online 206 lets tools set the offsets themselves (broker.md 4.5).
+ * INVOKE_BROKER_TO_RESET_OFFSET (222): by time, or with `queueId` and `offset` (5.3) one queue to an offset (broker.md 4.5). The members
+ * are told (220), stop, and commit what they are told; of a group that is not online 206 lets tools of 4.9 set the offsets themselves, and
+ * for those of 5.x it is done here. With useServerSideResetOffset the broker does it for all, and tells the next pull.
  */
 export const resetOffset: Handler = {
   code: RequestCode.INVOKE_BROKER_TO_RESET_OFFSET,
@@ -51,6 +52,8 @@ export const resetOffset: Handler = {
       force: optionalBoolean(fields, 'isForce') ?? false
     }
     await broker.store.flushOffsets()
+    if (broker.config.values.useServerSideResetOffset)
+      return await atBroker(request, reset, caller, broker)
     const queueId = optionalInt(fields, 'queueId') ?? -1
     const offset = optionalLong(fields, 'offset') ?? -1
     const table =
@@ -65,7 +68,8 @@ export const resetOffset: Handler = {
         `the client does not support this feature. version=${versionName(old.version)}`
       )
     if (members.length > 0) tellMembers(reset, table, members)
-    else if (queueId >= 0) await storeOffsets(reset, table, broker)
+    else if (queueId >= 0 || request.version >= Version.V5_0_0)
+      await storeOffsets(reset, table, broker)
     else
       return response(
         ResponseCode.CONSUMER_NOT_ONLINE,
@@ -80,6 +84,51 @@ export const resetOffset: Handler = {
     })
     return success(ResetOffsetBody.encode({ offsetTable: table }))
   }
+}
+
+/** As 5.3: whether anybody is online does not count, nor whether the offset moves forward. */
+async function atBroker(
+  request: RemotingCommand,
+  reset: Reset,
+  caller: Caller,
+  broker: BrokerContext
+): Promise<RemotingCommand> {
+  const { topic, group, timestamp } = reset
+  const { store } = broker
+  const name = topic.topicName
+  if (broker.groups.find(group) === undefined)
+    return response(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${group} does not exist`)
+  const queueId = optionalInt(request.extFields, 'queueId') ?? -1
+  const offset = optionalLong(request.extFields, 'offset') ?? -1
+  let table: QueueTable<number> = []
+  if (queueId >= 0 && offset >= 0) {
+    const one = oneQueue(reset, queueId, offset, broker)
+    if (!Array.isArray(one)) return one
+    table = one
+  } else {
+    const { brokerName } = broker.config.settings
+    for (let id = 0; id < topic.readQueueNums; id++) {
+      if (queueId >= 0 && id !== queueId) continue
+      const target =
+        timestamp < 0 ? store.maxOffset(name, id) : await store.offsetByTime(name, id, timestamp)
+      table.push([{ brokerName, queueId: id, topic: name }, Math.max(0, target)])
+    }
+  }
+  if (table.length === 0) return systemError('No queues to reset.')
+  await broker.resets.put(
+    group,
+    name,
+    table.map(([queue, target]) => ({ queueId: queue.queueId, offset: target }))
+  )
+  broker.holds.wake(name)
+  broker.logger.info('Consumer offsets reset at the broker', {
+    group,
+    topic: name,
+    timestamp,
+    queues: table.length,
+    by: caller.address
+  })
+  return success(ResetOffsetBody.encode({ offsetTable: table }))
 }
 
 function noTopic(request: RemotingCommand, topic: string): RemotingCommand {

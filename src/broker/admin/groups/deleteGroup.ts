@@ -15,6 +15,7 @@ export const deleteGroup: Handler = {
       optionalBoolean(request.extFields, 'removeOffset') === true ||
       optionalBoolean(request.extFields, 'cleanOffset') === true
     const { changed } = await broker.store.execute({ type: 'deleteGroup', group, cleanOffsets })
+    if (cleanOffsets) broker.resets.forget({ group })
     if (broker.config.values.autoDeleteUnusedStats) broker.stats.forgetGroup(group)
     if (changed)
       broker.logger.info('Subscription group deleted', { group, cleanOffsets, by: caller.address })

@@ -117,7 +117,16 @@ function log(broker: BrokerContext): Part {
     dispatchMaxBuffer: 0,
     pageCacheLockTimeMills: 0,
     remainTransientStoreBufferNumbs: noBufferPool,
-    remainHowManyDataToFlush: bytesText(runtime.pendingBytes)
+    remainHowManyDataToFlush: bytesText(runtime.pendingBytes),
+    scrubPhase: runtime.scrub.phase,
+    scrubPercent: runtime.scrub.percent,
+    scrubBytes: runtime.scrub.bytes,
+    scrubDamaged: runtime.scrub.damaged,
+    scrubLastRoundTime: runtime.scrub.lastRoundMs,
+    damagedQueueBlocks: runtime.damage.queueBlocks,
+    damagedIndexRuns: runtime.damage.indexRuns,
+    rebuiltQueueBlocks: runtime.damage.rebuiltBlocks,
+    rebuiltIndexRuns: runtime.damage.rebuiltRuns
   }
 }
 
