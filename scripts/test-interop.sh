@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Scenarios with RocketMQ's official clients against a cluster of its own, as TAP:
 #   scripts/test-interop.sh --own       ours, with the Java client: test/interop/java; needs a JDK and Maven
+#   scripts/test-interop.sh --pop       POP with RocketMQ's 5.3.3 client, and RocketMQ's own proxy with a gRPC client behind it:
+#                                       test/interop/pop; needs a JDK and Maven, takes two minutes
 #   scripts/test-interop.sh [--group G] [--client java-4.9.8|java-5.3.3|go|all] [more options of the kit]
 #                                       the interop kit, which stands outside of this repository: INTEROP_KIT names its
 #                                       folder, else ../shared/interop is taken; needs a JDK and Maven, or Go
@@ -13,7 +15,7 @@ set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 kit="${INTEROP_KIT:-../shared/interop}"
-if [ "${1:-}" = --own ]; then
+if [ "${1:-}" = --own ] || [ "${1:-}" = --pop ]; then
   if ! command -v java >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
     echo "The Java scenarios need java and mvn on the PATH." >&2
     exit 2
@@ -38,6 +40,10 @@ $try clean >/dev/null
 $try start >&2
 if [ "${1:-}" = --own ]; then
   test/interop/java/run.sh "$namesrv"
+  exit
+fi
+if [ "${1:-}" = --pop ]; then
+  test/interop/pop/run.sh "$namesrv" "$((8081 + PORT_OFFSET))"
   exit
 fi
 if [ "${1:-}" = --examples ]; then
