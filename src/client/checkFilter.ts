@@ -1,5 +1,5 @@
 import { CheckClientRequestBody, RequestCode } from '../protocol/index.ts'
-import type { DividedGroup } from './rebalance.ts'
+import type { ClientInstance } from './instance.ts'
 import { leaderAddress } from './route.ts'
 import { type Subscription, subscriptionBody } from './subscription.ts'
 
@@ -7,7 +7,10 @@ import { type Subscription, subscriptionBody } from './subscription.ts'
  * CHECK_CLIENT_CONFIG (46): the brokers compile an SQL92 text. Rejects with their words when they cannot, so that a
  * consumer does not start that would never get a message.
  */
-export async function checkFilter(group: DividedGroup, subscription: Subscription): Promise<void> {
+export async function checkFilter(
+  group: { readonly instance: ClientInstance; readonly options: { readonly group: string } },
+  subscription: Subscription
+): Promise<void> {
   const { instance, options } = group
   const route = await instance.routes.get(subscription.topic)
   const body = CheckClientRequestBody.encode({

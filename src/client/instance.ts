@@ -15,7 +15,7 @@ const GREET_AGAIN_MS = 1_000
 /** What a heartbeat says of one consumer group (remoting.md 2.6). */
 export interface ConsumerMembership {
   readonly group: string
-  readonly consumeType: 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY'
+  readonly consumeType: 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY' | 'CONSUME_POP'
   readonly messageModel: 'CLUSTERING' | 'BROADCASTING'
   readonly consumeFrom: ConsumeFromWhere
   subscriptions(): readonly Subscription[]

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
 import { RequestCode } from '../../src/protocol/index.ts'
 import { halt, platform, until } from './helpers.ts'
-import { type Popped, PopClient } from './popClient.ts'
+import { PopClient, type Popped } from './popClient.ts'
 import { Group } from './threeMembers.ts'
 
 const { clock } = platform
@@ -102,58 +102,67 @@ t.test('what is in flight when the leader goes is in flight at the next one', as
     await until(() => follower.store.tables.pops.inFlight(queue) === 11, PATIENCE_MS)
 })
 
-t.test('pops and acknowledgements under way when their leader goes lose nothing and double nothing', async t => {
-  const group = await Group.start(t)
-  const { leader, followers } = await group.settled()
-  const first = new PopClient(t, leader.address)
-  await topic(first, 'Flow', 4)
-  const count = 400
-  await sendAll(first, 'Flow', count, 4)
-  /** Deliveries from the topic itself, and those that came back. */
-  const fresh = new Map<string, number>()
-  const retried = new Map<string, number>()
-  const acknowledged = new Set<string>()
-  /** Before its time was over: only then a message must not come again. */
-  const inTime = new Set<string>()
-  const afterAck: string[] = []
-  let stop = false
+t.test(
+  'pops and acknowledgements under way when their leader goes lose nothing and double nothing',
+  async t => {
+    const group = await Group.start(t)
+    const { leader, followers } = await group.settled()
+    const first = new PopClient(t, leader.address)
+    await topic(first, 'Flow', 4)
+    const count = 400
+    await sendAll(first, 'Flow', count, 4)
+    /** Deliveries from the topic itself, and those that came back. */
+    const fresh = new Map<string, number>()
+    const retried = new Map<string, number>()
+    const acknowledged = new Set<string>()
+    /** Before its time was over: only then a message must not come again. */
+    const inTime = new Set<string>()
+    const afterAck: string[] = []
+    let stop = false
 
-  async function consume(client: PopClient): Promise<void> {
-    while (!stop && acknowledged.size < count) {
-      try {
-        const batch = await client.popped('Flow', { max: 4, pollMs: 500, invisibleMs: 4_000 })
-        for (const popped of batch) {
-          if (inTime.has(popped.body)) afterAck.push(popped.body)
-          const seen = popped.realTopic === 'Flow' ? fresh : retried
-          seen.set(popped.body, (seen.get(popped.body) ?? 0) + 1)
+    async function consume(client: PopClient): Promise<void> {
+      while (!stop && acknowledged.size < count) {
+        try {
+          const batch = await client.popped('Flow', { max: 4, pollMs: 500, invisibleMs: 4_000 })
+          for (const popped of batch) {
+            if (inTime.has(popped.body)) afterAck.push(popped.body)
+            const seen = popped.realTopic === 'Flow' ? fresh : retried
+            seen.set(popped.body, (seen.get(popped.body) ?? 0) + 1)
+          }
+          for (const popped of batch) {
+            if ((await client.ack(popped)).code !== 0) continue
+            acknowledged.add(popped.body)
+            const [, popTime, invisibleMs] = popped.handle.split(' ').map(Number)
+            if (clock.wallMs() < popTime! + invisibleMs!) inTime.add(popped.body)
+          }
+        } catch {
+          // The answer is lost with its connection: what it held comes back.
+          client.address = followers[0]!.address
+          await new Promise<void>(resolve => clock.after(20, resolve))
         }
-        for (const popped of batch) {
-          if ((await client.ack(popped)).code !== 0) continue
-          acknowledged.add(popped.body)
-          const [, popTime, invisibleMs] = popped.handle.split(' ').map(Number)
-          if (clock.wallMs() < popTime! + invisibleMs!) inTime.add(popped.body)
-        }
-      } catch {
-        // The answer is lost with its connection: what it held comes back.
-        client.address = followers[0]!.address
-        await new Promise<void>(resolve => clock.after(20, resolve))
       }
     }
-  }
 
-  const clients = [leader, ...followers].map((broker, i) => new PopClient(t, broker.address, `c${i}`))
-  const consuming = Promise.all(clients.map(consume))
-  await until(() => acknowledged.size > count / 4, PATIENCE_MS)
-  await halt(leader)
-  const next = await nextLeader(followers)
-  const timer = clock.after(60_000, () => {
-    stop = true
-  })
-  await consuming
-  timer.cancel()
-  t.equal(acknowledged.size, count, 'all were consumed')
-  t.strictSame(afterAck, [], 'what was acknowledged never came again')
-  t.strictSame([...fresh].filter(([, times]) => times > 1), [], 'the topic gave each out once')
-  t.ok(fresh.size >= count - retried.size)
-  t.equal(next.store.tables.pops.count, 0, 'nothing is left in flight')
-})
+    const clients = [leader, ...followers].map(
+      (broker, i) => new PopClient(t, broker.address, `c${i}`)
+    )
+    const consuming = Promise.all(clients.map(consume))
+    await until(() => acknowledged.size > count / 4, PATIENCE_MS)
+    await halt(leader)
+    const next = await nextLeader(followers)
+    const timer = clock.after(60_000, () => {
+      stop = true
+    })
+    await consuming
+    timer.cancel()
+    t.equal(acknowledged.size, count, 'all were consumed')
+    t.strictSame(afterAck, [], 'what was acknowledged never came again')
+    t.strictSame(
+      [...fresh].filter(([, times]) => times > 1),
+      [],
+      'the topic gave each out once'
+    )
+    t.ok(fresh.size >= count - retried.size)
+    t.equal(next.store.tables.pops.count, 0, 'nothing is left in flight')
+  }
+)
