@@ -2,10 +2,12 @@ import { asError, ClientError } from '../client/index.ts'
 import * as brokers from './brokerCommands.ts'
 import * as cluster from './clusterCommands.ts'
 import { type Command, CommandContext, UsageError } from './command.ts'
+import { setConsumeMode } from './consumeModeCommand.ts'
 import * as groups from './groupCommands.ts'
 import type { CommandIo } from './io.ts'
 import * as messages from './messageQueries.ts'
 import * as nameServers from './nameServerCommands.ts'
+
 import * as offsets from './offsetCommands.ts'
 import { parseArguments } from './parse.ts'
 import * as prints from './printCommands.ts'
@@ -59,7 +61,8 @@ export const COMMANDS: readonly Command[] = [
   groups.getConsumerConfig,
   statistics.queryCq,
   sends.sendMessage,
-  sends.consumeMessage
+  sends.consumeMessage,
+  setConsumeMode
 ]
 
 /**

@@ -6,7 +6,8 @@ import {
   ProducerTableInfo,
   parsePropertiesFile,
   RequestCode,
-  ResponseCode
+  ResponseCode,
+  SetMessageRequestModeRequestBody
 } from '../protocol/index.ts'
 import { readBody } from './bodies.ts'
 import { isRefusal } from './errors.ts'
@@ -18,6 +19,12 @@ export class BrokerAdmin {
 
   constructor(instance: ClientInstance) {
     this.#instance = instance
+  }
+
+  /** SET_MESSAGE_REQUEST_MODE (401): how clients of 5.x read a topic for a group; `popShareQueueNum` of them share a queue, up to 0 all. */
+  async setRequestMode(broker: string, mode: SetMessageRequestModeRequestBody): Promise<void> {
+    const body = SetMessageRequestModeRequestBody.encode(mode)
+    await this.#instance.caller.ask(broker, RequestCode.SET_MESSAGE_REQUEST_MODE, {}, { body })
   }
 
   /** GET_BROKER_RUNTIME_INFO (28): names and values of mqadmin.md part 8. */

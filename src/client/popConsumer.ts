@@ -290,7 +290,7 @@ export class PopConsumer {
   #subscribe(subscription: Subscription): void {
     this.#subscriptions.set(subscription.topic, subscription)
     if (this.#state !== 'started') return
-    this.#instance.routes
+    void this.#instance.routes
       .refresh(subscription.topic)
       .catch(() => null)
       .then(() => this.#instance.heartbeatAll())

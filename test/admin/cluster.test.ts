@@ -101,6 +101,12 @@ t.test('mqadmin and the quick start against a real cluster (1 broker)', async t 
       await output('updateSubGroup -c C -g G_watch'),
       'SubscriptionGroupConfig [groupName=G_watch, '
     )
+    t.equal(
+      await output('setConsumeMode -c C -t Watch -g G_watch -m POP -q 2'),
+      `set consume mode to ${address} success.\ntopic[Watch] group[G_watch] consume mode[POP] popShareQueueNum[2]`
+    )
+    t.match((await run('setConsumeMode -c C -t Watch -g G_watch -m PUSH')).err, /PULL or POP/)
+    await output('setConsumeMode -c C -t Watch -g G_watch -m PULL')
     t.match(await output('getConsumerConfig -g G_watch'), /^retryMaxTimes += {2}16$/m)
     const got = new Collector<string>()
     const consumer = new PushConsumer({

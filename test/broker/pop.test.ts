@@ -469,7 +469,7 @@ t.test('a restart keeps what is in flight, and what is over comes back', async t
   await serving(next)
   const again = new PopClient(t, next.address)
   await until(() => next.store.maxOffset('%RETRY%G_R', 0) === 1)
-  t.strictSame(bodies(await again.popped('R')).sort(), ['1', '3'])
+  t.strictSame(new Set(bodies(await again.popped('R'))), new Set(['1', '3']))
   t.equal((await again.ack(batch[2]!)).code, 0)
   t.equal(next.store.tables.pops.inFlight({ group: 'G', topic: 'R', queueId: 0 }), 1)
   t.equal((await again.pop('R', { group: 'GO', order: true })).code, 210, 'still blocked')

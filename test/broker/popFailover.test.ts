@@ -94,7 +94,8 @@ t.test('what is in flight when the leader goes is in flight at the next one', as
   const again: Popped[] = []
   while (again.length < 3)
     again.push(...(await after.popped('P', { pollMs: 5_000, invisibleMs: LONG })))
-  t.strictSame(bodies(again).sort(), ['3', '6', '8'], 'each once')
+  t.equal(again.length, 3)
+  t.strictSame(new Set(bodies(again)), new Set(['3', '6', '8']), 'each once')
   t.equal((await after.ack(soon)).code, 0)
   for (const popped of again) await after.ack(popped)
   t.equal(next.store.maxOffset('%RETRY%G_P', 0), 3)

@@ -65,6 +65,7 @@ const SIDE_BY_SIDE: readonly Expected[] = [
   ['sqlFilter', /^(consuming, Ctrl-C ends it\n|amount [3459]\n)+$/, 'amount 9'],
   ['delay', /^"tea is ready" came after [1-9]\.\d s\n$/],
   ['timer', /^taken back\nin half a second\na second later\n$/],
+  ['popConsumer', /^(good, attempt 1\n|late, attempt 1\n|bad, attempt [12]\n){4}$/],
   ['requestReply', /^2 \+ 2 is 4\n$/],
   ['broadcast', /^(one|two) got news\n(one|two) got news\n$/],
   ['trace', /^(Pub |SubBefore |SubAfter |.*ExampleTraced.*\n|.*example_traced.*\n)+$/],
@@ -73,7 +74,7 @@ const SIDE_BY_SIDE: readonly Expected[] = [
   ['admin', /queue 0: 0 to 0\nqueue 1: 0 to 0\n$/]
 ]
 
-// Sixteen programs; a busy machine takes its time to start each.
+// Seventeen programs; a busy machine takes its time to start each.
 const LIMIT_MS = 240_000
 t.setTimeout(LIMIT_MS)
 

@@ -93,7 +93,15 @@ const FIELD_NAMES = [
   'setZeroIfNotFound',
   'boundaryType',
   'topicList',
-  'minTimestamp'
+  'minTimestamp',
+  'invisibleTime',
+  'pollTime',
+  'bornTime',
+  'initMode',
+  'expType',
+  'exp',
+  'attemptId',
+  'extraInfo'
 ]
 
 const CODES: readonly number[] = Object.values(RequestCode)
@@ -135,7 +143,8 @@ export class FrameMaker {
     const way = this.#dice.below(100)
     if (way < 35) return this.#whole(this.#soonAnswered(this.#twisted()))
     if (way < 65) return this.#whole(this.#soonAnswered(this.#generated()))
-    if (way < 72) return this.#whole(this.#hungryPull())
+    if (way < 70) return this.#whole(this.#hungryPull())
+    if (way < 74) return this.#whole(this.#wildPop())
     if (way < 78) return this.#whole(this.#wildSend())
     return { bytes: way < 93 ? this.#damaged() : this.#noise(), command: null }
   }
@@ -148,6 +157,8 @@ export class FrameMaker {
   #soonAnswered(command: RemotingCommand): RemotingCommand {
     if (command.extFields?.['suspendTimeoutMillis'] !== undefined)
       command.extFields['suspendTimeoutMillis'] = this.#dice.pick(['-5', '0', '50', '200', 'x'])
+    if (command.extFields?.['pollTime'] !== undefined)
+      command.extFields['pollTime'] = this.#dice.pick(['-5', '0', '50', '200', 'x'])
     return command
   }
 
@@ -270,6 +281,73 @@ export class FrameMaker {
       ]),
       expressionType: dice.pick(['TAG', 'SQL92', 'OTHER', ''])
     }
+    return command
+  }
+
+  /** Pops, and what is done with popped messages, by handles that were never given or belong to others. */
+  #wildPop(): RemotingCommand {
+    const dice = this.#dice
+    const command = this.#base(
+      dice.pick([
+        RequestCode.POP_MESSAGE,
+        RequestCode.POP_MESSAGE,
+        RequestCode.ACK_MESSAGE,
+        RequestCode.BATCH_ACK_MESSAGE,
+        RequestCode.CHANGE_MESSAGE_INVISIBLETIME,
+        RequestCode.NOTIFICATION,
+        RequestCode.PEEK_MESSAGE,
+        RequestCode.POLLING_INFO,
+        RequestCode.QUERY_ASSIGNMENT,
+        RequestCode.SET_MESSAGE_REQUEST_MODE
+      ])
+    )
+    const number = (): string => dice.pick(['0', '1', '-1', '32', this.#value('n')])
+    const reviveQueue = dice.pick(['0', '7', '999', number()])
+    const handle = `${number()} ${number()} ${number()} ${reviveQueue} ${dice.pick(['0', '1', '2', '3', 'x'])} b ${number()} ${number()}`
+    const group = `fuzz-${dice.below(20)}`
+    const topic = dice.chance(3, 4) ? dice.pick(this.#names) : this.#name()
+    command.extFields = {
+      consumerGroup: dice.chance(3, 4) ? group : this.#name(),
+      topic,
+      queueId: dice.pick(['-1', '0', number()]),
+      maxMsgNums: number(),
+      invisibleTime: dice.pick(['0', '1', '50', '60000', number()]),
+      pollTime: dice.pick(['-5', '0', '50', '200']),
+      bornTime: dice.pick(['0', '0', number()]),
+      initMode: dice.pick(['0', '1', number()]),
+      expType: dice.pick(['TAG', 'SQL92', 'OTHER', '']),
+      exp: dice.pick(['*', 'A || B', '||', '', 'n > 1', `${'('.repeat(3_000)}n = 1`]),
+      order: dice.pick(['true', 'false', 'x']),
+      attemptId: dice.pick(['', 'a', 'b', 'c'.repeat(5_000)]),
+      offset: number(),
+      extraInfo: dice.chance(1, 5) ? hostileField(dice, 'i') : handle
+    }
+    const ack = {
+      c: group,
+      t: topic,
+      r: dice.pick(['0', '1', '2', 'x']),
+      so: dice.pick([0, 1, -1, 2 ** 52, 'x']),
+      q: dice.pick([0, -1, 70_000]),
+      rq: dice.pick([0, 999, -1]),
+      pt: dice.below(1_000),
+      it: 1,
+      b: dice.pick(['AQI=', '', '////', 'A'.repeat(20_000)])
+    }
+    const assignment = {
+      clientId: 'x',
+      consumerGroup: group,
+      messageModel: 'CLUSTERING',
+      strategyName: 'AVG',
+      topic
+    }
+    const mode = {
+      consumerGroup: group,
+      mode: 'POP',
+      popShareQueueNum: dice.pick([-1, 0, 3, 'x']),
+      topic
+    }
+    const body = dice.pick([{ acks: [ack, ack], brokerName: 'b' }, assignment, mode])
+    command.body = dice.chance(1, 5) ? hostileBody(dice) : Buffer.from(JSON.stringify(body))
     return command
   }
 

@@ -18,6 +18,8 @@ import type { Handler } from '../dispatch/handler.ts'
 import type { PopHolds } from './holds.ts'
 import type { InFlight } from './inFlight.ts'
 
+const nothingNamed = 'the batch names no message'
+
 /** Acknowledged messages of one queue, as a request names them. */
 interface Acknowledged extends PopQueueRef {
   readonly startOffset: number
@@ -88,9 +90,9 @@ export class Acks {
   }
 
   async #batch(request: RemotingCommand): Promise<RemotingCommand> {
-    if (request.body === null) return response(ResponseCode.NO_MESSAGE)
+    if (request.body === null) return response(ResponseCode.NO_MESSAGE, nothingNamed)
     const { acks } = BatchAckMessageRequestBody.decode(request.body)
-    if (acks.length === 0) return response(ResponseCode.NO_MESSAGE)
+    if (acks.length === 0) return response(ResponseCode.NO_MESSAGE, nothingNamed)
     const named = acks.map(ack => this.#named(ack)).filter(ack => ack !== null)
     const refusals = await Promise.all(named.map(ack => this.#acknowledge(ack)))
     return refusals.find(refusal => refusal !== null) ?? response(ResponseCode.SUCCESS)
