@@ -39,6 +39,8 @@ export interface StateMachine {
    * one's begins. Without it no snapshot can be given. Entries are applied meanwhile.
    */
   saveState?(path: string): Promise<SavedState>
+  /** True: what was applied has to reach the disk first. Asked between pieces of a long way to catch up; nothing of a live log waits for it. */
+  mustWait?(): boolean
 }
 
 export interface SavedState {

@@ -30,6 +30,8 @@ const DURABLE_POLL_MS = 10
 /** Work may take this share of the time: with ten thousand active queues the period grows. */
 const REST_FACTOR = 4
 const REST_MAX_MS = 30_000
+/** Queues that are built again from the log grow as fast as that can be read. */
+const REBUILD_REST_MS = 100
 /** Units kept in memory behind what is flushed, over all active queues: 32 MiB. */
 const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
 /** 80 MB of units. */
@@ -102,6 +104,7 @@ export class Checkpoints {
       host.files.notSynced(queue, queue.syncedOffset, queue.flushedOffset)
     }
     this.#syncDueMs = host.clock.monotonicMs() + SYNC_INTERVAL_MS
+    this.#flushedMessages = host.counters.putMessages
   }
 
   /** The disk does not follow: what is only in memory would outgrow it. */
@@ -162,7 +165,8 @@ export class Checkpoints {
         .finally(() => {
           const tookMs = this.#host.clock.monotonicMs() - startedMs
           const restMs = Math.min(tookMs * REST_FACTOR, REST_MAX_MS)
-          this.#schedule(Math.max(this.#intervalMs, restMs))
+          const rebuilds = this.#host.machine.isRebuilding
+          this.#schedule(rebuilds ? REBUILD_REST_MS : Math.max(this.#intervalMs, restMs))
         })
     })
   }
@@ -195,7 +199,7 @@ export class Checkpoints {
   /** All that is to be written as of now; null when nothing changed. */
   #take(sync: boolean, clean: boolean): Capture | null {
     const { machine, tables, index, counters, bootId } = this.#host
-    if (machine.isReplaying) return null
+    if (machine.isReplaying && !machine.isRebuilding) return null
     const applied = machine.appliedIndex
     const nothing = applied === this.checkpointIndex && machine.changedQueues.length === 0
     if (nothing && !clean && !(sync && this.#syncedIndex < applied)) return null
@@ -213,7 +217,8 @@ export class Checkpoints {
     for (const queue of queues) queue.changed = false
     const meta: MetaRecord = {
       version: 1,
-      appliedIndex: applied,
+      appliedIndex: machine.tablesIndex,
+      ...(machine.isRebuilding ? { queuesIndex: applied } : {}),
       appliedPosition: machine.appliedPosition,
       syncedIndex: this.#syncedIndex,
       indexedIndex: index === null ? applied : index.completeIndex(applied),

@@ -66,6 +66,19 @@ export class ConsumeQueue implements Arrival {
     this.keySeed = keySeed
   }
 
+  /** Nothing of it is here below this offset. */
+  beginAt(offset: number): void {
+    this.restore({
+      minOffset: offset,
+      maxOffset: offset,
+      syncedOffset: offset,
+      maxCrc: 0,
+      syncedCrc: 0,
+      // The block in which it begins is not whole.
+      checkedFrom: offset
+    })
+  }
+
   /** As the checkpoint left it; nothing in memory. */
   restore(record: {
     readonly minOffset: number

@@ -1,6 +1,6 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
 import type { Logger, Platform } from '../platform/index.ts'
-import type { RaftNode, RaftStatus, StateMachine } from '../raft/index.ts'
+import type { RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
 import type {
   AppendRefusal,
   AppendWaiter,
@@ -35,6 +35,7 @@ import { Reader } from './reader.ts'
 import type { Restored } from './restore.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
 import { Scrubber, type ScrubSettings } from './scrubber.ts'
+import { dumpState } from './stateDump.ts'
 import type { StoreLock } from './storeLock.ts'
 import type { StoreTables, Tables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
@@ -61,6 +62,8 @@ export interface StoreParts {
   readonly files: QueueFiles
   readonly index: KeyIndex | null
   readonly counters: StoreCounters
+  /** Who is told. */
+  readonly events: StoreEvents
   readonly restored: Restored
   /** null: nobody else can come to it. */
   readonly lock: StoreLock | null
@@ -74,6 +77,7 @@ export interface StoreParts {
   readonly offsetCommitIntervalMs: number
 }
 
+/** One opening of the store; over several, liveStore.ts. */
 export class LedgerStore extends StoreEvents implements Store, StateMachine {
   readonly tables: StoreTables
   readonly counters: StoreCounters
@@ -95,7 +99,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
 
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
-    super(logger)
+    super(parts.events)
     const { clock, disk } = platform
     const node = (): RaftNode => this.node
     const log = (): RaftNode['log'] => this.node.log
@@ -197,6 +201,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       machine,
       lookups,
       checkpoints,
+      mustTrim: () => this.#retention.mustTrim,
       node
     })
     this.#retention = new Retention(
@@ -254,6 +259,16 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     if (wasReady && !status.ready) this.#offsetCommits.clear('notLeader')
     if (status.ready) this.#trimmer.look()
     this.roles.tell(status)
+  }
+
+  mustWait(): boolean {
+    const { index } = this.#parts
+    return this.#machine.isReplaying && (this.#checkpoints.isBehind || index?.isBehind === true)
+  }
+
+  async saveState(path: string): Promise<SavedState> {
+    await this.#checkpoints.sync()
+    return await dumpState(this.#parts.platform.disk, this.#parts.state, path)
   }
 
   append(message: MessageInput, waiter: AppendWaiter): AppendRefusal | null {
@@ -457,11 +472,20 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
   }
 
   stop(options: { transfer?: boolean; graceMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stop(options)
+    this.#stopping ??= this.#stop(options, true)
     return this.#stopping
   }
 
-  async #stop(options: { transfer?: boolean; graceMs?: number }): Promise<void> {
+  /** What is here is thrown away: closes without a last checkpoint. */
+  abandon(): Promise<void> {
+    this.#stopping ??= this.#stop({ transfer: false, graceMs: 0 }, false)
+    return this.#stopping
+  }
+
+  async #stop(
+    options: { transfer?: boolean; graceMs?: number },
+    checkpoint: boolean
+  ): Promise<void> {
     const { clock } = this.#parts.platform
     const { state, files, index, logger } = this.#parts
     this.#retention.stop()
@@ -481,7 +505,8 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     await this.node.stop(options)
     this.appender.close()
     try {
-      const durable = this.#started && this.node.durableIndex >= this.#machine.appliedIndex
+      const durable =
+        checkpoint && this.#started && this.node.durableIndex >= this.#machine.appliedIndex
       await this.#checkpoints.stop(durable && (await this.#flushIndex()))
     } catch (error) {
       logger.error('The last checkpoint failed; the next start applies more of the log', { error })

@@ -30,8 +30,11 @@ class Listeners<T> {
   }
 }
 
-/** The side of the door on which the broker is told what was applied; what each event is, `Store` says. */
-export abstract class StoreEvents {
+/**
+ * The side of the door on which the broker is told what was applied; what each event is, `Store` says. Several may share
+ * their listeners: each opening of a store tells those of its door.
+ */
+export class StoreEvents {
   protected readonly arrivals: Listeners<readonly Arrival[]>
   protected readonly roles: Listeners<RaftStatus>
   protected readonly tableChanges: Listeners<TablesChange>
@@ -40,14 +43,15 @@ export abstract class StoreEvents {
   protected readonly newTransactions: Listeners<readonly TransactionInDoubt[]>
   protected readonly inheritances: Listeners<InheritedMessage>
 
-  constructor(logger: Logger) {
-    this.arrivals = new Listeners(logger)
-    this.roles = new Listeners(logger)
-    this.tableChanges = new Listeners(logger)
-    this.newTimers = new Listeners(logger)
-    this.newPops = new Listeners(logger)
-    this.newTransactions = new Listeners(logger)
-    this.inheritances = new Listeners(logger)
+  constructor(from: Logger | StoreEvents) {
+    const isShared = from instanceof StoreEvents
+    this.arrivals = isShared ? from.arrivals : new Listeners(from)
+    this.roles = isShared ? from.roles : new Listeners(from)
+    this.tableChanges = isShared ? from.tableChanges : new Listeners(from)
+    this.newTimers = isShared ? from.newTimers : new Listeners(from)
+    this.newPops = isShared ? from.newPops : new Listeners(from)
+    this.newTransactions = isShared ? from.newTransactions : new Listeners(from)
+    this.inheritances = isShared ? from.inheritances : new Listeners(from)
   }
 
   onArrival(listener: Listener<readonly Arrival[]>): void {

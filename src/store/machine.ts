@@ -29,6 +29,8 @@ export interface RestoredIndexes {
   tables: number
   queues: number
   keys: number
+  /** Queues and key index are built from the log's beginning under tables that came with a snapshot. */
+  isRebuilding: boolean
 }
 
 export interface MachineHost {
@@ -86,6 +88,16 @@ export class Machine {
     return this.appliedIndex < Math.max(tables, queues, keys)
   }
 
+  /** What is behind is behind by a whole log: it is written as it grows. */
+  get isRebuilding(): boolean {
+    return this.#restored.isRebuilding && this.isReplaying
+  }
+
+  /** Last entry that is in the tables. */
+  get tablesIndex(): number {
+    return Math.max(this.appliedIndex, this.#restored.tables)
+  }
+
   /** Until it is ready, a new leader applies what its predecessor left: what was not known to be committed may be unanswered. */
   roleChanged({ role, ready, commitIndex }: RaftStatus): void {
     if (role !== 'leader' || ready) this.#inheritsBehind = Number.POSITIVE_INFINITY
@@ -117,6 +129,8 @@ export class Machine {
       if (hasCommands && fresh) results = this.#applyCommands(entry, end, entry.bytes.length - 4)
     } else if (entry.kind === EntryKind.commands && fresh) {
       results = this.#applyCommands(entry, ENTRY_HEADER_BYTES, entry.bytes.length)
+    } else if (entry.kind === EntryKind.commands && this.#rebuilds(entry)) {
+      this.#removeQueuesAgain(entry)
     }
     this.appliedIndex = entry.index
     if (fresh) {
@@ -177,6 +191,9 @@ export class Machine {
 
   #appendUnit(entry: Entry, queue: ConsumeQueue): void {
     const message = this.#message
+    // The first of its messages that is still in the log.
+    if (queue.minOffset === queue.maxOffset && this.#rebuilds(entry))
+      queue.beginAt(message.queueOffset)
     if (message.queueOffset !== queue.maxOffset) {
       throw new Error(
         `entry ${entry.index}: queue ${queue.topic}/${queue.queueId} has ${queue.maxOffset} messages, the next says ${message.queueOffset}`
@@ -203,6 +220,25 @@ export class Machine {
     this.#host.timersAdded(earliestMs)
   }
 
+  /** The entry is in the tables, and its queues are built again. */
+  #rebuilds({ index }: Entry): boolean {
+    const { isRebuilding, tables, queues } = this.#restored
+    return isRebuilding && index <= tables && index > queues
+  }
+
+  /** The tables know of the deletion; of the queues those of before are there again, and the topic may have come back since. */
+  #removeQueuesAgain(entry: Entry): void {
+    for (const command of decodeCommands(entry.bytes, ENTRY_HEADER_BYTES, entry.bytes.length)) {
+      if (command.type === 'deleteTopic') this.#removeQueues(command.topic)
+    }
+  }
+
+  #removeQueues(topic: string): void {
+    const removed = this.#host.queues.remove(topic)
+    for (const queue of removed) queue.removed = true
+    if (removed.length > 0) this.#host.queuesRemoved(removed)
+  }
+
   /** The queue's record must be written again. */
   noteChanged(queue: ConsumeQueue): void {
     if (queue.changed) return
@@ -211,17 +247,13 @@ export class Machine {
   }
 
   #applyCommands(entry: Entry, start: number, end: number): readonly CommandResult[] {
-    const { tables, queues, counters } = this.#host
+    const { tables, counters } = this.#host
     const results: CommandResult[] = []
     for (const command of decodeCommands(entry.bytes, start, end)) {
       const result = tables.apply(command, entry.timeMs)
       results.push(result)
       counters.appliedCommands += 1
-      if (command.type === 'deleteTopic') {
-        const removed = queues.remove(command.topic)
-        for (const queue of removed) queue.removed = true
-        if (removed.length > 0) this.#host.queuesRemoved(removed)
-      }
+      if (command.type === 'deleteTopic') this.#removeQueues(command.topic)
       if (!result.changed) continue
       if (command.type === 'putTopic' || command.type === 'deleteTopic') this.#topics = true
       else if (command.type === 'putGroup' || command.type === 'deleteGroup') this.#groups = true

@@ -1,15 +1,24 @@
 import { join } from 'node:path'
-import { entryBytesMax, openRaft, type RaftOptions, RaftStartError } from '../raft/index.ts'
+import {
+  entryBytesMax,
+  openRaft,
+  pendingInstall,
+  type RaftOptions,
+  RaftStartError
+} from '../raft/index.ts'
 import { StoreCounters } from './counters.ts'
 import { KeyIndex } from './keyIndex.ts'
 import { type KeyValueStore, StateDamagedError } from './keyValueStore.ts'
 import { LedgerStore } from './ledgerStore.ts'
 import { openLevelStore } from './levelStore.ts'
+import { StoreEvents } from './listeners.ts'
+import { LiveStore } from './liveStore.ts'
 import { BlockGeometry, QueueChecks } from './queueChecks.ts'
 import { QueueFiles } from './queueFiles.ts'
 import { QueueTable } from './queueTable.ts'
 import { DEFAULT_PULL_LIMITS } from './reader.ts'
 import { discard, restore } from './restore.ts'
+import { loadState } from './stateDump.ts'
 import { lockStore, type StoreLock } from './storeLock.ts'
 import { Tables } from './tables.ts'
 import type { Store, StoreOptions } from './types.ts'
@@ -28,23 +37,52 @@ const DELAY_LEVEL_SECONDS = [
  * port is open before `start`. Rejects with RaftStartError, StateOpenError, or the disk's error.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
+  const { platform, logger } = options
+  const lasting = {
+    events: new StoreEvents(logger),
+    counters: new StoreCounters(platform.clock.monotonicMs()),
+    onInstall: () => live.reopen()
+  }
+  const live: LiveStore = new LiveStore(await openOnce(options, lasting), lasting.events, {
+    open: () => openOnce(options, lasting),
+    failed: reason => {
+      logger.error('The store cannot go on', { reason })
+      options.raft.onFatal?.(reason)
+    }
+  })
+  return live
+}
+
+/** What is the same over all openings. */
+interface Lasting {
+  readonly events: StoreEvents
+  readonly counters: StoreCounters
+  onInstall(): void
+}
+
+async function openOnce(options: StoreOptions, lasting: Lasting): Promise<LedgerStore> {
   const { platform, directory } = options
   await platform.disk.makeDirectory(directory)
   const lock = options.openState === undefined ? await lockStore(platform.disk, directory) : null
   try {
-    return await openLocked(options, lock)
+    return await openLocked(options, lasting, lock)
   } catch (error) {
     await lock?.release()
     throw error
   }
 }
 
-async function openLocked(options: StoreOptions, lock: StoreLock | null): Promise<Store> {
+async function openLocked(
+  options: StoreOptions,
+  lasting: Lasting,
+  lock: StoreLock | null
+): Promise<LedgerStore> {
   const { platform, logger, directory } = options
   const bootId = await platform.host.bootId()
   const state = await openState(options)
   try {
-    return await openOn(options, state, bootId, lock)
+    await installState(options, state, bootId)
+    return await openOn(options, lasting, state, bootId, lock)
   } catch (error) {
     if (!(error instanceof RaftStartError && error.reason === 'appliedBeyondLog')) {
       await state.close()
@@ -57,7 +95,7 @@ async function openLocked(options: StoreOptions, lock: StoreLock | null): Promis
   }
   try {
     await discard(state, platform.disk, directory)
-    return await openOn(options, state, bootId, lock)
+    return await openOn(options, lasting, state, bootId, lock)
   } catch (error) {
     await state.close()
     throw error
@@ -86,13 +124,34 @@ async function openState(options: StoreOptions): Promise<KeyValueStore> {
   return await open(directory)
 }
 
+/** R-S: a snapshot takes the place of the log, so its state takes that of ours; repeated by each start until the log is there. */
+async function installState(
+  { platform, logger, directory }: StoreOptions,
+  state: KeyValueStore,
+  bootId: string
+): Promise<void> {
+  const { disk, clock } = platform
+  const install = await pendingInstall(disk, clock, join(directory, 'raft'))
+  if (install === null) return
+  const { snapshotId, index, firstIndex } = install
+  logger.info(`Loads the state of snapshot ${snapshotId}`, { index })
+  await discard(state, disk, directory)
+  await loadState(disk, state, install, bootId)
+  logger.info(`Snapshot ${snapshotId} is installed; queues and keys are built again from the log`, {
+    firstIndex,
+    index
+  })
+}
+
 async function openOn(
   options: StoreOptions,
+  lasting: Lasting,
   state: KeyValueStore,
   bootId: string,
   lock: StoreLock | null
 ): Promise<LedgerStore> {
   const { platform, logger, directory } = options
+  const { events, counters } = lasting
   const tables = new Tables()
   const queues = new QueueTable()
   const restored = await restore(state, tables, queues, bootId, logger)
@@ -113,7 +172,8 @@ async function openOn(
     queues,
     files,
     index,
-    counters: new StoreCounters(platform.clock.monotonicMs()),
+    counters,
+    events,
     restored,
     lock,
     bootId,
@@ -143,7 +203,8 @@ async function openOn(
     platform,
     logger,
     directory: join(directory, 'raft'),
-    appliedIndex: restored.appliedIndex
+    appliedIndex: restored.appliedIndex,
+    onInstall: lasting.onInstall
   }
   try {
     store.attach(await (options.openNode ?? openRaft)(raftOptions, store.appender, store))

@@ -11,8 +11,8 @@ import type { Tables } from './tables.ts'
 import { decodeQueue, loadRecord, type MetaRecord, RecordKind } from './tablesCodec.ts'
 import { kindRange } from './timers.ts'
 
-const FIRST_KEY = Buffer.from([0])
-const LAST_KEY = Buffer.from([255])
+export const FIRST_KEY = Buffer.from([0])
+export const LAST_KEY = Buffer.from([255])
 /** Kinds whose records would stay when the log, applied anew, does not mention them. */
 const LEFT_OVER: readonly string[] = [RecordKind.timerRegion, RecordKind.pop, RecordKind.popOrder]
 
@@ -59,7 +59,7 @@ export async function restore(
       await clear(state, kind)
     }
     return {
-      indexes: { tables: 0, queues: 0, keys: 0 },
+      indexes: { tables: 0, queues: 0, keys: 0, isRebuilding: false },
       syncedIndex: 0,
       appliedIndex: 0,
       appliedPosition: 0,
@@ -94,9 +94,10 @@ export async function restore(
   }
   const indexes = {
     tables: meta.appliedIndex,
-    queues: filesWhole ? meta.appliedIndex : meta.syncedIndex,
+    queues: filesWhole ? (meta.queuesIndex ?? meta.appliedIndex) : meta.syncedIndex,
     // Keys of what is trimmed are not missed.
-    keys: Math.max(meta.indexedIndex, meta.trim.index - 1, ...runs.map(run => run.completeIndex))
+    keys: Math.max(meta.indexedIndex, meta.trim.index - 1, ...runs.map(run => run.completeIndex)),
+    isRebuilding: meta.queuesIndex !== undefined
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta

@@ -93,6 +93,10 @@ export class Retention {
     return Math.min(clock.wallMs(), tables.timeMs + monotonicMs - this.#logTime.seenMs)
   }
 
+  get mustTrim(): boolean {
+    return this.usedPercent > this.#settings.diskForcePercent && this.#settings.cleanFileForcibly
+  }
+
   async #pass(): Promise<void> {
     await this.#lookAtDisk()
     const nowMs = this.#host.clock.monotonicMs()
@@ -124,8 +128,7 @@ export class Retention {
     const { node, execute, tables, logger } = this.#host
     if (!node().ready) return false
     const segments = node().segments()
-    const forced =
-      this.usedPercent > this.#settings.diskForcePercent && this.#settings.cleanFileForcibly
+    const forced = this.mustTrim
     const first = segments[await this.#countToDrop(segments, forced, manual)]
     if (first === undefined || first.firstPosition <= tables.trim.position) return false
     const { firstIndex: index, firstPosition: position } = first
@@ -172,7 +175,7 @@ export class Retention {
       if (!segment.sealed || !(expired || forced) || next.firstIndex === 0) break
       if (next.firstPosition > inDoubt || next.firstPosition > waiting) break
       if (next.firstPosition > popped) break
-      // Without a snapshot to give, a member that lacks these entries could never follow again.
+      // A member that lags is spared the copy of a whole log.
       if (needed !== null && next.firstIndex > needed.index) break
       if (needed !== null && next.firstPosition > needed.position) break
       count += 1
@@ -180,12 +183,15 @@ export class Retention {
     return count
   }
 
-  /** What members still have to fetch, and delayed messages that were not delivered yet. */
+  /** What members still have to fetch, by appends or by a snapshot, and delayed messages that were not delivered yet. */
   async #firstNeeded(): Promise<{ index: number; position: number }> {
     const { node, queues, tables, lookups } = this.#host
     let index = Number.MAX_SAFE_INTEGER
-    for (const peer of node().status().peers) index = Math.min(index, peer.matchIndex + 1)
-    let position = Number.MAX_SAFE_INTEGER
+    // A member that does not answer gets a snapshot when it comes back; so does one that is behind the beginning already.
+    const start = node().segments()[0]?.firstIndex ?? 0
+    for (const { active, matchIndex } of node().status().peers)
+      if (active && matchIndex + 1 >= start) index = Math.min(index, matchIndex + 1)
+    let position = node().snapshotFloor
     for (const queueId of queues.queueIds(SCHEDULE_TOPIC)) {
       const queue = queues.find(SCHEDULE_TOPIC, queueId)
       if (queue === undefined) continue

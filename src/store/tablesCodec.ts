@@ -52,6 +52,8 @@ export interface MetaRecord {
   appliedIndex: number
   /** End of that entry in the log. */
   appliedPosition: number
+  /** Only while queues and key index are built again under a state that came with a snapshot: up to here the queues are. */
+  queuesIndex?: number
   /** Up to this entry the queues' files are fdatasynced: where a start after a power loss begins. */
   syncedIndex: number
   /** The key index is whole up to here. */

@@ -23,6 +23,8 @@ export interface TrimmerHost {
   readonly machine: Machine
   readonly lookups: Lookups
   readonly checkpoints: Checkpoints
+  /** The disk is so full that not even a snapshot on its way is a reason to keep anything. */
+  mustTrim(): boolean
   node(): RaftNode
 }
 
@@ -65,8 +67,10 @@ export class Trimmer {
   }
 
   #isDue(): boolean {
-    const { tables, node } = this.#host
-    return tables.trim.position > node().log.startPosition
+    const { tables, node, machine } = this.#host
+    const { position } = tables.trim
+    if (position <= node().log.startPosition || machine.isReplaying) return false
+    return position <= node().snapshotFloor || this.#host.mustTrim()
   }
 
   async #run(): Promise<void> {

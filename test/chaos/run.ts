@@ -33,8 +33,6 @@ export interface ChaosOptions {
   faults: readonly Fault[]
   /** Of our broker's log. */
   segmentBytes: number
-  /** Each fault once, and then it is over. */
-  once: boolean
   tapFile: string | null
 }
 
@@ -66,12 +64,11 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
   const bus = await Bus.open(url)
   const status = new StatusLine()
   const endMs = sharedNowMs() + minutes * MINUTE_MS
-  const bag = new Bag(options.faults, new Seeded(seed), options.once)
+  const bag = new Bag(options.faults, new Seeded(seed))
   const episodes: Episode[] = []
   console.log(`${system}, ${flush}, seed ${seed}, ${minutes} minutes; kept in ${directory}`)
-  let ended: string | null = null
   try {
-    for (let number = 1; sharedNowMs() < endMs && !bag.isEmpty; number += 1) {
+    for (let number = 1; sharedNowMs() < endMs; number += 1) {
       let faults = 0
       const running = runEpisode(bus, {
         number,
@@ -90,17 +87,19 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
       const episode = await Promise.race([running, broken])
       status.watch(null)
       episodes.push(episode)
-      for (const text of wrongIn(episode)) status.tell(`VIOLATION ${text}`)
+      const { violations } = episode.judgement.findings
+      for (const text of [...violations, ...episode.complaints]) status.tell(`VIOLATION ${text}`)
     }
-  } catch (error) {
-    ended = `the run ended early: ${(error as Error).message}`
+  } finally {
+    status.end()
   }
-  status.end()
   for (const line of summaryLines(episodes)) console.log(line)
   await writeReport(join(directory, 'report.html'), episodes, options)
-  if (options.tapFile !== null) await writeTap(options.tapFile, episodes, seed, ended)
-  const wrong = episodes.flatMap(wrongIn)
-  if (ended !== null) wrong.push(ended)
+  if (options.tapFile !== null) await writeTap(options.tapFile, episodes, seed)
+  const wrong = episodes.flatMap(({ judgement, complaints }) => [
+    ...judgement.findings.violations,
+    ...complaints
+  ])
   for (const text of wrong) console.log(`VIOLATION ${text}`)
   console.log(wrong.length === 0 ? 'Everything holds.' : `${wrong.length} things do not hold.`)
   await bus.close()
@@ -108,31 +107,20 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
   return wrong.length === 0 ? 0 : 1
 }
 
-function wrongIn({ judgement, complaints }: Episode): string[] {
-  return [...judgement.findings.violations, ...complaints]
-}
-
-/** Every fault once in an order of the seed's, then, unless that is all, again in another. */
+/** Every fault once in an order of the seed's, then again in another. */
 class Bag {
   readonly #all: readonly Fault[]
   readonly #random: Seeded
-  readonly #once: boolean
-  #left: Fault[]
+  #left: Fault[] = []
 
-  constructor(all: readonly Fault[], random: Seeded, once: boolean) {
+  constructor(all: readonly Fault[], random: Seeded) {
     this.#all = all
     this.#random = random
-    this.#once = once
-    this.#left = random.shuffled(all)
   }
 
-  get isEmpty(): boolean {
-    return this.#once && this.#left.length === 0
-  }
-
-  take(): Fault | null {
-    if (this.#left.length === 0 && !this.#once) this.#left = this.#random.shuffled(this.#all)
-    return this.#left.pop() ?? null
+  take(): Fault {
+    if (this.#left.length === 0) this.#left = this.#random.shuffled(this.#all)
+    return this.#left.pop()!
   }
 }
 

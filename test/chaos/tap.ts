@@ -5,9 +5,7 @@ import type { Episode } from './episode.ts'
 export async function writeTap(
   file: string,
   episodes: readonly Episode[],
-  seed: number,
-  /** Why the run ended early, or null. */
-  ended: string | null
+  seed: number
 ): Promise<void> {
   const lines: string[] = []
   const say = (good: boolean, what: string): void => {
@@ -33,6 +31,5 @@ export async function writeTap(
     )
     for (const text of violations) say(false, text)
   }
-  if (ended !== null) say(false, ended)
   await writeFile(file, `TAP version 14\n${lines.join('\n')}\n1..${lines.length}\n`)
 }

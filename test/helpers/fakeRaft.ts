@@ -192,6 +192,11 @@ export class FakeNode implements RaftNode {
     this.#machine.roleChanged(this.status())
   }
 
+  /** The role as it is, once more. */
+  reportRole(): void {
+    this.#machine.roleChanged(this.status())
+  }
+
   wake(): void {
     if (!this.automatic || this.#scheduled) return
     this.#scheduled = true

@@ -138,7 +138,10 @@ export class Judge {
       roleChanged: status => {
         this.#role(member, status)
         store.roleChanged(status)
-      }
+      },
+      saveState: path =>
+        store.saveState?.(path) ?? Promise.reject(new Error('there is no state to save')),
+      mustWait: () => store.mustWait?.() === true
     }
   }
 

@@ -283,7 +283,7 @@ t.test('a role report without a change leaves what is pending alone', async t =>
   const waiter = new Waiter()
   store.append(message('T', 0, 'x'), waiter)
   node.propose()
-  ;(store as unknown as { roleChanged(status: unknown): void }).roleChanged(node.status())
+  node.reportRole()
   t.equal(waiter.result, null)
   node.commit()
   t.equal(waiter.result, 'stored')

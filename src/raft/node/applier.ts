@@ -5,11 +5,15 @@ import { DamagedEntryError, type Entry, type RaftLog } from '../log/index.ts'
 const BATCH_BYTES = 4 * 1024 * 1024
 /** Applied without letting the event loop run. */
 const TURN_BYTES = 32 * 1024 * 1024
+/** Until a state machine that must wait is asked again. */
+const WAIT_MS = 20
 
 export interface ApplierHost {
   apply(entries: readonly Entry[]): void
   /** Entries up to `index` were applied; `lagBytes` of committed ones wait. */
   applied(index: number, lagBytes: number): void
+  /** The state machine cannot take more just now. */
+  mustWait(): boolean
   /** Reading committed entries failed for good. */
   failed(error: Error): void
 }
@@ -56,6 +60,10 @@ export class Applier {
     if (this.#busy || this.#stopped) return
     let turnBytes = 0
     while (this.#appliedIndex < this.#targetIndex) {
+      if (this.#host.mustWait()) {
+        this.#wait()
+        return
+      }
       if (turnBytes >= TURN_BYTES) {
         this.#pause()
         return
@@ -73,6 +81,14 @@ export class Applier {
   #pause(): void {
     this.#busy = true
     this.#clock.turnEnd(() => {
+      this.#busy = false
+      this.pump()
+    })
+  }
+
+  #wait(): void {
+    this.#busy = true
+    this.#clock.after(WAIT_MS, () => {
       this.#busy = false
       this.pump()
     })

@@ -89,6 +89,7 @@ export class Driver {
     this.applier = new Applier(log, platform.clock, options.appliedIndex, {
       apply: entries => this.#apply(entries),
       applied: (index, lagBytes) => this.#applied(index, lagBytes),
+      mustWait: host.mustWait,
       failed: error => this.end(`reading committed entries failed: ${error.message}`)
     })
     this.proposer = new Proposer(

@@ -28,6 +28,7 @@ export interface DriverHost {
   peerAddressChanged(peerId: string): void
   /** The node has ended: the copy is to take the place of the log, and everything to be opened again. */
   switchLog(snapshot: SnapshotFacts): void
+  mustWait(): boolean
   saveState: ((path: string) => Promise<SavedState>) | null
   /** The node has ended by itself; everything is to be closed. */
   fatal(reason: string): void

@@ -82,6 +82,7 @@ export class Node implements RaftNode {
         if (this.#phase === 'running') machine.roleChanged(this.status())
       },
       switchLog: snapshot => this.#switchLog(snapshot),
+      mustWait: () => machine.mustWait?.() === true,
       saveState: machine.saveState === undefined ? null : path => machine.saveState!(path),
       fatal: reason => this.#fatal(reason)
     }

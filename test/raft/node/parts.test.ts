@@ -243,6 +243,7 @@ t.test('entries that were read before a cut are not applied after it', async t =
       for (const { index, term } of entries) applied.push(`${index} of term ${term}`)
     },
     applied: () => {},
+    mustWait: () => false,
     failed: error => t.fail(error.message)
   })
   applier.commitTo(1)
