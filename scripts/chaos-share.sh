@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# chaos-share.sh REPORT MINUTES "SEED FAULT,FAULT,..." ...: runs npm run chaos' program on built code for each of the last arguments and
-# writes one TAP report. Gets nats-server itself where it may (root on Debian). Status 2: it cannot run here, the reason is told.
+# chaos-share.sh REPORT MINUTES "SEED FAULT,FAULT,..." ...: runs npm run chaos' program on built code for each of the last arguments, each
+# fault once and MINUTES at most, and writes one TAP report. Gets nats-server itself where it may (root on Debian). Status 2: it cannot
+# run here, the reason is told.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +20,7 @@ trap 'rm -rf "$one"' EXIT
 for run in "$@"; do
   seed="${run%% *}"
   code=0
-  node build/test/chaos/main.js --minutes "$minutes" --seed "$seed" --only "${run#* }" --directory "$one/run" --tap "$one/tap" || code=$?
+  node build/test/chaos/main.js --minutes "$minutes" --seed "$seed" --once --only "${run#* }" --directory "$one/run" --tap "$one/tap" || code=$?
   if [ "$code" = 2 ]; then exit 2; fi
   if [ -e "$one/tap" ]; then cat "$one/tap" >>"$report"; fi
   if [ "$code" != 0 ]; then

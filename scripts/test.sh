@@ -30,7 +30,7 @@ node_modules/.bin/tap run --jobs="${TAP_JOBS:-2}" --reporter=terse --output-file
 chaos="${CHAOS_SHARE:-1}"
 if [ "$chaos" = 1 ]; then
   code=0
-  scripts/chaos-share.sh "$reports/chaos.tap" 0.3 "1 kill-leader,hard-shorten-log,partition-peers" >&2 || code=$?
+  scripts/chaos-share.sh "$reports/chaos.tap" 2 "1 kill-leader,hard-flip-log,partition-peers" >&2 || code=$?
   if [ "$code" = 2 ]; then
     rm -f "$reports/chaos.tap"
     echo "The chaos part was left out: see above what it needs; then \"npm run chaos\" runs it by itself." >&2

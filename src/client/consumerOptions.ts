@@ -22,17 +22,17 @@ export interface PushConsumerOptions extends ClientOptions {
   consumeFrom?: ConsumeFrom
   /** How members divide the queues; must be the same for all of a group. Default averageAllocation. */
   allocation?: AllocationStrategy
-  /** Listener calls at the same time. Default 20. */
+  /** Listener calls at the same time, from 1 on. Default 20. */
   concurrency?: number
-  /** Messages that one listener call gets at most. Default 1. */
+  /** Messages that one listener call gets at most, from 1 on. Default 1. */
   messagesPerCall?: number
-  /** Messages that one pull asks for. Default 32. */
+  /** Messages that one pull asks for, from 1 on; brokers give fewer when they are large. Default 32. */
   messagesPerPull?: number
   /** Deliveries after the first until a message becomes a dead letter; -1: 16, orderly: without end. Default -1. */
   maxReconsumeTimes?: number
-  /** A message that a listener holds for so long is sent back (concurrent, clustering). Default 900000. */
+  /** A message that a listener holds for so long is sent back (concurrent, clustering); ms. Default 900000. */
   consumeTimeoutMs?: number
-  /** The broker holds a pull for so long when there is no message. Default 15000. */
+  /** The broker holds a pull for so long when there is no message; ms. Default 15000. */
   pullSuspendMs?: number
   /** Messages of one queue in memory above which it is not pulled. Default 1000. */
   queueMessagesMax?: number
@@ -40,13 +40,13 @@ export interface PushConsumerOptions extends ClientOptions {
   queueBytesMax?: number
   /** Distance of first and last offset in memory, likewise (concurrent). Default 2000. */
   queueSpanMax?: number
-  /** Default 5000. */
+  /** Offsets are stored this often; ms. Default 5000. */
   persistIntervalMs?: number
-  /** Default 20000; membership changes rebalance at once. */
+  /** Queues are divided anew this often; ms. Default 20000; membership changes rebalance at once. */
   rebalanceIntervalMs?: number
-  /** `close` waits so long for running listeners. Default 10000. */
+  /** `close` waits so long for running listeners, and so does a queue that goes to another member; ms, from 0 on. Default 10000. */
   closeTimeoutMs?: number
-  /** Broadcasting: directory of the offset files; needed for that model. */
+  /** Broadcasting: directory of the offset files; needed for that model, made when it is not there. */
   offsetDirectory?: string
 }
 

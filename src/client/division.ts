@@ -1,5 +1,6 @@
 import type { Timer } from '../platform/index.ts'
 import { asError } from './errors.ts'
+import type { ClientInstance } from './instance.ts'
 import { type MessageQueue, queueKey } from './queue.ts'
 import { assignTopic, type DividedGroup } from './rebalance.ts'
 
@@ -82,5 +83,32 @@ export function difference(
   return {
     added: after.filter(queue => !old.has(queueKey(queue))),
     removed: before.filter(queue => !now.has(queueKey(queue)))
+  }
+}
+
+/** Who is told that the queues of a consumer changed: those that came, and those that went to others. */
+export type AssignmentListener = (
+  added: readonly MessageQueue[],
+  removed: readonly MessageQueue[]
+) => void
+
+/** Calls what the user gave us, with plain names; what it throws is logged. */
+export function tellAssignment(
+  instance: ClientInstance,
+  listeners: readonly AssignmentListener[],
+  added: readonly MessageQueue[],
+  removed: readonly MessageQueue[]
+): void {
+  if (listeners.length === 0) return
+  const plain = (queues: readonly MessageQueue[]): MessageQueue[] =>
+    queues.map(queue => instance.namespace.plainQueue(queue))
+  for (const listener of listeners) {
+    try {
+      listener(plain(added), plain(removed))
+    } catch (error) {
+      instance.logger.error('A listener of queue changes failed', {
+        error: asError(error).stack
+      })
+    }
   }
 }

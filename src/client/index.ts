@@ -19,6 +19,7 @@ export { splitBatch } from './batch.ts'
 export type { Compression } from './compression.ts'
 export { consistentHashAllocation } from './consistentHash.ts'
 export type { ConsumeFrom, PushConsumerOptions } from './consumerOptions.ts'
+export type { AssignmentListener } from './division.ts'
 export {
   asError,
   ClientError,
@@ -35,7 +36,7 @@ export type { PopConsumerOptions } from './popConsumerOptions.ts'
 export { Producer, type RequestOptions, type SendOptions } from './producer.ts'
 export type { BatchingOptions, ProducerOptions } from './producerOptions.ts'
 export type { PullResult } from './pull.ts'
-export { type AssignmentListener, PullConsumer, type PullRequest } from './pullConsumer.ts'
+export { PullConsumer, type PullRequest } from './pullConsumer.ts'
 export type { PullConsumerOptions } from './pullConsumerOptions.ts'
 export { PushConsumer } from './pushConsumer.ts'
 export { compareQueues, compareText, describeQueue, type MessageQueue, queueKey } from './queue.ts'

@@ -108,7 +108,7 @@ export class Producer {
     this.#state = 'started'
   }
 
-  /** The queues that this topic's messages may go to now. */
+  /** The queues that this topic's messages may go to now. Rejects with NO_ROUTE for a topic that is not there and is not made by sending to it, with NO_LEADER while none can be written to. */
   async queues(topic: string): Promise<readonly MessageQueue[]> {
     this.#checkStarted()
     const { namespace } = this.#instance
@@ -131,7 +131,10 @@ export class Producer {
     )
   }
 
-  /** All of one topic, stored one behind the other in one queue, all or none. */
+  /**
+   * All of one topic, stored one behind the other in one queue, all or none. Rejects with BAD_ARGUMENT when there are none, when they are
+   * of several topics, delayed, for a retry topic, or together larger than `messageBytesMax`; `splitBatch` cuts long lists.
+   */
   async sendBatch(messages: readonly Message[], options: SendOptions = {}): Promise<SendResult> {
     this.#checkStarted()
     const prepared = messages.map(message => this.#prepare(message, true))

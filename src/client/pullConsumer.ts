@@ -1,7 +1,7 @@
 import type { Timer } from '../platform/index.ts'
 import { RequestCode } from '../protocol/index.ts'
 import { checkFilter } from './checkFilter.ts'
-import { Division, difference } from './division.ts'
+import { type AssignmentListener, Division, difference, tellAssignment } from './division.ts'
 import { asError, badArgument, ClientError } from './errors.ts'
 import { ClientInstance } from './instance.ts'
 import { commitOffset, offsetByTime, queryOffset, queueEdge } from './offsets.ts'
@@ -32,12 +32,6 @@ export interface PullRequest {
   /** An SQL92 expression instead of tags. */
   readonly sql?: string
 }
-
-/** Who is told that the queues of this consumer changed: those that came, and those that went to others. */
-export type AssignmentListener = (
-  added: readonly MessageQueue[],
-  removed: readonly MessageQueue[]
-) => void
 
 /**
  * Reads at the pace of the user. `fetch` reads any queue at any offset; `poll` reads the queues given to `assign`, or this
@@ -162,7 +156,7 @@ export class PullConsumer {
     return this.#readable(route)
   }
 
-  /** One pull at an offset of your choice. */
+  /** One pull at an offset of your choice, from 0 on; one that does not exist is told of by the status, with the offset to go on at. */
   async fetch(queue: MessageQueue, offset: number, request: PullRequest = {}): Promise<PullResult> {
     this.#checkStarted()
     const full = this.#fullQueue(queue)
@@ -211,7 +205,7 @@ export class PullConsumer {
     return [...this.#instance.namespace.plainMessages(messages)]
   }
 
-  /** `poll` goes on at this offset of one of its queues. */
+  /** `poll` goes on at this offset of one of its queues. Throws BAD_ARGUMENT for other queues and for what is no whole number from 0 on. */
   seek(queue: MessageQueue, offset: number): void {
     this.#queues.seek(this.#fullQueue(queue), offset)
   }
@@ -226,7 +220,7 @@ export class PullConsumer {
     this.seek(queue, await this.maxOffset(queue))
   }
 
-  /** `poll` leaves these queues out until `resume`. */
+  /** `poll` leaves these queues out until `resume`. Throws BAD_ARGUMENT for queues that it does not read. */
   pause(queues: readonly MessageQueue[]): void {
     for (const queue of queues) this.#queues.setPaused(this.#fullQueue(queue), true)
   }
@@ -236,7 +230,7 @@ export class PullConsumer {
     for (const queue of queues) this.#queues.setPaused(this.#fullQueue(queue), false)
   }
 
-  /** The offset that `poll` returns next; null while it has not been looked up yet. */
+  /** The offset that `poll` returns next; null while it has not been looked up yet. Throws BAD_ARGUMENT for a queue that it does not read. */
   position(queue: MessageQueue): number | null {
     return this.#queues.position(this.#fullQueue(queue))
   }
@@ -338,10 +332,7 @@ export class PullConsumer {
     if (this.#options.autoCommit) void this.#commitQuietly(removed)
     for (const queue of removed) this.#queues.remove(queue)
     for (const queue of added) this.#queues.add(queue)
-    const plain = (queues: MessageQueue[]): MessageQueue[] => queues.map(each => this.#plain(each))
-    for (const listener of this.#assignmentListeners) {
-      this.#tell(() => listener(plain(added), plain(removed)))
-    }
+    tellAssignment(this.#instance, this.#assignmentListeners, added, removed)
   }
 
   #routeChanged(route: TopicRoute, before: TopicRoute | null): void {

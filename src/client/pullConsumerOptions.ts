@@ -7,11 +7,11 @@ import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 export interface PullConsumerOptions extends ClientOptions {
   /** Offsets are stored for the group; members that subscribe share the queues. */
   group: string
-  /** Messages that one pull asks for. Default 32. */
+  /** Messages that one pull asks for, from 1 on; brokers give fewer when they are large. Default 32. */
   messagesPerPull?: number
-  /** The broker holds a pull for so long when there is no message. Default 20000. */
+  /** The broker holds a pull of `poll` for so long when there is no message; ms. Default 20000. */
   pullSuspendMs?: number
-  /** While a broker group has no leader, calls are tried again for so long. Default 10000. */
+  /** While a broker group has no leader, calls are tried again for so long; ms. Default 10000. */
   retryWithinMs?: number
   /** Where `poll` begins in a queue for which the group has no offset yet. Default first. */
   consumeFrom?: ConsumeFrom
@@ -19,9 +19,9 @@ export interface PullConsumerOptions extends ClientOptions {
   allocation?: AllocationStrategy
   /** Positions are stored every `autoCommitIntervalMs`, when a queue goes to another member, and at `close`. Default false: `commit` stores them. */
   autoCommit?: boolean
-  /** Default 5000. */
+  /** ms. Default 5000. */
   autoCommitIntervalMs?: number
-  /** Default 20000; membership changes rebalance at once. */
+  /** Queues are divided anew this often; ms. Default 20000; membership changes rebalance at once. */
   rebalanceIntervalMs?: number
 }
 

@@ -8,7 +8,7 @@ import {
   type PushConsumerOptions,
   resolveConsumerOptions
 } from './consumerOptions.ts'
-import { Division } from './division.ts'
+import { type AssignmentListener, Division, difference, tellAssignment } from './division.ts'
 import { asError, badArgument, ClientError } from './errors.ts'
 import type { ConsumerGroup, ConsumeService } from './group.ts'
 import { ClientInstance } from './instance.ts'
@@ -38,6 +38,7 @@ export class PushConsumer {
   readonly #releasing = new Map<string, Promise<void>>()
   readonly #timers: Timer[] = []
   #division: Division | null = null
+  readonly #assignmentListeners: AssignmentListener[] = []
   #paused: boolean = false
   #state: 'new' | 'started' | 'closed' = 'new'
 
@@ -153,6 +154,11 @@ export class PushConsumer {
     await this.#division.run()
   }
 
+  /** Told of each change of `assignment`, retry topics included; what it throws is logged. */
+  onAssignment(listener: AssignmentListener): void {
+    this.#assignmentListeners.push(listener)
+  }
+
   /** Nothing is pulled until `resume`; what was pulled is still delivered. */
   pause(): void {
     this.#paused = true
@@ -214,13 +220,17 @@ export class PushConsumer {
   }
 
   #adopt(topic: string, assigned: readonly MessageQueue[]): void {
-    const wanted = new Set(assigned.map(queueKey))
-    for (const [key, process] of [...this.#group.queues]) {
-      if (process.queue.topic === topic && !wanted.has(key)) this.#release(process)
-    }
-    for (const queue of assigned) {
-      const key = queueKey(queue)
-      if (!this.#group.queues.has(key) && !this.#releasing.has(key)) this.#take(queue, null)
+    const held = [...this.#group.queues.values()].filter(({ queue }) => queue.topic === topic)
+    const { added, removed } = difference(
+      held.map(process => process.queue),
+      // Given up while it was being divided.
+      this.#group.subscriptions.has(topic) ? assigned : []
+    )
+    for (const queue of removed) this.#release(this.#group.queues.get(queueKey(queue))!)
+    const taken = added.filter(queue => !this.#releasing.has(queueKey(queue)))
+    for (const queue of taken) this.#take(queue, null)
+    if (taken.length > 0 || removed.length > 0) {
+      tellAssignment(this.#group.instance, this.#assignmentListeners, taken, removed)
     }
   }
 

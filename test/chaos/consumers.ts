@@ -19,6 +19,8 @@ const CALL_TIMEOUT_MS = 2000
 /** From the end of all faults to the delivery of everything; a member that died without a word is forgotten after 30 s. */
 const DELIVERY_TIMEOUT_MS = 60_000
 const PAGE_MESSAGES = 32
+const READ_TIMEOUT_MS = 20_000
+const RETRY_PAUSE_MS = 100
 
 /** Two groups of push consumers that take everything, and a reader that looks at the queues themselves at the end. */
 export class Consumers {
@@ -99,7 +101,9 @@ export class Consumers {
     const head = { client: 'reader', op: 'stored', kind: 'ok', topic: queue.topic } as const
     const end = await this.#reader.maxOffset(queue)
     for (let offset = 0; offset < end; ) {
-      const page = await this.#reader.fetch(queue, offset, { maxMessages: PAGE_MESSAGES })
+      const page = await this.#patiently(() =>
+        this.#reader.fetch(queue, offset, { maxMessages: PAGE_MESSAGES })
+      )
       for (const { queueOffset, body } of page.messages) {
         const event = { ...head, queue: queue.queueId, offset: queueOffset, value: valueIn(body) }
         this.#recorder.add({ at: sharedNowMs(), ...event })
@@ -111,6 +115,21 @@ export class Consumers {
       offset = page.nextOffset
     }
     return places
+  }
+
+  /** What is damaged is fetched or built again by the time that the question is repeated. */
+  async #patiently<T>(run: () => Promise<T>): Promise<T> {
+    const deadlineMs = sharedNowMs() + READ_TIMEOUT_MS
+    for (;;) {
+      try {
+        return await run()
+      } catch (error) {
+        if (!(error instanceof ClientError && error.retryable) || sharedNowMs() > deadlineMs) {
+          throw error
+        }
+        await pause(RETRY_PAUSE_MS)
+      }
+    }
   }
 
   async #sample(): Promise<void> {

@@ -2,11 +2,11 @@
  * Real processes on real disks and sockets are disturbed while clients work; then what the clients saw is judged (docs/durability.md).
  *
  *   npm run chaos -- [--minutes 3] [--seed S] [--only kill-leader,hard-flip-log] [--flush ASYNC_FLUSH] [--system rocketmq]
- *                    [--directory DIR] [--tap FILE] [--list]
+ *                    [--once] [--directory DIR] [--tap FILE] [--list]
  *   npm run chaos -- --healthy [--minutes 60]
  *   npm run chaos -- --check history-1.ndjson [--openchaos FILE]
  *
- * Leaves histories and report.html in the directory. Ends with status 1 when something does not hold, with 2 when it cannot run here.
+ * With --once each fault comes once, and the minutes are only a limit. Leaves histories and report.html in the directory. Ends with status 1 when something does not hold, with 2 when it cannot run here.
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -36,6 +36,7 @@ const { values } = parseArgs({
     directory: { type: 'string' },
     tap: { type: 'string' },
     list: { type: 'boolean', default: false },
+    once: { type: 'boolean', default: false },
     healthy: { type: 'boolean', default: false },
     check: { type: 'string' },
     openchaos: { type: 'string' }
@@ -79,6 +80,7 @@ async function main(): Promise<number> {
       ? [healthy(minutes)]
       : chosen(values.only).filter(fault => own || fault.ownOnly !== true),
     segmentBytes: values.healthy ? FULL_LOAD_SEGMENT_BYTES : SEGMENT_BYTES,
+    once: values.once || values.healthy,
     tapFile: values.tap ?? null
   })
 }

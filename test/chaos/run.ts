@@ -33,6 +33,8 @@ export interface ChaosOptions {
   faults: readonly Fault[]
   /** Of our broker's log. */
   segmentBytes: number
+  /** Each fault once, and then it is over. */
+  once: boolean
   tapFile: string | null
 }
 
@@ -64,11 +66,12 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
   const bus = await Bus.open(url)
   const status = new StatusLine()
   const endMs = sharedNowMs() + minutes * MINUTE_MS
-  const bag = new Bag(options.faults, new Seeded(seed))
+  const bag = new Bag(options.faults, new Seeded(seed), options.once)
   const episodes: Episode[] = []
   console.log(`${system}, ${flush}, seed ${seed}, ${minutes} minutes; kept in ${directory}`)
+  let ended: string | null = null
   try {
-    for (let number = 1; sharedNowMs() < endMs; number += 1) {
+    for (let number = 1; sharedNowMs() < endMs && !bag.isEmpty; number += 1) {
       let faults = 0
       const running = runEpisode(bus, {
         number,
@@ -87,19 +90,17 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
       const episode = await Promise.race([running, broken])
       status.watch(null)
       episodes.push(episode)
-      const { violations } = episode.judgement.findings
-      for (const text of [...violations, ...episode.complaints]) status.tell(`VIOLATION ${text}`)
+      for (const text of wrongIn(episode)) status.tell(`VIOLATION ${text}`)
     }
-  } finally {
-    status.end()
+  } catch (error) {
+    ended = `the run ended early: ${(error as Error).message}`
   }
+  status.end()
   for (const line of summaryLines(episodes)) console.log(line)
   await writeReport(join(directory, 'report.html'), episodes, options)
-  if (options.tapFile !== null) await writeTap(options.tapFile, episodes, seed)
-  const wrong = episodes.flatMap(({ judgement, complaints }) => [
-    ...judgement.findings.violations,
-    ...complaints
-  ])
+  if (options.tapFile !== null) await writeTap(options.tapFile, episodes, seed, ended)
+  const wrong = episodes.flatMap(wrongIn)
+  if (ended !== null) wrong.push(ended)
   for (const text of wrong) console.log(`VIOLATION ${text}`)
   console.log(wrong.length === 0 ? 'Everything holds.' : `${wrong.length} things do not hold.`)
   await bus.close()
@@ -107,20 +108,31 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
   return wrong.length === 0 ? 0 : 1
 }
 
-/** Every fault once in an order of the seed's, then again in another. */
+function wrongIn({ judgement, complaints }: Episode): string[] {
+  return [...judgement.findings.violations, ...complaints]
+}
+
+/** Every fault once in an order of the seed's, then, unless that is all, again in another. */
 class Bag {
   readonly #all: readonly Fault[]
   readonly #random: Seeded
-  #left: Fault[] = []
+  readonly #once: boolean
+  #left: Fault[]
 
-  constructor(all: readonly Fault[], random: Seeded) {
+  constructor(all: readonly Fault[], random: Seeded, once: boolean) {
     this.#all = all
     this.#random = random
+    this.#once = once
+    this.#left = random.shuffled(all)
   }
 
-  take(): Fault {
-    if (this.#left.length === 0) this.#left = this.#random.shuffled(this.#all)
-    return this.#left.pop()!
+  get isEmpty(): boolean {
+    return this.#once && this.#left.length === 0
+  }
+
+  take(): Fault | null {
+    if (this.#left.length === 0 && !this.#once) this.#left = this.#random.shuffled(this.#all)
+    return this.#left.pop() ?? null
   }
 }
 

@@ -5,7 +5,9 @@ import type { Episode } from './episode.ts'
 export async function writeTap(
   file: string,
   episodes: readonly Episode[],
-  seed: number
+  seed: number,
+  /** Why the run ended early, or null. */
+  ended: string | null
 ): Promise<void> {
   const lines: string[] = []
   const say = (good: boolean, what: string): void => {
@@ -31,5 +33,6 @@ export async function writeTap(
     )
     for (const text of violations) say(false, text)
   }
+  if (ended !== null) say(false, ended)
   await writeFile(file, `TAP version 14\n${lines.join('\n')}\n1..${lines.length}\n`)
 }

@@ -188,6 +188,12 @@ t.test('with one broker', async t => {
     await cluster.topic('Share', 4)
     const first = await consume(t, cluster, 'Share', { group: 'G_share' })
     await until(() => countOf(first.consumer, 'Share') === 4)
+    const changes: [number, number][] = []
+    first.consumer.onAssignment((added, removed) => {
+      if ([...added, ...removed].every(queue => queue.topic !== 'Share')) return
+      changes.push([added.length, removed.length])
+      throw new Error('a broken listener harms nobody')
+    })
     const second = await consume(t, cluster, 'Share', { group: 'G_share' })
     await until(() => countOf(first.consumer, 'Share') === 2)
     await until(() => countOf(second.consumer, 'Share') === 2)
@@ -200,6 +206,10 @@ t.test('with one broker', async t => {
     t.ok(first.got.items.length > 0 && second.got.items.length > 0)
     await second.consumer.close()
     await until(() => countOf(first.consumer, 'Share') === 4)
+    t.strictSame(changes, [
+      [0, 2],
+      [2, 0]
+    ])
   })
 
   t.test(

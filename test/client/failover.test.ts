@@ -1,5 +1,10 @@
 import t from 'tap'
-import { Producer, PushConsumer, type ReceivedMessage } from '../../src/client/index.ts'
+import {
+  Producer,
+  PullConsumer,
+  PushConsumer,
+  type ReceivedMessage
+} from '../../src/client/index.ts'
 import { Collector, startCluster } from './cluster.ts'
 
 t.test('a failover passes unnoticed (3 brokers)', async t => {
@@ -61,4 +66,65 @@ t.test('a failover passes unnoticed (3 brokers)', async t => {
     [],
     'nothing acknowledged is missing'
   )
+})
+
+/** Slow machines elect and deliver late; nothing here waits for so long when all is well. */
+const PATIENCE_MS = 30_000
+
+t.test('requests, times and shared queues outlive a leader (3 brokers)', async t => {
+  const cluster = await startCluster(t, 3, { recallMessageEnable: 'true' })
+  const leader = await cluster.settled()
+  for (const topic of ['Asked', 'Timed', 'Pulled']) await cluster.topic(topic, 2)
+  const options = { group: 'PG', nameServers: cluster.nameServer, retryWithinMs: PATIENCE_MS }
+  const producer = new Producer({ ...options, trace: { topic: 'Traces' } })
+  const answerer = new Producer({ ...options, group: 'Answerers' })
+  t.teardown(() => Promise.all([producer.close(), answerer.close()]))
+  await Promise.all([producer.start(), answerer.start()])
+  const timed = new Collector<string>()
+  const consumer = new PushConsumer({
+    ...options,
+    group: 'G',
+    consumeFrom: 'first',
+    listener: async ([message]) => {
+      if (message!.topic === 'Timed') timed.add(message!.body.toString())
+      else await answerer.reply(message!, message!.body)
+    }
+  })
+  t.teardown(() => consumer.close())
+  consumer.subscribe('Asked')
+  consumer.subscribe('Timed')
+  const reader = new PullConsumer({ ...options, group: 'Readers', pullSuspendMs: 1_000 })
+  t.teardown(() => reader.close())
+  reader.subscribe('Pulled')
+  await Promise.all([consumer.start(), reader.start()])
+  const read = async (count: number): Promise<string[]> => {
+    const found: string[] = []
+    const untilMs = Date.now() + PATIENCE_MS
+    while (found.length < count && Date.now() < untilMs) {
+      for (const message of await reader.poll(500)) found.push(message.body.toString())
+    }
+    return found
+  }
+  const ask = async (body: string): Promise<string> =>
+    (await producer.request({ topic: 'Asked', body }, { timeoutMs: PATIENCE_MS })).body.toString()
+
+  t.equal(await ask('before'), 'before')
+  await producer.send({ topic: 'Timed', body: 'soon', delayMs: 2_000 })
+  const far = await producer.send({ topic: 'Timed', body: 'far', delayMs: 3_600_000 })
+  const early = Array.from({ length: 10 }, (_, i) => `early ${i}`)
+  for (const body of early) await producer.send({ topic: 'Pulled', body })
+  t.strictSame(new Set(await read(10)), new Set(early))
+  await reader.commit()
+
+  await cluster.kill(leader)
+  t.equal(await ask('after'), 'after', 'the reply finds its way from the new leader')
+  t.equal(await producer.recall('Timed', far.recallHandle!), far.messageId)
+  t.strictSame(await timed.reach(1, PATIENCE_MS), ['soon'])
+  const late = Array.from({ length: 10 }, (_, i) => `late ${i}`)
+  for (const body of late) await producer.send({ topic: 'Pulled', body })
+  t.strictSame(new Set(await read(10)), new Set(late), 'and nothing of what was read before')
+  await reader.commit()
+  const [queue] = reader.assignment
+  t.equal(await reader.committed(queue!), await reader.maxOffset(queue!))
+  t.strictSame(timed.items, ['soon'])
 })

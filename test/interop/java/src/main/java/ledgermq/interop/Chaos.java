@@ -9,6 +9,7 @@ import java.util.List;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
@@ -23,13 +24,26 @@ import org.apache.rocketmq.common.message.MessageQueue;
 public final class Chaos {
     private static final int SEND_TIMEOUT_MS = 3000;
     private static final int RETRY_PAUSE_MS = 50;
+    /** With the pause between them 20 s. */
+    private static final int ROUTE_ATTEMPTS = 400;
     private static final PrintStream OUT = System.out;
 
     private static volatile boolean working = true;
 
     private Chaos() {}
 
-    public static void main(String[] args) throws Exception {
+    public static void main(String[] args) {
+        try {
+            run(args);
+            // What is under way may wait for a broker; the process that asked for the end does not.
+            Runtime.getRuntime().halt(0);
+        } catch (Exception failure) {
+            failure.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        }
+    }
+
+    private static void run(String[] args) throws Exception {
         String topic = args[1];
         DefaultMQProducer producer = new DefaultMQProducer("chaos_java_producer");
         producer.setNamesrvAddr(args[0]);
@@ -38,7 +52,7 @@ public final class Chaos {
         DefaultMQPushConsumer consumer = consumer(args[0], topic, args[2]);
         consumer.start();
         List<Thread> lanes = new ArrayList<>();
-        for (MessageQueue queue : producer.fetchPublishMessageQueues(topic)) {
+        for (MessageQueue queue : queues(producer, topic)) {
             Thread lane = new Thread(() -> send(producer, queue, Integer.parseInt(args[3])));
             lane.start();
             lanes.add(lane);
@@ -49,8 +63,18 @@ public final class Chaos {
             for (Thread lane : lanes) lane.join();
             line("{\"drained\":true}");
         }
-        // What is under way may wait for a broker; the process that asked for the end does not.
-        Runtime.getRuntime().halt(0);
+    }
+
+    /** A name server may hear of a new topic later than the one that was asked for it. */
+    private static List<MessageQueue> queues(DefaultMQProducer producer, String topic) throws Exception {
+        for (int attempt = 1; ; attempt += 1) {
+            try {
+                return producer.fetchPublishMessageQueues(topic);
+            } catch (MQClientException failure) {
+                if (attempt == ROUTE_ATTEMPTS) throw failure;
+                pause(RETRY_PAUSE_MS);
+            }
+        }
     }
 
     private static DefaultMQPushConsumer consumer(String nameServers, String topic, String group) throws Exception {
