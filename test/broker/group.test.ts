@@ -1,5 +1,11 @@
 import t from 'tap'
-import { decodeStoredMessages, RequestCode, ResponseCode } from '../../src/protocol/index.ts'
+import { forwardKeyName, forwardKeyRoom, wrapForwarded } from '../../src/broker/forward/mark.ts'
+import {
+  decodeStoredMessages,
+  RequestCode,
+  ResponseCode,
+  request
+} from '../../src/protocol/index.ts'
 import { halt, platform, TestClient, until } from './helpers.ts'
 import { Group } from './threeMembers.ts'
 
@@ -55,6 +61,31 @@ t.test('a follower does what it may and forwards what only the leader may do', a
     const answer = await client.ask(RequestCode.QUERY_CONSUMER_OFFSET, update)
     t.equal(answer.extFields?.['offset'], '2')
   })
+
+  t.test(
+    'an offset that a member read after it had stood still may raise the group’s, not lower it',
+    async t => {
+      const key = leader.store.tables.values(forwardKeyRoom).get(forwardKeyName)!
+      const direct = new TestClient(t, leader.address)
+      const update = async (commitOffset: number, mayBeOld: boolean): Promise<number> => {
+        const fields = { consumerGroup: 'G', topic: 'Fwd', queueId: '0' }
+        const plain = request(RequestCode.UPDATE_CONSUMER_OFFSET, {
+          ...fields,
+          commitOffset: String(commitOffset)
+        })
+        const mark = { key, address: '10.0.0.1:1', heldMs: 0, mayBeOld }
+        const { code, extFields } = wrapForwarded(plain, mark)
+        return (await direct.ask(code, extFields ?? {})).code
+      }
+      const stored = (): number => leader.store.tables.consumerOffset('G', 'Fwd', 0)
+      t.equal(await update(3, true), ResponseCode.SUCCESS)
+      t.equal(stored(), 3)
+      t.equal(await update(1, true), ResponseCode.SERVICE_NOT_AVAILABLE)
+      t.equal(stored(), 3)
+      t.equal(await update(1, false), ResponseCode.SUCCESS)
+      t.equal(stored(), 1)
+    }
+  )
 
   t.test('errors of the leader come back as they are', async t => {
     const answer = await client.send('Fwd', 'x', { queueId: 50 })

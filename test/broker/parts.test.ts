@@ -1,5 +1,6 @@
 import t from 'tap'
 import { tagSubscription } from '../../src/broker/clients/index.ts'
+import { StallWatch } from '../../src/broker/forward/stallWatch.ts'
 import { encodePair, PropertyScan } from '../../src/broker/send/index.ts'
 import { BrokerStats } from '../../src/broker/stats/index.ts'
 import { DueQueue } from '../../src/broker/transaction/index.ts'
@@ -137,3 +138,25 @@ t.test('the queue of what falls due gives the earliest first', async t => {
   queue.clear()
   t.equal(queue.size, 0)
 })
+
+t.test(
+  'a loop that stood still is suspected for a second, also by who asks before its timer runs',
+  async t => {
+    const clock = new FakeClock()
+    const watch = new StallWatch(clock)
+    clock.advance(5_000)
+    t.equal(watch.stalled(), false, 'its timer ran all the while')
+    let askedFirst = false
+    clock.after(100, () => {
+      askedFirst = watch.stalled()
+    })
+    clock.stall(3_000)
+    t.equal(askedFirst, true)
+    t.equal(watch.stalled(), true)
+    clock.advance(900)
+    t.equal(watch.stalled(), true)
+    clock.advance(200)
+    t.equal(watch.stalled(), false)
+    watch.stop()
+  }
+)

@@ -14,6 +14,8 @@ export interface Caller {
   readonly forwarded: boolean
   /** How long the member held it before it came here, ms; 0 when it came directly. */
   readonly heldMs: number
+  /** The member had stood still when it read the request: nobody knows how long that had waited. */
+  readonly mayBeOld: boolean
 }
 
 /** Null: answered later through `caller.connection.respond`, or never. */

@@ -5,6 +5,7 @@ import type { Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
 import { forwardKeyName, forwardKeyRoom, isNotLeaderAnswer, wrapForwarded } from './mark.ts'
+import { StallWatch } from './stallWatch.ts'
 
 /** Between two looks at what is held, ms; a role change looks at once. */
 const retryPeriodMs = 50
@@ -75,6 +76,7 @@ export class Forwarder {
   readonly #client: RemotingClient
   readonly #acceptsWrites: () => boolean
   readonly #runHere: RunHere
+  readonly #stallWatch: StallWatch
   #held: Forwarded[] = []
   #heldBytes = 0
   #inFlight = 0
@@ -99,6 +101,7 @@ export class Forwarder {
     this.#client = o.client
     this.#acceptsWrites = o.acceptsWrites
     this.#runHere = o.runHere
+    this.#stallWatch = new StallWatch(o.platform.clock)
   }
 
   get heldRequests(): number {
@@ -120,7 +123,7 @@ export class Forwarder {
       this,
       handler,
       kept,
-      caller,
+      this.#stallWatch.stalled() ? { ...caller, mayBeOld: true } : caller,
       this.#platform.clock.monotonicMs(),
       bytes
     )
@@ -140,6 +143,7 @@ export class Forwarder {
   /** Refuses what is held; nothing is forwarded any more. */
   stop(): void {
     this.#stopped = true
+    this.#stallWatch.stop()
     this.#timer?.cancel()
     this.#timer = null
     const held = this.#held
@@ -165,7 +169,8 @@ export class Forwarder {
       key === undefined
     )
       return false
-    const command = wrapForwarded(item.request, { key, address: item.caller.address, heldMs })
+    const { address: from, mayBeOld } = item.caller
+    const command = wrapForwarded(item.request, { key, address: from, heldMs, mayBeOld })
     this.#inFlight++
     const patienceMs = item.handler.heldMs?.(item.request) ?? 0
     const timeoutMs = this.#config.values.forwardTimeoutMillis + patienceMs

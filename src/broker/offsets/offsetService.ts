@@ -28,9 +28,9 @@ export class OffsetService {
   /** The same, resolved when it is committed. */
   updateAndWait(
     offset: { group: string; topic: string; queueId: number; offset: number },
-    heldMs: number
+    { heldMs, mayGoBack }: { heldMs: number; mayGoBack: boolean }
   ): Promise<void> {
-    return this.#store.commitOffsetAndWait(offset, { ageMs: heldMs, mayGoBack: true })
+    return this.#store.commitOffsetAndWait(offset, { ageMs: heldMs, mayGoBack })
   }
 
   /**

@@ -34,12 +34,22 @@ export const updateConsumerOffset: Handler = {
       return response(ResponseCode.SUCCESS, 'Offset has been previously reset')
     const progress = { group, topic, queueId, offset }
     // What hung in a connection that the client has replaced is older than it looks.
-    const mayGoBack = caller.forwarded || !broker.consumers.isReplaced(group, caller.connection)
-    if (isOneway(request)) broker.offsets.update(progress, { heldMs: caller.heldMs, mayGoBack })
-    else await broker.offsets.updateAndWait(progress, caller.heldMs)
+    const replaced = !caller.forwarded && broker.consumers.isReplaced(group, caller.connection)
+    const { heldMs, mayBeOld } = caller
+    if (isOneway(request)) {
+      broker.offsets.update(progress, { heldMs, mayGoBack: !replaced && !mayBeOld })
+      return response(ResponseCode.SUCCESS)
+    }
+    // A client that still waits asks again; one that has asked another member since has gone on.
+    if (mayBeOld && broker.store.tables.consumerOffset(group, topic, queueId) > offset)
+      return response(ResponseCode.SERVICE_NOT_AVAILABLE, laterRemark)
+    await broker.offsets.updateAndWait(progress, { heldMs, mayGoBack: !mayBeOld })
     return response(ResponseCode.SUCCESS)
   }
 }
+
+const laterRemark =
+  'the member that was asked had stood still, and the group has a larger offset now. Try again if it is to go back.'
 
 /** What no queue has. */
 function offsetProblem(queueId: number, queues: number, offset: number): string | null {
