@@ -192,7 +192,8 @@ function answerVote(s: RaftState, to: NodeId, m: VoteMessage, reason: VoteReason
     reason,
     leaderId: s.heardLeaderId ?? '',
     voterUid: s.options.selfUid,
-    recovering: s.recovering,
+    // One that was never founded has nothing and may not vote: whoever waits for it as a whole one waits for ever (R-D6w).
+    recovering: s.recovering || s.configuration === null,
     damaged: s.damaged,
     intactIndex: intact.index,
     intactTerm: intact.term
