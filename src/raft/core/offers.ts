@@ -51,10 +51,10 @@ function sendOffer(s: RaftState, p: Progress): void {
 
 /** Offers that went lost are made again; snapshots that could not be made are asked for again. */
 export function snapshotTick(s: RaftState, p: Progress, count: number): void {
-  if (p.state === 'replicate' && p.matchIndex < s.log.firstIndex - 1) {
-    // A damaged entry that it cannot get back from anyone: everybody has trimmed it.
+  if (p.state === 'replicate' && p.lastMatch < s.log.firstIndex - 1) {
+    // A damaged entry that it cannot get back from anyone: everybody has trimmed it. It may have been whole before.
     p.stuckTicks += count
-    if (p.stuckTicks >= s.ticks.offer) becomeSnapshot(s, p, p.matchIndex + 1)
+    if (p.stuckTicks >= s.ticks.offer) becomeSnapshot(s, p, p.lastMatch + 1)
     return
   }
   p.stuckTicks = 0

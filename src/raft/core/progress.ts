@@ -27,6 +27,8 @@ export class Progress {
   incarnation = 0
   state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   matchIndex = 0
+  /** Of its last answer: falls when an entry is found damaged, where `matchIndex` stays. */
+  lastMatch = 0
   nextIndex: number
   streamSeq = 0
   /** Replies to older appends belong to an earlier link or state and move nothing. */

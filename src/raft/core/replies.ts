@@ -56,8 +56,9 @@ export function receiveAppendReply(s: RaftState, from: NodeId, m: AppendReplyMes
 function accepted(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
   p.result = AppendResult.ok
   const moved = p.acknowledged(m.match)
+  p.lastMatch = m.match
   // One that has a damaged entry takes what follows it, and still cannot get it back from here.
-  if (p.state === 'snapshot' && p.matchIndex < s.log.firstIndex - 1) return
+  if (p.state === 'snapshot' && p.lastMatch < s.log.firstIndex - 1) return
   if (p.state !== 'replicate')
     p.becomeReplicate(Math.max(p.matchIndex, Math.min(m.received, s.log.lastIndex)) + 1)
   if (moved) advanceLeaderCommit(s, role)

@@ -63,7 +63,7 @@ export interface Schedule {
 export const USUAL_STEPS = 2500
 /** Of virtual time in which the healed group must not change its leader, in ticks of 50 ms. */
 const CALM_TICKS = 400
-const CALM_SHARE = 0.05
+const CALM_SHARE = 0.08
 
 /** One schedule: its own mix of faults, then everything heals and the group has to work again. */
 export class Simulation {
@@ -520,7 +520,9 @@ export class Simulation {
         if ((leader.core?.lastIndex ?? 0) > before) proposedAt = before + 1
       }
       if (this.#isQuiet(proposedAt)) {
-        if (this.#chance.next() < CALM_SHARE) this.#stayCalm()
+        // A preferred leader may be given the lead after any number of doubled waits.
+        const { preferredLeaderId } = leader.settings
+        if (preferredLeaderId === null && this.#chance.next() < CALM_SHARE) this.#stayCalm()
         return
       }
     }
