@@ -67,16 +67,21 @@ export const COMMANDS: readonly Command[] = [
 
 /**
  * Runs one command line, without the program's name. Resolves to the exit status: 0 when it did what it says, else 1
- * with one sentence on stderr. Never rejects.
+ * with one sentence on stderr. Never rejects. `more`: commands of the program's own, behind the original's.
  */
-export async function runMqadmin(argv: readonly string[], io: CommandIo): Promise<number> {
+export async function runMqadmin(
+  argv: readonly string[],
+  io: CommandIo,
+  more: readonly Command[] = []
+): Promise<number> {
+  const commands = [...COMMANDS, ...more]
   const [name, ...words] = argv
   if (name === undefined) {
-    io.stdout(overviewText(COMMANDS))
+    io.stdout(overviewText(commands))
     return 0
   }
-  if (name.toLowerCase() === 'help') return help(words[0], io)
-  const command = find(name)
+  if (name.toLowerCase() === 'help') return help(commands, words[0], io)
+  const command = find(commands, name)
   if (command === undefined) return unknown(name, io)
   let context: CommandContext | null = null
   try {
@@ -97,20 +102,20 @@ export async function runMqadmin(argv: readonly string[], io: CommandIo): Promis
   }
 }
 
-function help(name: string | undefined, io: CommandIo): number {
+function help(commands: readonly Command[], name: string | undefined, io: CommandIo): number {
   if (name === undefined) {
-    io.stdout(overviewText(COMMANDS))
+    io.stdout(overviewText(commands))
     return 0
   }
-  const command = find(name)
+  const command = find(commands, name)
   if (command === undefined) return unknown(name, io)
   io.stdout(usageText(command))
   return 0
 }
 
 /** Case does not matter, as in the original. */
-function find(name: string): Command | undefined {
-  return COMMANDS.find(command => command.name.toLowerCase() === name.toLowerCase())
+function find(commands: readonly Command[], name: string): Command | undefined {
+  return commands.find(command => command.name.toLowerCase() === name.toLowerCase())
 }
 
 function unknown(name: string, io: CommandIo): number {

@@ -8,3 +8,4 @@ export { LOG_LEVELS, Logging, type LoggingOptions, type LogLevel } from './loggi
 export type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
 export { createRealPlatform, type Platform } from './platform.ts'
 export type { Random } from './random.ts'
+export { readOnlyDisk } from './readOnlyDisk.ts'

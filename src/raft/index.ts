@@ -1,3 +1,4 @@
+export { DamagedEntryError, UnusableLogError } from './log/errors.ts'
 export type { SegmentInfo, VerifiedRange } from './log/index.ts'
 export {
   ENTRY_HEADER_BYTES,
@@ -7,6 +8,15 @@ export {
   type PendingInstall,
   pendingInstall
 } from './log/index.ts'
+export {
+  type InspectOptions,
+  inspectLog,
+  type LogInspection,
+  openForReading,
+  readHardState,
+  type SegmentReport
+} from './log/inspect.ts'
+export type { Fault, RaftLog } from './log/types.ts'
 export { openRaft } from './node/open.ts'
 export type {
   ChangeAnswer,

@@ -49,6 +49,7 @@ export interface CheckpointHost {
   readonly index: KeyIndex | null
   readonly counters: StoreCounters
   readonly bootId: string
+  readonly delayLevelsMs: readonly number[]
   durableIndex(): number
 }
 
@@ -224,6 +225,8 @@ export class Checkpoints {
       indexedIndex: index === null ? applied : index.completeIndex(applied),
       bootId,
       clean,
+      queueFileUnits: this.#host.files.checks.geometry.fileUnits,
+      delayLevelsMs: this.#host.delayLevelsMs,
       timeMs: tables.timeMs,
       topicsVersion: { ...tables.topicsVersion },
       groupsVersion: { ...tables.groupsVersion },

@@ -138,8 +138,8 @@ export class DerivedRepair {
     await this.#running
   }
 
-  /** Resolves when the pass under way (if any) has ended. */
-  async idle(): Promise<void> {
+  /** Resolves when everything is built again, or a pass has failed. */
+  async settle(): Promise<void> {
     while (this.#running !== null) await this.#running
   }
 

@@ -24,6 +24,14 @@ export {
   StateDamagedError,
   StateOpenError
 } from './keyValueStore.ts'
+export {
+  type CheckOptions,
+  type CheckPart,
+  checkStore,
+  type QueueReport,
+  type StoreReport
+} from './offline/checkStore.ts'
+export { type RebuildOptions, type RebuildReport, rebuildStore } from './offline/rebuildStore.ts'
 export { openStore } from './openStore.ts'
 export {
   POP_MESSAGES_MAX,

@@ -102,6 +102,11 @@ export class KeyIndex implements KeySink {
     return this.#runs
   }
 
+  /** Knows the runs, without a look at the files and without removing any: for tools. */
+  look(runs: readonly RunRecord[]): void {
+    this.#runs = [...runs]
+  }
+
   get runCount(): number {
     return this.#runs.length
   }

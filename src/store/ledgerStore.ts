@@ -158,6 +158,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
         index,
         counters,
         bootId: parts.bootId,
+        delayLevelsMs: parts.delayLevelsMs,
         durableIndex: () => this.node.durableIndex
       },
       parts.checkpointIntervalMs,
@@ -465,6 +466,12 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
       scrub: this.#scrubber.status,
       counters: this.counters
     }
+  }
+
+  /** For tools: looks at all queues and runs now, and resolves when what is damaged was built again, as far as it can be. */
+  async repairDerived(): Promise<void> {
+    await this.#scrubber.lookAtDerived()
+    await this.#repair.settle()
   }
 
   cleanExpired(): Promise<boolean> {

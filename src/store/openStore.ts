@@ -6,6 +6,7 @@ import {
   type RaftOptions,
   RaftStartError
 } from '../raft/index.ts'
+import { UNIT_BYTES } from './consumeQueue.ts'
 import { StoreCounters } from './counters.ts'
 import { KeyIndex } from './keyIndex.ts'
 import { type KeyValueStore, StateDamagedError } from './keyValueStore.ts'
@@ -155,7 +156,10 @@ async function openOn(
   const tables = new Tables()
   const queues = new QueueTable()
   const restored = await restore(state, tables, queues, bootId, logger)
-  const fileBytes = options.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES
+  const fileBytes =
+    restored.queueFileUnits === null
+      ? (options.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES)
+      : restored.queueFileUnits * UNIT_BYTES
   const checks = new QueueChecks(state, new BlockGeometry(fileBytes))
   const files = new QueueFiles(platform.disk, join(directory, 'consumequeue'), checks)
   let index: KeyIndex | null = null
@@ -177,7 +181,10 @@ async function openOn(
     restored,
     lock,
     bootId,
-    delayLevelsMs: options.delayLevelsMs ?? DELAY_LEVEL_SECONDS.map(seconds => seconds * 1000),
+    delayLevelsMs:
+      options.delayLevelsMs ??
+      restored.delayLevelsMs ??
+      DELAY_LEVEL_SECONDS.map(seconds => seconds * 1000),
     entryBytesMax: entryBytesMax(options.raft.segmentBytes),
     pullLimits: { ...DEFAULT_PULL_LIMITS, ...options.pullLimits },
     retention: {

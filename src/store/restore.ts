@@ -24,6 +24,9 @@ export interface Restored {
   readonly appliedIndex: number
   readonly appliedPosition: number
   readonly runs: readonly RunRecord[]
+  /** Of the queues' files that are there; null: of none, or not known. */
+  readonly queueFileUnits: number | null
+  readonly delayLevelsMs: readonly number[] | null
   /** null: it never ran. */
   readonly scrub: ScrubRecord | null
   /** There was nothing. */
@@ -64,6 +67,8 @@ export async function restore(
       appliedIndex: 0,
       appliedPosition: 0,
       runs,
+      queueFileUnits: null,
+      delayLevelsMs: null,
       scrub: null,
       isNew: true
     }
@@ -101,7 +106,17 @@ export async function restore(
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta
-  return { indexes, syncedIndex, appliedIndex, appliedPosition, runs, scrub, isNew: false }
+  return {
+    indexes,
+    syncedIndex,
+    appliedIndex,
+    appliedPosition,
+    runs,
+    queueFileUnits: meta.queueFileUnits ?? null,
+    delayLevelsMs: meta.delayLevelsMs ?? null,
+    scrub,
+    isNew: false
+  }
 }
 
 /** All but the waiting messages and the queues' checksums, of which there may be a million. */

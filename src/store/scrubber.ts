@@ -113,6 +113,12 @@ export class Scrubber {
     if (this.#running !== null) await this.#save().catch(() => {}) // it starts a little further back
   }
 
+  /** Queues and key index at once, without pauses; not while it runs by itself. */
+  async lookAtDerived(): Promise<void> {
+    await this.#queues()
+    await this.#keys()
+  }
+
   async #run(): Promise<void> {
     await this.#sleep(START_DELAY_MS)
     for (;;) {
@@ -216,6 +222,7 @@ export class Scrubber {
 
   async #pause(bytes: number): Promise<void> {
     this.#record.bytes += bytes
+    if (this.#running === null) return
     const { clock } = this.#host
     if (clock.monotonicMs() >= this.#saveDueMs) await this.#save()
     const ms = (bytes * 1000) / this.#settings.bytesPerSecond

@@ -61,6 +61,10 @@ export interface MetaRecord {
   bootId: string
   /** Set by an orderly stop: everything is fdatasynced. */
   clean: boolean
+  /** Size of the queues' files in units, for their life; absent: as configured. */
+  queueFileUnits?: number
+  /** For tools that build queues again without the broker's configuration. */
+  delayLevelsMs?: readonly number[]
   timeMs: number
   topicsVersion: DataVersion
   groupsVersion: DataVersion

@@ -315,9 +315,13 @@ export class DiskLog implements RaftLog {
     return (await this.#reader.placeAt(position)).index
   }
 
-  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange> {
+  verify(
+    fromIndex: number,
+    maxBytes: number,
+    visit: (entries: readonly Entry[]) => void = () => {}
+  ): Promise<VerifiedRange> {
     this.#mustBeOpen()
-    return verifyRange(this, this.#reader, fromIndex, maxBytes)
+    return verifyRange(this, this.#reader, { fromIndex, maxBytes, visit })
   }
 
   writeRepair(index: number, bytes: Buffer): Promise<void> {

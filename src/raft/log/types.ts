@@ -270,7 +270,11 @@ export interface RaftLog {
   /** Index of the entry that `position` lies in. Rejects like `readEntries`. */
   indexAt(position: number): Promise<number>
   /** See RaftNode.verify. Only what is written, and not the first entries of a log that is being trimmed. */
-  verify(fromIndex: number, maxBytes: number): Promise<VerifiedRange>
+  verify(
+    fromIndex: number,
+    maxBytes: number,
+    visit?: (entries: readonly Entry[]) => void
+  ): Promise<VerifiedRange>
 
   /** Puts back a damaged entry in place, synced. Rejects with RepairError when the bytes are not that entry. */
   writeRepair(index: number, bytes: Buffer): Promise<void>

@@ -14,6 +14,13 @@ export interface VerifyHost {
   readonly cuts: number
 }
 
+export interface VerifyRequest {
+  readonly fromIndex: number
+  readonly maxBytes: number
+  /** Told of all that are sound, in order. */
+  visit(entries: readonly Entry[]): void
+}
+
 /**
  * Reads written entries and their index units from the disk itself, whatever memory holds, and tells the log of damage as
  * any reader does. A bad unit is written again from its entry.
@@ -21,8 +28,7 @@ export interface VerifyHost {
 export async function verifyRange(
   host: VerifyHost,
   reader: EntryReader,
-  fromIndex: number,
-  maxBytes: number
+  { fromIndex, maxBytes, visit }: VerifyRequest
 ): Promise<VerifiedRange> {
   let nextIndex = Math.max(fromIndex, host.firstIndex)
   let bytes = 0
@@ -49,6 +55,7 @@ export async function verifyRange(
       continue
     }
     for (const entry of entries) bytes += entry.bytes.length
+    visit(entries)
     mendedUnits += await mendUnits(host, entries, cuts)
     nextIndex += entries.length
   }
