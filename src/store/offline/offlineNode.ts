@@ -1,5 +1,6 @@
 /** A node of the log for tools: applies what is known to be committed and durable, and takes part in nothing. */
 import {
+  type ChangeAnswer,
   type LogReader,
   NotLeaderError,
   type RaftLog,
@@ -92,6 +93,18 @@ export class OfflineNode implements RaftNode {
     return false
   }
 
+  async handOver(): Promise<{ ok: boolean; reason: string }> {
+    return { ok: false, reason: 'the node does not run' }
+  }
+
+  async changeMembership(): Promise<ChangeAnswer> {
+    return this.forceRecover()
+  }
+
+  forceRecover(): ChangeAnswer {
+    return { refusal: 'offline', text: 'the node does not run', leaderId: null }
+  }
+
   /** The log is the running node's to trim. */
   async trimPrefix(): Promise<void> {}
 
@@ -118,6 +131,10 @@ export class OfflineNode implements RaftNode {
       appliedIndex: this.appliedIndex,
       durableIndex: this.durableIndex,
       trouble: null,
+      membership: 'voter',
+      configurationVersion: 0,
+      configurationCommitted: false,
+      members: [],
       stopReason: null,
       peers: [],
       snapshots: [],
