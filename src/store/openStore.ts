@@ -54,6 +54,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return live
 }
 
+/** For tools, which need no store that opens itself anew. */
+export function openOffline(options: StoreOptions): Promise<LedgerStore> {
+  const { platform, logger } = options
+  return openOnce(options, {
+    events: new StoreEvents(logger),
+    counters: new StoreCounters(platform.clock.monotonicMs()),
+    onInstall: () => {}
+  })
+}
+
 /** What is the same over all openings. */
 interface Lasting {
   readonly events: StoreEvents
