@@ -162,6 +162,17 @@ export class KeyIndex implements KeySink {
     while (this.#sorted.length > 0) await this.#writeRun(Math.min(RUN_CHUNKS, this.#sorted.length))
   }
 
+  /** The same at a stop. False: the keys stay to be applied again by the next start. */
+  async tryFlush(): Promise<boolean> {
+    try {
+      await this.flush()
+      return true
+    } catch (error) {
+      this.#logger.error('The key index could not be written at the stop', { error })
+      return false
+    }
+  }
+
   /** Positions that may have the key, the last in the log first, without repeats. */
   async search(
     hash: number,

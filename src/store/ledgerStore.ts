@@ -1,5 +1,4 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
-import type { Logger, Platform } from '../platform/index.ts'
 import type { RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
 import type {
   AppendRefusal,
@@ -22,60 +21,22 @@ import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
 import { DerivedRepair } from './derivedRepair.ts'
 import { failureOf } from './failures.ts'
-import type { KeyIndex } from './keyIndex.ts'
-import type { KeyValueStore } from './keyValueStore.ts'
 import { StoreEvents } from './listeners.ts'
 import { Lookups } from './lookups.ts'
 import { Machine } from './machine.ts'
 import { OffsetCommits } from './offsetCommits.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
-import type { QueueFiles } from './queueFiles.ts'
-import type { QueueTable } from './queueTable.ts'
 import { Reader } from './reader.ts'
-import type { Restored } from './restore.ts'
-import { Retention, type RetentionSettings } from './retention.ts'
-import { Scrubber, type ScrubSettings } from './scrubber.ts'
+import { Retention } from './retention.ts'
+import { Scrubber } from './scrubber.ts'
 import { dumpState } from './stateDump.ts'
-import type { StoreLock } from './storeLock.ts'
-import type { StoreTables, Tables } from './tables.ts'
+import type { StoreParts } from './storeParts.ts'
+import type { StoreTables } from './tables.ts'
 import { readTimers, type TimerRef } from './timers.ts'
 import { Trimmer } from './trimmer.ts'
-import type {
-  Arrival,
-  KeyQuery,
-  KeyQueryResult,
-  PullLimits,
-  QueueUnit,
-  Store,
-  StoreRuntime
-} from './types.ts'
+import type { Arrival, KeyQuery, KeyQueryResult, QueueUnit, Store, StoreRuntime } from './types.ts'
 
 const STOP_GRACE_MS = 3_000
-
-export interface StoreParts {
-  readonly platform: Platform
-  readonly logger: Logger
-  readonly directory: string
-  readonly state: KeyValueStore
-  readonly tables: Tables
-  readonly queues: QueueTable
-  readonly files: QueueFiles
-  readonly index: KeyIndex | null
-  readonly counters: StoreCounters
-  /** Who is told. */
-  readonly events: StoreEvents
-  readonly restored: Restored
-  /** null: nobody else can come to it. */
-  readonly lock: StoreLock | null
-  readonly bootId: string
-  readonly delayLevelsMs: readonly number[]
-  readonly entryBytesMax: number
-  readonly pullLimits: PullLimits
-  readonly retention: RetentionSettings
-  readonly scrub: ScrubSettings
-  readonly checkpointIntervalMs: number
-  readonly offsetCommitIntervalMs: number
-}
 
 /** One opening of the store; over several, liveStore.ts. */
 export class LedgerStore extends StoreEvents implements Store, StateMachine {
@@ -514,7 +475,7 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     try {
       const durable =
         checkpoint && this.#started && this.node.durableIndex >= this.#machine.appliedIndex
-      await this.#checkpoints.stop(durable && (await this.#flushIndex()))
+      await this.#checkpoints.stop(durable && (await index?.tryFlush()) !== false)
     } catch (error) {
       logger.error('The last checkpoint failed; the next start applies more of the log', { error })
     }
@@ -522,18 +483,6 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
     await files.close()
     await state.close()
     await this.#parts.lock?.release()
-  }
-
-  /** False: the keys stay to be applied again by the next start. */
-  async #flushIndex(): Promise<boolean> {
-    const { index, logger } = this.#parts
-    try {
-      await index?.flush()
-      return true
-    } catch (error) {
-      logger.error('The key index could not be written at the stop', { error })
-      return false
-    }
   }
 
   #queue(topic: string, queueId: number): ConsumeQueue | undefined {

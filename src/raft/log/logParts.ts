@@ -6,14 +6,14 @@ import type { StorageQueue } from './storageQueue.ts'
 import type { TailCache } from './tailCache.ts'
 import type { Fault, LogStatistics, PrepareOptions, Recovery } from './types.ts'
 
-export const WATERMARK_INTERVAL_MS = 100
-export const READ_CACHE_BYTES = 16 * 1024 * 1024
-export const PREPARE: PrepareOptions = {
+const prepare: PrepareOptions = {
   aheadBytes: 64 * 1024 * 1024,
   bytesPerSecond: 128 * 1024 * 1024,
   spare: true,
   warm: false
 }
+
+export const logDefaults = { watermarkIntervalMs: 100, readCacheBytes: 16 * 1024 * 1024, prepare }
 
 /** What recovery hands over to the log. */
 export interface LogParts {

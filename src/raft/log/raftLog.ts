@@ -5,13 +5,7 @@ import { type Entry, EntryKind, entryHeaderCrc } from './entry.ts'
 import { LogError, LogFailedError } from './errors.ts'
 import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
-import {
-  type LogParts,
-  logStatistics,
-  PREPARE,
-  READ_CACHE_BYTES,
-  WATERMARK_INTERVAL_MS
-} from './logParts.ts'
+import { type LogParts, logDefaults, logStatistics } from './logParts.ts'
 import { Preparer } from './preparer.ts'
 import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
@@ -119,13 +113,13 @@ export class DiskLog implements RaftLog {
         beforeCut: operation => this.#beforeCut(operation)
       }
     )
-    const watermarkMs = options.watermarkIntervalMs ?? WATERMARK_INTERVAL_MS
+    const watermarkMs = options.watermarkIntervalMs ?? logDefaults.watermarkIntervalMs
     this.#watermark = new WatermarkSaver(options.clock, parts.hardState, watermarkMs)
-    this.#reader = new EntryReader(this, options.readCacheBytes ?? READ_CACHE_BYTES)
+    this.#reader = new EntryReader(this, options.readCacheBytes ?? logDefaults.readCacheBytes)
     this.shipping = new Shipping(parts.segments, this.#reader)
     this.#repairer = new Repairer(this, this.#reader, options.logger)
     this.#preparer = new Preparer(
-      { ...PREPARE, ...options.prepare },
+      { ...logDefaults.prepare, ...options.prepare },
       parts.segments,
       options.clock,
       options.logger,
