@@ -60,6 +60,7 @@ export class Tracer implements SendWatcher {
   #count = 0
   #dropped = 0
   #timer: Timer | null = null
+  #closed: boolean = false
 
   /** `topic` null: RocketMQ's own trace topic. `group`: the plain name of the client's group. */
   constructor(
@@ -162,13 +163,15 @@ export class Tracer implements SendWatcher {
 
   /** Sends what is left and waits for it. */
   async close(): Promise<void> {
+    this.#closed = true
     this.#flush()
     await Promise.allSettled(this.#sending)
     this.#sender.close()
   }
 
   #add(message: TracedMessage, record: string): void {
-    if (message.topic === this.#topic) return
+    // A listener may still run when its consumer has given up waiting for it.
+    if (message.topic === this.#topic || this.#closed) return
     if (this.#count >= RECORDS_MAX) {
       this.#dropped++
       return

@@ -14,6 +14,11 @@ if wanted simple; then
   expect simple-Producer 128 'sendStatus=SEND_OK' 60
   begin simple-AsyncProducer simple.AsyncProducer
   expect simple-AsyncProducer 100 '^[0-9]+ +OK [0-9A-F]+' 60
+  # It signs its requests, which brokers without access control do not look at.
+  begin simple-AclClient simple.AclClient
+  expect simple-AclClient 128 'sendStatus=SEND_OK' 60
+  expect simple-AclClient 100 'Receive New Messages' 90
+  finish simple-AclClient
   begin simple-OnewayProducer simple.OnewayProducer
   # It prints nothing and ends after 5 s; what it sends is consumed below.
   begin simple-PushConsumer simple.PushConsumer
