@@ -24,6 +24,7 @@ import { accepts, type Subscription, sqlSubscription, tagSubscription } from './
 /** After a failure of one broker group the others are asked, and it is after this time. */
 const FAILURE_PAUSE_MS = 200
 
+/** What one `receive` asks for. */
 export interface ReceiveOptions {
   /** From 1 to 32. Default the consumer's `messagesPerReceive`. */
   readonly maxMessages?: number
@@ -89,6 +90,7 @@ export class PopConsumer {
     this.#subscribe(sqlSubscription(full, expression, this.#now()))
   }
 
+  /** Receives nothing more of the topic; what is held may still be acknowledged. */
   unsubscribe(topic: string): void {
     this.#subscriptions.delete(this.#instance.namespace.full(topic))
     if (this.#state === 'started') this.#instance.heartbeatAll()
