@@ -2,8 +2,7 @@
 import { join } from 'node:path'
 import type { Logger, Platform } from '../../platform/index.ts'
 import { openForReading, readHardState, UnusableLogError } from '../../raft/index.ts'
-import type { LedgerStore } from '../ledgerStore.ts'
-import { openStore } from '../openStore.ts'
+import { openOffline } from '../openStore.ts'
 import { lockStore } from '../storeLock.ts'
 import { mustBeStore } from './checkStore.ts'
 import { OfflineNode } from './offlineNode.ts'
@@ -55,7 +54,7 @@ export async function rebuildStore(options: RebuildOptions): Promise<RebuildRepo
     }
   }
   let node: OfflineNode | null = null
-  const store = (await openStore({
+  const store = await openOffline({
     platform,
     logger,
     directory,
@@ -83,7 +82,7 @@ export async function rebuildStore(options: RebuildOptions): Promise<RebuildRepo
         throw error
       }
     }
-  })) as LedgerStore
+  })
   try {
     await store.start()
     await store.repairDerived()
