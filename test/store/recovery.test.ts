@@ -106,7 +106,9 @@ class Life {
       platform,
       logger: { ...silentLogger, error: note },
       checkpointIntervalMs: INTERVAL_MS,
-      consumeQueueFileBytes: 50 * 20
+      consumeQueueFileBytes: 50 * 20,
+      // Its writes are not those that are counted here.
+      scrubBytesPerSecond: 0
     })
     if (lead) this.now.node.lead()
     return this.now
