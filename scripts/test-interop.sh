@@ -2,7 +2,7 @@
 # Scenarios with RocketMQ's official clients against a cluster of its own, as TAP:
 #   scripts/test-interop.sh --own       ours, with the Java client: test/interop/java; needs a JDK and Maven
 #   scripts/test-interop.sh --pop       POP with RocketMQ's 5.3.3 client, and RocketMQ's own proxy with a gRPC client behind it:
-#                                       test/interop/pop; needs a JDK and Maven, takes two minutes
+#                                       test/interop/pop; needs a JDK and Maven, takes three minutes
 #   scripts/test-interop.sh [--group G] [--client java-4.9.8|java-5.3.3|go|all] [more options of the kit]
 #                                       the interop kit, which stands outside of this repository: INTEROP_KIT names its
 #                                       folder, else ../shared/interop is taken; needs a JDK and Maven, or Go
@@ -43,7 +43,8 @@ if [ "${1:-}" = --own ]; then
   exit
 fi
 if [ "${1:-}" = --pop ]; then
-  test/interop/pop/run.sh "$namesrv" "$((8081 + PORT_OFFSET))"
+  test/interop/pop/run.sh "$namesrv" "$((8081 + PORT_OFFSET))" \
+    "'$PWD/$try' kill \"\$BROKER_ADDR\"" "'$PWD/$try' start \"\$BROKER_ADDR\""
   exit
 fi
 if [ "${1:-}" = --examples ]; then

@@ -27,7 +27,7 @@ export interface PopQueueRef {
 export interface PopCheckpointRef extends PopQueueRef {
   /** The group's offset at which the pop read. */
   readonly startOffset: number
-  /** Wall clock of the pop, ms. */
+  /** Time of the log at the pop, ms. */
   readonly popTime: number
 }
 
@@ -97,7 +97,7 @@ export class PopCheckpoint implements PopCheckpointRef {
     return this.queue.queueId
   }
 
-  /** Wall clock, ms: what is not acknowledged then is given out again. */
+  /** Time of the log, ms: what is not acknowledged then is given out again. */
   get dueMs(): number {
     return this.popTime + this.invisibleMs
   }

@@ -1,7 +1,7 @@
 /**
  * Pops in order (grpc.md 6.7): the batch that a group has of a queue. The offset stays at the batch's first message that is not
  * acknowledged; the next batch is given out when all are, or when the times of those that are not are over. Changed by commands only;
- * whose time is over is asked by the leader with its clock, and written nowhere.
+ * whose time is over is for the leader to find out, and written nowhere.
  */
 import type { PopQueueRef } from './pop.ts'
 
@@ -10,7 +10,7 @@ export const POP_ORDER_RECORD = 'S'
 
 /** An ordered pop gave this batch out; the one before it is replaced. */
 export interface PopOrderTake extends PopQueueRef {
-  /** Wall clock, ms. */
+  /** Time of the log, ms. */
   readonly popTime: number
   readonly invisibleMs: number
   /** The group's offset as the leader knew it, -1 for none; it becomes `startOffset` if it is still that. */
@@ -32,7 +32,7 @@ export interface PopOrderAck extends PopQueueRef {
 export interface PopOrderChange extends PopQueueRef {
   readonly popTime: number
   readonly offset: number
-  /** Wall clock, ms. */
+  /** Time of the log, ms. */
   readonly visibleMs: number
 }
 
@@ -48,7 +48,7 @@ export interface PopOrderMessage {
   /** How often it was given out before this batch. */
   readonly consumed: number
   readonly acknowledged: boolean
-  /** Wall clock; null: pop time + invisible time of the batch. */
+  /** Time of the log; null: pop time + invisible time of the batch. */
   readonly visibleMs: number | null
 }
 

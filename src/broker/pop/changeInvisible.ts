@@ -48,7 +48,7 @@ export function changeInvisibleTime(inFlight: InFlight, holds: PopHolds): Handle
       const handle = decodePopHandle(extraInfo)
       if (handle.reviveQueueId === POP_ORDER_REVIVE_QUEUE)
         return await changeInOrder(broker, holds, queue, offset, handle, invisibleMs)
-      const popTime = broker.platform.clock.wallMs()
+      const popTime = broker.store.timeMs()
       const checkpoint = inFlight.find({ ...queue, ...handle })
       if (checkpoint?.has(offset) === true) {
         const { count } = broker.store.tables.pops
@@ -72,12 +72,12 @@ async function changeInOrder(
   invisibleMs: number
 ): Promise<RemotingCommand> {
   const { group, topic, queueId } = queue
-  const { store, platform } = broker
+  const { store } = broker
   // The original's answer to what is behind the offset has no fields.
   if (offset < store.tables.consumerOffset(group, topic, queueId))
     return response(ResponseCode.SUCCESS)
   const { popTime } = handle
-  const visibleMs = platform.clock.wallMs() + invisibleMs
+  const visibleMs = store.timeMs() + invisibleMs
   const change = { group, topic, queueId, popTime, offset, visibleMs }
   await store.execute({ type: 'popOrderChange', change })
   // It may be free earlier than those know who wait for it.

@@ -74,7 +74,7 @@ export class PopHolds {
     return this.#topics.get(topic)?.get(group)?.get(queueId)?.size ?? 0
   }
 
-  /** `over`: it may not wait (any longer). `freeMs`: wall clock at which a queue that is blocked for it becomes free. */
+  /** `over`: it may not wait (any longer). `freeMs`: time of the log at which a queue that is blocked for it becomes free. */
   hold(pop: PopRequest, freeMs: number): 'held' | 'over' | 'full' {
     if (pop.pollMs <= 0 || !this.#accepts) return 'over'
     const { popPollingSize, maxPopPollingSize } = this.#config.values
@@ -146,10 +146,10 @@ export class PopHolds {
 
   #scan(): void {
     const nowMs = this.#clock.monotonicMs()
-    const wallMs = this.#clock.wallMs()
+    const logMs = this.#store.timeMs()
     for (const pop of this.#all) {
       if (pop.connection.closed) this.#remove(pop)
-      else if (pop.deadlineMs - scanPeriodMs <= nowMs || pop.freeMs <= wallMs) this.#wake(pop)
+      else if (pop.deadlineMs - scanPeriodMs <= nowMs || pop.freeMs <= logMs) this.#wake(pop)
     }
     if (this.#all.size > 0) return
     this.#timer?.cancel()

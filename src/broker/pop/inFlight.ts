@@ -60,8 +60,8 @@ export class InFlight {
 
   /** No batch in order holds the queue. */
   isFree(queue: PopQueueRef): boolean {
-    const { store, platform } = this.#broker
-    return orderFreeMs(store.tables.popOrder(queue)) <= platform.clock.wallMs()
+    const { store } = this.#broker
+    return orderFreeMs(store.tables.popOrder(queue)) <= store.timeMs()
   }
 
   /** Resolves when it is applied; at once when there is nothing to do. Rejects as `Store.execute`. */

@@ -92,11 +92,11 @@ export class Notifications {
 
   /** 0: it is not blocked. */
   #blockedUntil({ attemptId }: PopRequest, queue: PopQueueRef): number {
-    const { store, platform } = this.#broker
+    const { store } = this.#broker
     const order = store.tables.popOrder(queue)
     if (order === undefined || (order.attemptId !== null && order.attemptId === attemptId)) return 0
     const freeMs = orderFreeMs(order)
-    return freeMs > platform.clock.wallMs() ? freeMs : 0
+    return freeMs > store.timeMs() ? freeMs : 0
   }
 }
 

@@ -167,7 +167,7 @@ export class PopPath {
 
   #nothing(pop: PopRequest, taken: Taken | null, code: number): RemotingCommand {
     return response(code, 'NO_MESSAGE_IN_QUEUE', {
-      popTime: String(taken?.popTime ?? this.#broker.platform.clock.wallMs()),
+      popTime: String(taken?.popTime ?? this.#broker.store.timeMs()),
       invisibleTime: String(pop.invisibleMs),
       reviveQid: String(taken?.reviveQueueId ?? 0),
       restNum: String(taken?.restNum ?? 0),

@@ -39,7 +39,7 @@ export class PopRequest implements RequestHead {
   /** What passes, as the last check found it. */
   tagHashes: ReadonlySet<number> | null = null
   filter: MessageFilter | null = null
-  /** Set while it is held: the end of the hold (monotonic), and when a queue that is blocked for it becomes free (wall clock). */
+  /** Set while it is held: the end of the hold (monotonic), and when a queue that is blocked for it becomes free (time of the log). */
   deadlineMs = 0
   freeMs = Number.POSITIVE_INFINITY
 

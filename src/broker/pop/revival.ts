@@ -22,7 +22,7 @@ const entryBytesMax = 1_048_576
 const retryMs = 100
 /** What could not be given out anew is tried again after so long, while the others go on. Ms. */
 const againMs = 1_000
-/** The wall clock may be set, so no wait is longer, ms. */
+/** The log's time is not this node's clock, so no wait is longer, ms. */
 const sleepMsMax = 5_000
 /** The queue of what comes due is filled anew when so much of it is done with, and this many more. */
 const staleFactor = 2
@@ -40,7 +40,7 @@ interface Revived {
 /**
  * Gives out anew what was not acknowledged in time (grpc.md 6.4): the message goes into the retry topic of its group and topic, or to the
  * dead letters when it was delivered as often as the group allows, and the mark that it is not in flight any more stands in the same entry
- * (R-A3). On the leader, to the millisecond of its clock; acknowledgements that came before the time are waited for, later ones are late.
+ * (R-A3). On the leader, to the millisecond of the log's time; acknowledgements that came before the time are waited for, later ones are late.
  */
 export class Revival {
   readonly #broker: BrokerContext
@@ -51,7 +51,7 @@ export class Revival {
   #running: boolean = false
   #pumping: boolean = false
   #timer: Timer | null = null
-  /** When `#timer` is to look again, wall clock. */
+  /** When `#timer` is to look again, time of the log. */
   #wakesAtMs = Number.POSITIVE_INFINITY
   /** Messages given out anew since the start, and those of them that went to the dead letters. */
   revived = 0
@@ -100,13 +100,13 @@ export class Revival {
     this.#wakesAtMs = Number.POSITIVE_INFINITY
   }
 
-  #sleepUntil(wallMs: number): void {
+  #sleepUntil(logMs: number): void {
     this.#cancelTimer()
-    if (wallMs === Number.POSITIVE_INFINITY) return
-    const { clock } = this.#broker.platform
-    this.#wakesAtMs = wallMs
-    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(wallMs - clock.wallMs())))
-    this.#timer = clock.after(ms, () => this.#wake())
+    if (logMs === Number.POSITIVE_INFINITY) return
+    const { store, platform } = this.#broker
+    this.#wakesAtMs = logMs
+    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(logMs - store.timeMs())))
+    this.#timer = platform.clock.after(ms, () => this.#wake())
   }
 
   #wake(): void {
@@ -120,7 +120,7 @@ export class Revival {
         this.#broker.logger.warn('Messages in flight not revived, trying again', {
           reason: error instanceof Error ? error.message : String(error)
         })
-        this.#sleepUntil(this.#broker.platform.clock.wallMs() + retryMs)
+        this.#sleepUntil(this.#broker.store.timeMs() + retryMs)
       })
       .finally(() => {
         this.#pumping = false
@@ -132,9 +132,9 @@ export class Revival {
   }
 
   async #pump(generation: number): Promise<void> {
-    const { platform } = this.#broker
+    const { store } = this.#broker
     while (generation === this.#generation) {
-      const nowMs = platform.clock.wallMs()
+      const nowMs = store.timeMs()
       const due: PopCheckpoint[] = []
       let messages = 0
       while (messages < messagesMax && this.#due.nextDueMs <= nowMs) {

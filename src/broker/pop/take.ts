@@ -50,7 +50,7 @@ export class Taken {
   limited = false
   /** An offset moved over messages that did not match. */
   moved = false
-  /** When the first queue that is blocked becomes free, wall clock. */
+  /** When the first queue that is blocked becomes free, time of the log. */
   freeMs = Number.POSITIVE_INFINITY
 
   constructor(popTime: number, reviveQueueId: number) {
@@ -87,10 +87,10 @@ export class Taker {
 
   /** All queues of a pop in the original's order, until it is full. */
   async take(pop: PopRequest, topic: TopicSettings, reviveQueueId: number): Promise<Taken> {
-    const { platform, config, topics } = this.#broker
+    const { platform, store, config, topics } = this.#broker
     const { popFromRetryProbability, enableRetryTopicV2, retrieveMessageFromPopRetryTopicV1 } =
       config.values
-    const taken = new Taken(platform.clock.wallMs(), reviveQueueId)
+    const taken = new Taken(store.timeMs(), reviveQueueId)
     const chance = platform.random.below(100)
     const retryFirst = chance < popFromRetryProbability
     const v1 = enableRetryTopicV2 && retrieveMessageFromPopRetryTopicV1 && chance % 2 === 0
@@ -148,7 +148,7 @@ export class Taker {
     if (order === undefined) return false
     if (order.attemptId !== null && order.attemptId === pop.attemptId) return false
     const freeMs = orderFreeMs(order)
-    if (freeMs <= this.#broker.platform.clock.wallMs()) return false
+    if (freeMs <= this.#broker.store.timeMs()) return false
     taken.freeMs = Math.min(taken.freeMs, freeMs)
     return true
   }

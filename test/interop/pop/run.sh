@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# run.sh HOST:PORT PROXY_PORT: starts RocketMQ's own proxy (5.3.3, cluster mode) in front of the cluster whose name server that is, runs
-# the POP scenarios of the 5.3.3 client and of a gRPC client behind the proxy, and prints TAP. PROXY_PORT and the one behind it are used.
+# run.sh HOST:PORT PROXY_PORT KILL START: starts RocketMQ's own proxy (5.3.3, cluster mode) in front of the cluster whose name server that is, runs
+# the POP scenarios of the 5.3.3 client and of a gRPC client behind the proxy, and prints TAP. PROXY_PORT and the one behind it are used; KILL and START are
+# commands that end and start the broker whose address is in BROKER_ADDR.
 # Built into INTEROP_CACHE (or "ledgermq-interop" in the XDG cache folder), again when a source has changed.
 set -eu
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -42,4 +43,4 @@ for _ in $(seq 1 240); do
 done
 java -Xmx256m -XX:+UseSerialGC "-Duser.home=$out/home" "-Drocketmq.client.logRoot=$out/home/logs" \
   -Drocketmq.client.logLevel=WARN \
-  -cp "$out/classes:$(without rocketmq-proto)" ledgermq.pop.Main "$1" "127.0.0.1:$grpc_port"
+  -cp "$out/classes:$(without rocketmq-proto)" ledgermq.pop.Main "$1" "127.0.0.1:$grpc_port" "$3" "$4"

@@ -49,6 +49,27 @@ final class Cluster implements AutoCloseable {
         for (String leader : leaders()) admin.createAndUpdateSubscriptionGroupConfig(leader, config);
     }
 
+    /** Ends the leader as a power cut does, and starts it again when `restore` is run. */
+    Runnable killLeader(String kill, String restore) throws Exception {
+        String leader = leaders().iterator().next();
+        shell(kill, leader);
+        return () -> {
+            try {
+                shell(restore, leader);
+            } catch (Exception error) {
+                throw new IllegalStateException(error);
+            }
+        };
+    }
+
+    private static void shell(String command, String address) throws Exception {
+        ProcessBuilder shell = new ProcessBuilder("sh", "-c", command);
+        shell.environment().put("BROKER_ADDR", address);
+        shell.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD);
+        int status = shell.start().waitFor();
+        if (status != 0) throw new IllegalStateException(command + " ended with " + status);
+    }
+
     /** mqadmin setConsumeMode. */
     void popMode(String topic, String group) throws Exception {
         for (String leader : leaders()) {

@@ -170,6 +170,42 @@ final class Grpc {
         }
     }
 
+    void killed(Cluster cluster, String kill, String restore) throws Exception {
+        cluster.topic("GrpcKilled", 4, "NORMAL");
+        cluster.group("GGrpcKilled", false, 16);
+        List<String> seen = Collections.synchronizedList(new ArrayList<>());
+        try (PushConsumer consumer = consumer("GGrpcKilled", "GrpcKilled", "*", message -> {
+                seen.add(text(message));
+                return ConsumeResult.SUCCESS;
+            }); Producer producer = producer("GrpcKilled")) {
+            List<String> sent = new ArrayList<>();
+            Runnable restart = null;
+            for (int i = 0; i < 200; i++) {
+                if (i == 100) restart = cluster.killLeader(kill, restore);
+                String body = "k" + i;
+                for (int attempt = 0; ; attempt++) {
+                    try {
+                        producer.send(message("GrpcKilled", body).build());
+                        break;
+                    } catch (Exception failed) {
+                        if (attempt == 60) throw failed;
+                        Thread.sleep(500);
+                    }
+                }
+                sent.add(body);
+            }
+            long count = sent.size();
+            Check.until(() -> distinct(seen) == count, () -> distinct(seen) + " of " + count);
+            restart.run();
+        }
+    }
+
+    private static long distinct(List<String> texts) {
+        synchronized (texts) {
+            return texts.stream().distinct().count();
+        }
+    }
+
     private PushConsumer consumer(
         String group, String topic, String tags, org.apache.rocketmq.client.apis.consumer.MessageListener listener)
         throws Exception {

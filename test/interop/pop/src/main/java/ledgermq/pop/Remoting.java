@@ -147,6 +147,41 @@ final class Remoting {
         consumer.shutdown();
     }
 
+    /** What was sent comes, and comes once unless it came back from a retry topic. */
+    static void killed(Cluster cluster, String kill, String restore) throws Exception {
+        String topic = topic(cluster, "PopKilled", 4);
+        Inbox inbox = new Inbox();
+        DefaultMQPushConsumer consumer = consumer(cluster, "GPopKilled", topic, "*");
+        consumer.setPopInvisibleTime(10_000);
+        start(consumer, inbox);
+        List<String> sent = new ArrayList<>(send(cluster, topic, 100, "before-"));
+        Runnable restart = cluster.killLeader(kill, restore);
+        DefaultMQProducer producer = producer(cluster);
+        for (int i = 0; i < 100; i++) {
+            String body = "after-" + i;
+            for (int attempt = 0; ; attempt++) {
+                try {
+                    producer.send(new Message(topic, body.getBytes(StandardCharsets.UTF_8)));
+                    break;
+                } catch (Exception failed) {
+                    if (attempt == 60) throw failed;
+                    Thread.sleep(500);
+                }
+            }
+            sent.add(body);
+        }
+        producer.shutdown();
+        Check.until(() -> inbox.bodies().stream().distinct().count() == sent.size(), () -> inbox.bodies().stream().distinct().count() + " of " + sent.size());
+        List<String> first = inbox.all().stream()
+            .filter(message -> message.getReconsumeTimes() == 0)
+            .map(Remoting::text)
+            .filter(text -> text.startsWith("before-"))
+            .collect(Collectors.toList());
+        Check.equal((long) first.size(), first.stream().distinct().count(), "first deliveries of what was sent once");
+        restart.run();
+        consumer.shutdown();
+    }
+
     private static String topic(Cluster cluster, String name, int queues) throws Exception {
         cluster.topic(name, queues, "NORMAL");
         cluster.group("G" + name, false, 16);
