@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createRealPlatform, type Logger } from '../../src/platform/index.ts'
@@ -24,10 +25,12 @@ class Member {
   readonly lines: string[] = []
   store!: Store
   running = false
+  readonly directory: string
   readonly #options: () => StoreOptions
 
-  constructor(id: string, options: (logger: Logger) => StoreOptions) {
+  constructor(id: string, directory: string, options: (logger: Logger) => StoreOptions) {
     this.id = id
+    this.directory = directory
     const line = (text: string): void => {
       this.lines.push(text)
       if (process.env['SNAP_TRACE'] !== undefined) console.error(this.id, text)
@@ -68,7 +71,7 @@ class Group {
     const root = t.testdir()
     const members = peers.map(
       ({ id }) =>
-        new Member(id, logger => ({
+        new Member(id, join(root, id), logger => ({
           platform: createRealPlatform(),
           logger,
           directory: join(root, id),
@@ -263,5 +266,39 @@ t.test(
       await everything(leader.store, group.sent),
       'a restart changes nothing'
     )
+  }
+)
+
+t.test(
+  'a member whose disk was wiped comes back by itself, is equal to the others, and leads',
+  async t => {
+    const group = await Group.of(t)
+    await group.leader()
+    await group.execute({ type: 'putTopic', topic: T })
+    for (let round = 0; round < 2; round++) {
+      await group.send(150)
+      await group.trim()
+    }
+    await group.level()
+    const leader = await group.leader()
+    const wiped = group.members.find(m => m !== leader)!
+    await wiped.stop()
+    await rm(wiped.directory, { recursive: true })
+    await group.send(50)
+    await group.trim()
+    await wiped.start()
+    await until('it votes again', () => wiped.store.status().membership === 'voter')
+    await group.level()
+    t.ok(wiped.said('is installed'), 'a snapshot came')
+    const expected = await everything(leader.store, group.sent)
+    t.strictSame(await everything(wiped.store, group.sent), expected, 'it is equal')
+    t.ok(await leader.store.transferLeadership(wiped.id), 'it takes over')
+    await until('it takes writes', () => wiped.store.ready)
+    await group.send(30)
+    await group.level()
+    for (let queueId = 0; queueId < QUEUES; queueId++) {
+      const bodies = await bodiesOf(wiped.store, queueId)
+      t.strictSame(bodies, await bodiesOf(leader.store, queueId), `queue ${queueId} is served`)
+    }
   }
 )

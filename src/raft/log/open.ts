@@ -38,9 +38,14 @@ export async function openLog(options: LogOptions): Promise<RaftLog> {
   const indexDirectory = joinPath(options.directory, 'index')
   await options.disk.makeDirectory(options.directory)
   const hardState = await HardStateFile.open(options.disk, options.clock, options.directory)
-  const { install = '', commit = 0 } = hardState.state ?? {}
-  if (install === '') await removeLeftCopy(options.disk, options.directory, commit)
-  else await putInPlace(options.disk, options.directory)
+  try {
+    const { install = '', commit = 0 } = hardState.state ?? {}
+    if (install === '') await removeLeftCopy(options.disk, options.directory, commit)
+    else await putInPlace(options.disk, options.directory)
+  } catch (error) {
+    await hardState.close()
+    throw error
+  }
   await options.disk.makeDirectory(dataDirectory)
   await options.disk.makeDirectory(indexDirectory)
   await options.disk.syncDirectory(options.directory)

@@ -125,13 +125,9 @@ export class DiskLog implements RaftLog {
       options.logger,
       () => this.endPosition
     )
-    parts.index.onFailure = error => {
-      this.fail('write', error)
-    }
+    parts.index.onFailure = error => this.fail('write', error)
     parts.index.onWritten = () => this.#evict()
-    parts.hardState.onFailure = error => {
-      this.fail('hardState', error)
-    }
+    parts.hardState.onFailure = error => this.fail('hardState', error)
     this.#preparer.poke()
   }
 

@@ -115,14 +115,7 @@ export class Driver {
     })
     this.snapshots = new Snapshots(options, logger, core, log, {
       deliver: event => this.deliver(event),
-      ask: (peer, type, header) => {
-        this.transport.ask(peer, type, header)
-        this.transport.flush()
-      },
-      answer: (peer, type, header, bytes) => {
-        this.transport.answer(peer, type, header, bytes)
-        this.transport.flush()
-      },
+      transport: this.transport,
       commitsAreSlow: () => this.commits.slow,
       saveState: host.saveState
     })

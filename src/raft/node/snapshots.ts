@@ -11,16 +11,14 @@ import {
 } from '../wire/index.ts'
 import { SnapshotReceiver } from './snapshotReceiver.ts'
 import { SnapshotSender } from './snapshotSender.ts'
+import type { Transport } from './transport.ts'
 
 const BYTES_PER_SECOND = 64 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 export interface SnapshotsHost {
   deliver(event: Event): void
-  /** On the own stream to a peer; may go lost. */
-  ask(peer: string, type: number, header: Uint8Array): void
-  /** On the peer's stream. */
-  answer(peer: string, type: number, header: Uint8Array, bytes: Buffer): void
+  readonly transport: Pick<Transport, 'ask' | 'answer' | 'flush'>
   commitsAreSlow(): boolean
   /** Null: what stands on this log has no state that could be given away. */
   readonly saveState: ((path: string) => Promise<SavedState>) | null
@@ -40,6 +38,7 @@ export class Snapshots {
     log: RaftLog,
     host: SnapshotsHost
   ) {
+    const { transport } = host
     const { platform, directory, segmentBytes, selfId } = options
     const bytesPerSecond = options.snapshotBytesPerSecond ?? BYTES_PER_SECOND
     const name = `${selfId}-${log.hardState.incarnation}`
@@ -62,7 +61,8 @@ export class Snapshots {
         reply: (peer, { snapshotId, name: file, offset }, crc, bytes) => {
           const gone = bytes === null
           const header = fileRangeReplyCodec.encode({ snapshotId, name: file, offset, crc, gone })
-          host.answer(peer, FrameType.fileRangeReply, header, bytes ?? NOTHING)
+          transport.answer(peer, FrameType.fileRangeReply, header, bytes ?? NOTHING)
+          transport.flush()
         },
         commitsAreSlow: () => host.commitsAreSlow()
       }
@@ -72,8 +72,10 @@ export class Snapshots {
       logger,
       { directory, segmentBytes },
       {
-        ask: (source, range: FileRange) =>
-          host.ask(source, FrameType.fileRange, fileRangeCodec.encode(range)),
+        ask: (source, range: FileRange) => {
+          transport.ask(source, FrameType.fileRange, fileRangeCodec.encode(range))
+          transport.flush()
+        },
         copied: snapshot => host.deliver({ kind: 'snapshotCopied', snapshot }),
         abandoned: (snapshotId, reason) =>
           host.deliver({ kind: 'snapshotAbandoned', snapshotId, reason })
