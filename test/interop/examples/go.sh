@@ -3,9 +3,7 @@
 # at port 10911.
 
 # A Go consumer does not start without its topic, on RocketMQ either.
-for topic in TopicTest test min ns%test-topic namespace%test RequestTopic; do
-  "$here/../../../bin/mqadmin" updateTopic -c RaftCluster -r 4 -w 4 -t "$topic" >"$logs/topics"
-done
+topics TopicTest test min ns%test-topic namespace%test RequestTopic
 
 produces() {
   begin "producer-$1" "producer-$1"

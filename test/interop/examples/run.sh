@@ -107,6 +107,14 @@ sees() {
   echo "$verdict $number - $version $name # mqadmin $*: $pattern"
 }
 
+# topics NAME …: makes them.
+topics() {
+  local topic
+  for topic in "$@"; do
+    "$here/../../../bin/mqadmin" updateTopic -c RaftCluster -r 4 -w 4 -t "$topic" >"$logs/topics"
+  done
+}
+
 # finish NAME …: ends programs that would go on.
 finish() {
   local name
