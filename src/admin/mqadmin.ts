@@ -11,13 +11,14 @@ import * as nameServers from './nameServerCommands.ts'
 import * as offsets from './offsetCommands.ts'
 import { parseArguments } from './parse.ts'
 import * as prints from './printCommands.ts'
+import * as raft from './raftCommands.ts'
 import * as sends from './sendConsumeCommands.ts'
 import * as statistics from './statisticsCommands.ts'
 import * as topics from './topicCommands.ts'
 import * as topicQueries from './topicQueries.ts'
 import { overviewText, usageText } from './usage.ts'
 
-/** In the order in which the overview lists them, which is the original's. */
+/** In the order in which the overview lists them, which is the original's; what it does not have comes last. */
 export const COMMANDS: readonly Command[] = [
   topics.updateTopic,
   topics.deleteTopic,
@@ -62,7 +63,13 @@ export const COMMANDS: readonly Command[] = [
   statistics.queryCq,
   sends.sendMessage,
   sends.consumeMessage,
-  setConsumeMode
+  setConsumeMode,
+  raft.raftStatus,
+  raft.raftAddMember,
+  raft.raftUpdateMember,
+  raft.raftRemoveMember,
+  raft.raftTransferLeader,
+  raft.raftForceRecover
 ]
 
 /**

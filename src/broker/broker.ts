@@ -1,6 +1,6 @@
 import type { Logger, Platform } from '../platform/index.ts'
 import { RequestCode } from '../protocol/index.ts'
-import type { RaftStatus } from '../raft/index.ts'
+import type { Membership, RaftStatus } from '../raft/index.ts'
 import type { RemotingClient, RemotingServer } from '../remoting/index.ts'
 import type { Store } from '../store/index.ts'
 import { adminHandlers } from './admin/index.ts'
@@ -33,6 +33,8 @@ import { TopicService } from './topics/index.ts'
 import { TransactionService } from './transaction/index.ts'
 
 const forwardKeyBytes = 24
+
+const notTaken = (): boolean => false
 
 /**
  * One broker: everything hangs on this object, several live in one process.
@@ -72,6 +74,7 @@ export class Broker implements BrokerContext {
   readonly #pulls: PullPath
   readonly #sends: SendPath
   readonly #pops: PopService
+  #membership: Membership | null = null
   #leads: boolean = false
   /** Monotonic; when this node last led, for how long clients may still come here. */
   #lastLedMs = Number.NEGATIVE_INFINITY
@@ -129,7 +132,8 @@ export class Broker implements BrokerContext {
       store,
       client: this.client,
       address: this.address,
-      brokerId: () => this.brokerId()
+      brokerId: () => this.brokerId(),
+      isMember: () => this.store.status().membership === 'voter'
     })
     this.largeAnswers = new LargeAnswers(platform.clock)
     const acceptsWrites = (): boolean => this.#acceptsWrites()
@@ -173,10 +177,7 @@ export class Broker implements BrokerContext {
   /** Sets the handlers; before it the server answers nothing of a broker. */
   install(): void {
     const sends = this.#sends
-    this.server.handleFrame(RequestCode.SEND_MESSAGE, sends.takeFrame)
-    this.server.handleFrame(RequestCode.SEND_MESSAGE_V2, sends.takeFrame)
-    this.server.handleFrame(RequestCode.PULL_MESSAGE, this.#pulls.takeFrame)
-    this.server.handleFrame(RequestCode.LITE_PULL_MESSAGE, this.#pulls.takeFrame)
+    this.#takeFrames()
     const handlers: Handler[] = [
       ...sendHandlers(sends),
       ...requestReplyHandlers(sends),
@@ -197,6 +198,17 @@ export class Broker implements BrokerContext {
       this.consumers.closed(connection)
       sends.open.closed()
     })
+  }
+
+  /** A node that was removed from its group serves nobody: what is not taken here comes to the dispatcher, which refuses it. */
+  #takeFrames(): void {
+    const { outside } = this.#dispatcher
+    const sends = outside ? notTaken : this.#sends.takeFrame
+    const pulls = outside ? notTaken : this.#pulls.takeFrame
+    this.server.handleFrame(RequestCode.SEND_MESSAGE, sends)
+    this.server.handleFrame(RequestCode.SEND_MESSAGE_V2, sends)
+    this.server.handleFrame(RequestCode.PULL_MESSAGE, pulls)
+    this.server.handleFrame(RequestCode.LITE_PULL_MESSAGE, pulls)
   }
 
   /** Joins the group and serves. Resolves when the node runs; a leader may come later. */
@@ -227,6 +239,7 @@ export class Broker implements BrokerContext {
     const leads = status.role === 'leader' && status.ready
     this.#forwarder.roleChanged()
     if (status.role !== 'leader') this.#sends.open.clear()
+    this.#membershipChanged(status.membership)
     if (leads === this.#leads) return
     this.#lastLedMs = this.platform.clock.monotonicMs()
     this.logger.info(leads ? 'Leads now' : 'Leads no longer', {
@@ -236,6 +249,18 @@ export class Broker implements BrokerContext {
     })
     if (leads) this.#lead(status.term)
     else this.#follow()
+  }
+
+  /** Voters stand in the routes: a node that is new is put in when it has caught up, one that was removed is taken out. */
+  #membershipChanged(membership: Membership): void {
+    if (membership === this.#membership) return
+    this.#membership = membership
+    const outside = membership === 'removed'
+    if (outside !== this.#dispatcher.outside) {
+      this.#dispatcher.outside = outside
+      this.#takeFrames()
+    }
+    this.registration.registerNow()
   }
 
   #follow(): void {

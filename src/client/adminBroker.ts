@@ -5,6 +5,9 @@ import {
   KVTable,
   ProducerTableInfo,
   parsePropertiesFile,
+  RaftAnswerBody,
+  RaftRequestCode,
+  RaftStatusBody,
   RequestCode,
   ResponseCode,
   SetMessageRequestModeRequestBody
@@ -12,6 +15,8 @@ import {
 import { readBody } from './bodies.ts'
 import { isRefusal } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
+
+export type { RaftAnswerBody, RaftStatusBody }
 
 /** What single brokers are asked: remoting.md 2.15. */
 export class BrokerAdmin {
@@ -78,6 +83,46 @@ export class BrokerAdmin {
   async producers(broker: string): Promise<ProducerTableInfo['data']> {
     const answer = await this.#instance.caller.ask(broker, RequestCode.GET_ALL_PRODUCER_INFO)
     return readBody(ProducerTableInfo, answer.body, broker).data
+  }
+
+  /** RAFT_STATUS: the broker's group as this node sees it. */
+  async raftStatus(broker: string): Promise<RaftStatusBody> {
+    const answer = await this.#instance.caller.ask(broker, RaftRequestCode.RAFT_STATUS)
+    return readBody(RaftStatusBody, answer.body, broker)
+  }
+
+  /** RAFT_CHANGE_MEMBER: any node of the group will do. What the leader refuses is an answer, not an error. */
+  async raftChangeMember(
+    broker: string,
+    change: { op: 'add' | 'remove' | 'update'; id: string; raftAddr?: string; priority?: number }
+  ): Promise<RaftAnswerBody> {
+    const { op, id, raftAddr, priority } = change
+    const fields = {
+      op,
+      id,
+      ...(raftAddr === undefined ? {} : { raftAddr }),
+      ...(priority === undefined ? {} : { priority })
+    }
+    return this.#raft(broker, RaftRequestCode.RAFT_CHANGE_MEMBER, fields)
+  }
+
+  /** RAFT_TRANSFER_LEADER; '': to the best follower. */
+  raftTransferLeader(broker: string, id: string): Promise<RaftAnswerBody> {
+    return this.#raft(broker, RaftRequestCode.RAFT_TRANSFER_LEADER, { id })
+  }
+
+  /** RAFT_FORCE_RECOVER: holds for this node only. */
+  raftForceRecover(broker: string, ids: readonly string[]): Promise<RaftAnswerBody> {
+    return this.#raft(broker, RaftRequestCode.RAFT_FORCE_RECOVER, { ids: ids.join() })
+  }
+
+  async #raft(
+    broker: string,
+    code: number,
+    fields: Record<string, string | number>
+  ): Promise<RaftAnswerBody> {
+    const answer = await this.#instance.caller.ask(broker, code, fields)
+    return readBody(RaftAnswerBody, answer.body, broker)
   }
 
   /** CLEAN_EXPIRED_CONSUMEQUEUE (306). */

@@ -7,7 +7,7 @@ import { parsePortOffset, readLayout } from './fastTry/layout.ts'
 import { Processes } from './fastTry/processes.ts'
 import { main } from './lifetime.ts'
 
-const USAGE = `Usage: scripts/fast-try.sh [${VERBS.join('|')}] [namesrv|n0|n1|n2|leader]
+const USAGE = `Usage: scripts/fast-try.sh [${VERBS.join('|')}] [namesrv|n0|n1|n2|n3|n4|leader]
 
 A name server and three brokers on this machine. Without a word: start. Without a name: all of them.
   start     what is not running yet; the whole cluster also sends a few messages
@@ -17,7 +17,9 @@ A name server and three brokers on this machine. Without a word: start. Without 
   status    who runs, who leads
   clean     kill all and remove their data, logs and configuration
 
-The brokers run on copies of conf/dledger/broker-n0.conf … n2.conf below the state directory (/tmp/rmqstore/conf), where
+n3 and n4 are further brokers, which the group does not have at first: "start n3" starts one and says how it is added.
+
+The brokers run on copies of conf/dledger/broker-n0.conf … n4.conf below the state directory (/tmp/rmqstore/conf), where
 mqadmin updateBrokerConfig and you may change them. A copy is kept until "clean", or until the file that it was made from changes.
 PORT_OFFSET=1000 in the environment moves every port and the state directory by that much.`
 

@@ -134,6 +134,7 @@ export {
   parsePropertiesFile,
   writePropertiesFile
 } from './propertiesFile.ts'
+export { RaftRequestCode } from './raftCodes.ts'
 export { RequestCode } from './requestCodes.ts'
 export { ResponseCode } from './responseCodes.ts'
 export {

@@ -20,6 +20,7 @@ export type { Fault, RaftLog } from './log/types.ts'
 export { openRaft } from './node/open.ts'
 export type {
   ChangeAnswer,
+  GroupAffairs,
   LogReader,
   MemberStatus,
   Membership,

@@ -248,7 +248,17 @@ export interface StopOptions {
   graceMs?: number
 }
 
-export interface RaftNode {
+/** What an operator asks of a node. */
+export interface GroupAffairs {
+  /** Leadership goes to this member, null: to the best; with the reason. */
+  handOver(targetId: string | null): Promise<{ readonly ok: boolean; readonly reason: string }>
+  /** By the leader only. Answered when it is committed, or refused with what to do. */
+  changeMembership(change: MembershipChange): Promise<ChangeAnswer>
+  /** An operator's word for the next decision: these voters need not answer after a power loss of many (R-D6w). A sentence. */
+  forceRecover(withoutIds: readonly string[]): ChangeAnswer
+}
+
+export interface RaftNode extends GroupAffairs {
   /** Listens, connects to the peers, ticks. Rejects when the port cannot be had. */
   start(): Promise<void>
   /** Proposals wait. Cheap: may be called for each message. */
@@ -266,12 +276,6 @@ export interface RaftNode {
   readIndex(): Promise<number>
   /** True when another node leads then. */
   transferLeadership(targetId?: string): Promise<boolean>
-  /** The same with a reason; null: the best peer. */
-  handOver(targetId: string | null): Promise<{ readonly ok: boolean; readonly reason: string }>
-  /** By the leader only. Answered when it is committed, or refused with what to do. */
-  changeMembership(change: MembershipChange): Promise<ChangeAnswer>
-  /** An operator's word for the next decision: these voters need not answer after a power loss of many (R-D6w). A sentence. */
-  forceRecover(withoutIds: readonly string[]): ChangeAnswer
   readonly log: LogReader
   /** Fdatasynced here up to this index: derived state may be persisted up to it (R-D5). */
   readonly durableIndex: number

@@ -1,5 +1,11 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
-import type { RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
+import type {
+  GroupAffairs,
+  RaftNode,
+  RaftStatus,
+  SavedState,
+  StateMachine
+} from '../raft/index.ts'
 import type {
   AppendRefusal,
   AppendWaiter,
@@ -408,6 +414,10 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
 
   transferLeadership(targetId?: string): Promise<boolean> {
     return this.node.transferLeadership(targetId)
+  }
+
+  get group(): GroupAffairs {
+    return this.node
   }
 
   runtime(): StoreRuntime {

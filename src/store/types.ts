@@ -1,5 +1,6 @@
 import type { Logger, Platform } from '../platform/index.ts'
 import type {
+  GroupAffairs,
   ProposalSource,
   RaftNode,
   RaftOptions,
@@ -253,6 +254,8 @@ export interface Store {
   readonly ready: boolean
   readIndex(): Promise<number>
   transferLeadership(targetId?: string): Promise<boolean>
+  /** What an operator may ask of the log's node. */
+  readonly group: GroupAffairs
   runtime(): StoreRuntime
   readonly counters: StoreCounters
   /** The expired part of the log goes now, whatever the hour (DELETE_EXPIRED_COMMITLOG 329). Leader only; false: nothing to do. */

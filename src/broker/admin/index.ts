@@ -3,6 +3,7 @@ import { clientAdminHandlers } from './clients/index.ts'
 import { consumptionAdminHandlers } from './consumption/index.ts'
 import { groupAdminHandlers } from './groups/index.ts'
 import { messageAdminHandlers } from './messages/index.ts'
+import { raftAdminHandlers } from './raft.ts'
 import { settingsAdminHandlers } from './settings/index.ts'
 import { statsAdminHandlers } from './stats/index.ts'
 import { storeAdminHandlers } from './store/index.ts'
@@ -17,5 +18,6 @@ export const adminHandlers: readonly Handler[] = [
   ...clientAdminHandlers,
   ...settingsAdminHandlers,
   ...statsAdminHandlers,
-  ...storeAdminHandlers
+  ...storeAdminHandlers,
+  ...raftAdminHandlers
 ]

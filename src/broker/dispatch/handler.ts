@@ -34,6 +34,8 @@ export interface Handler {
    * for requests whose every error a client takes for "no offset" (remoting.md 2.7).
    */
   readonly withoutLeader?: 'refuse' | 'silence'
+  /** Answered also by a node that was removed from its group; all else is refused there. */
+  readonly outsideToo?: true
   /** Doing it twice is as good as once: when a leader goes away with it, the next one is asked again. */
   readonly repeatable?: true
   /** How long the leader may hold a request of this code, ms: a member that forwards it is patient for so much longer. */

@@ -28,6 +28,8 @@ const waitingMax = 10_000
 interface NameServerLink {
   readonly address: string
   inFlight: boolean
+  /** It was registered there, or is about to be. */
+  entered: boolean
   again: boolean
   /** Failing is said once, and once when it is over. */
   failing: boolean
@@ -50,6 +52,7 @@ export class Registration {
   readonly #client: RemotingClient
   readonly #address: string
   readonly #brokerId: () => number
+  readonly #isMember: () => boolean
   readonly #links: NameServerLink[]
   #timer: Timer | null = null
   #gather: Timer | null = null
@@ -64,6 +67,8 @@ export class Registration {
     /** `brokerIP1:port`. */
     address: string
     brokerId: () => number
+    /** A voter of its group: others stand in no route. */
+    isMember: () => boolean
   }) {
     this.#clock = o.clock
     this.#logger = o.logger
@@ -72,9 +77,11 @@ export class Registration {
     this.#client = o.client
     this.#address = o.address
     this.#brokerId = o.brokerId
+    this.#isMember = o.isMember
     this.#links = o.config.settings.nameServers.map(address => ({
       address,
       inFlight: false,
+      entered: false,
       again: false,
       failing: false,
       retry: null,
@@ -106,9 +113,25 @@ export class Registration {
   /** The role changed: registered at once. */
   registerNow(): void {
     if (!this.#running) return
+    if (!this.#isMember()) {
+      this.#leave()
+      return
+    }
     for (const link of this.#links) {
+      link.entered = true
       if (link.inFlight) link.again = true
       else this.#register(link)
+    }
+  }
+
+  /** No voter (any more): out of the routes, if it was in them. */
+  #leave(): void {
+    for (const link of this.#links) {
+      link.again = false
+      for (const tell of link.waiting.splice(0)) tell()
+      if (!link.entered) continue
+      link.entered = false
+      void this.#unregister(link)
     }
   }
 
@@ -163,6 +186,7 @@ export class Registration {
     if (!this.#running) return
     link.retry ??= this.#clock.after(retryMs, () => {
       link.retry = null
+      if (!this.#isMember()) return
       if (link.inFlight) link.again = true
       else this.#register(link)
     })

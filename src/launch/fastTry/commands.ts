@@ -1,4 +1,4 @@
-import { type ClusterView, readCluster } from './cluster.ts'
+import { CLUSTER, type ClusterView, readCluster, waitsToBeAdded } from './cluster.ts'
 import type { Layout, Member } from './layout.ts'
 import type { Session } from './session.ts'
 import { exchangeMessages } from './trial.ts'
@@ -31,7 +31,16 @@ export async function run(session: Session, verb: Verb, target: string | null): 
 }
 
 function members(layout: Layout): Member[] {
-  return [layout.namesrv, ...layout.brokers]
+  return [layout.namesrv, ...layout.brokers, ...layout.further]
+}
+
+/** The founders, and of the others those that were started before. */
+async function usualMembers({ layout, platform }: Session): Promise<Member[]> {
+  const usual = [layout.namesrv, ...layout.brokers]
+  for (const member of layout.further) {
+    if (await platform.disk.exists(member.config.file)) usual.push(member)
+  }
+  return usual
 }
 
 /** The member that a name, `leader`, or a broker's `host:port` means. */
@@ -47,14 +56,14 @@ async function pick(session: Session, target: string): Promise<Member> {
     member => member.name === target || (port !== undefined && member.port === Number(port))
   )
   if (found === undefined) {
-    throw new Error(`There is no ${target} here: use namesrv, n0, n1, n2 or leader.`)
+    throw new Error(`There is no ${target} here: use namesrv, n0 to n4 or leader.`)
   }
   return found
 }
 
 async function startAll(session: Session): Promise<void> {
   const { layout, platform, print } = session
-  for (const member of members(layout)) await startMember(session, member)
+  for (const member of await usualMembers(session)) await startMember(session, member)
   const beganMs = platform.clock.monotonicMs()
   const { leader } = await untilLeader(session)
   const waitedMs = Math.round(platform.clock.monotonicMs() - beganMs)
@@ -80,6 +89,10 @@ async function startMember(session: Session, member: Member): Promise<void> {
     throw permissionSentence(error, session.layout.stateDirectory)
   }
   print(`${member.name} is up on port ${member.port} (process ${await processes.pid(member)}).`)
+  const { layout } = session
+  if (!layout.further.includes(member) || !(await waitsToBeAdded(session, member))) return
+  print(`${member.name} is no member of the group yet and waits to be added:`)
+  print(`  bin/mqadmin raftAddMember -n ${layout.namesrvAddress} -c ${CLUSTER} -i ${member.name}`)
 }
 
 function permissionSentence(error: unknown, directory: string): unknown {
@@ -98,7 +111,7 @@ async function untilLeader(session: Session): Promise<{ leader: Member }> {
   for (;;) {
     const { leader } = await readCluster(session)
     if (leader !== null) return { leader }
-    for (const member of members(session.layout)) {
+    for (const member of await usualMembers(session)) {
       const lastWords = await session.processes.ending(member)
       if (lastWords !== null) throw new Error(`${member.name} has ended meanwhile:\n${lastWords}`)
     }
@@ -124,7 +137,8 @@ function notRunning(member: Member): string {
 async function stopAll(session: Session): Promise<void> {
   const { layout } = session
   const leader = (await readCluster(session)).leader
-  const followers = layout.brokers.filter(member => member !== leader)
+  const usual = await usualMembers(session)
+  const followers = usual.filter(member => member !== leader && member !== layout.namesrv)
   await Promise.all(followers.map(member => stopOne(session, member)))
   if (leader !== null) await stopOne(session, leader)
   await stopOne(session, layout.namesrv)
@@ -145,13 +159,14 @@ async function killOne({ processes, print }: Session, member: Member): Promise<v
 }
 
 async function killAll(session: Session): Promise<void> {
-  await Promise.all(members(session.layout).map(member => killOne(session, member)))
+  const usual = await usualMembers(session)
+  await Promise.all(usual.map(member => killOne(session, member)))
 }
 
 async function status(session: Session): Promise<void> {
   const { layout, processes, print } = session
   const view: ClusterView = await readCluster(session)
-  for (const member of members(layout)) {
+  for (const member of await usualMembers(session)) {
     const pid = await processes.pid(member)
     const state = pid === null ? 'not running' : `running, process ${pid}`
     const role = member === view.leader ? ', leader' : ''

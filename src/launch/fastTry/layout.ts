@@ -3,14 +3,16 @@ import type { Disk } from '../../platform/index.ts'
 import { parsePropertiesFile } from '../../protocol/index.ts'
 import { type ConfigCopy, effectiveText } from './configCopy.ts'
 
-/** Names of the three brokers, as `dLegerSelfId` says them. */
-export const NODE_IDS = ['n0', 'n1', 'n2'] as const
-export type NodeId = (typeof NODE_IDS)[number]
+/** Names of the three brokers that found the group, as `dLegerSelfId` says them. */
+const FOUNDER_IDS = ['n0', 'n1', 'n2'] as const
+/** Of brokers that may be added to it. */
+const FURTHER_IDS = ['n3', 'n4'] as const
+export type NodeId = (typeof FOUNDER_IDS)[number] | (typeof FURTHER_IDS)[number]
 
 const NAMESRV_PORT = 9876
 /** Below it lie the stores that the sample configuration files name. */
 const SAMPLE_ROOT = '/tmp/rmqstore'
-const PORT_OFFSET_MAX = 65_535 - 40_913
+const PORT_OFFSET_MAX = 65_535 - 40_915
 
 /** One process of the cluster that fast-try runs. */
 export interface Member {
@@ -33,7 +35,10 @@ export interface Layout {
   stateDirectory: string
   namesrvAddress: string
   namesrv: Member
+  /** The founders. */
   brokers: Member[]
+  /** Started only by name, and from then on with the others. */
+  further: Member[]
 }
 
 /**
@@ -51,8 +56,7 @@ export async function readLayout(root: string, portOffset: number, disk: Disk): 
     outputFile: join(stateDirectory, 'logs', `${name}.out`),
     pidFile: join(stateDirectory, 'run', `${name}.pid`)
   })
-  const brokers: Member[] = []
-  for (const id of NODE_IDS) {
+  const broker = async (id: NodeId): Promise<Member> => {
     const sample = join(root, 'conf', 'dledger', `broker-${id}.conf`)
     if (!(await disk.exists(sample))) {
       throw new Error(`Make sure that ${sample} exists: the cluster is described there.`)
@@ -63,15 +67,17 @@ export async function readLayout(root: string, portOffset: number, disk: Disk): 
       sampleText: portOffset === 0 ? sampleText : shifted(sampleText, portOffset, stateDirectory)
     }
     const { port, raftPort } = portsOf(await effectiveText(config, disk), id, config.file)
-    brokers.push({
+    return {
       name: id,
       port,
       ports: [port, raftPort],
       config,
       command: ['mqbroker', '-c', config.file, '-n', namesrvAddress],
       ...member(id)
-    })
+    }
   }
+  const brokers = await Promise.all(FOUNDER_IDS.map(broker))
+  const further = await Promise.all(FURTHER_IDS.map(broker))
   const namesrvConfig: ConfigCopy = {
     file: join(stateDirectory, 'conf', 'namesrv.conf'),
     sampleText: `listenPort=${namesrvPort}\nkvConfigPath=${stateDirectory}/namesrv/kvConfig.json\n`
@@ -84,7 +90,7 @@ export async function readLayout(root: string, portOffset: number, disk: Disk): 
     command: ['mqnamesrv', '-c', namesrvConfig.file],
     ...member('namesrv')
   }
-  return { stateDirectory, namesrvAddress, namesrv, brokers }
+  return { stateDirectory, namesrvAddress, namesrv, brokers, further }
 }
 
 /** Reads the environment's PORT_OFFSET; a plain sentence for what cannot be one. */

@@ -78,6 +78,7 @@ export {
   queueTableOf
 } from './messageQueue.ts'
 export { BatchAck, BatchAckMessageRequestBody } from './pop.ts'
+export { RaftAnswerBody, RaftMemberInfo, RaftStatusBody } from './raft.ts'
 export {
   decodeRegisterBrokerBody,
   encodePackedRegisterBrokerBody,
