@@ -1,11 +1,5 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
-import type {
-  GroupAffairs,
-  RaftNode,
-  RaftStatus,
-  SavedState,
-  StateMachine
-} from '../raft/index.ts'
+import type { GroupAffairs, RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
 import type {
   AppendRefusal,
   AppendWaiter,
@@ -205,6 +199,10 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
   get node(): RaftNode {
     if (this.#node === null) throw new Error('the store has no log yet')
     return this.#node
+  }
+
+  get group(): RaftNode {
+    return this.node
   }
 
   async start(): Promise<void> {
@@ -414,10 +412,6 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
 
   transferLeadership(targetId?: string): Promise<boolean> {
     return this.node.transferLeadership(targetId)
-  }
-
-  get group(): GroupAffairs {
-    return this.node
   }
 
   runtime(): StoreRuntime {

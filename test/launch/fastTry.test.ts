@@ -157,7 +157,7 @@ t.test('refusals are one sentence and a status', async t => {
       t.equal(status, 1)
       t.equal(
         stderr,
-        `PORT_OFFSET=${offset}: use a whole number from 0 to 24622, for example 1000.\n`
+        `PORT_OFFSET=${offset}: use a whole number from 0 to 24620, for example 1000.\n`
       )
     }
   })
