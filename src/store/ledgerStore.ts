@@ -1,5 +1,5 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
-import type { GroupAffairs, RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
+import type { RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
 import type {
   AppendRefusal,
   AppendWaiter,
@@ -39,7 +39,7 @@ import type { Arrival, KeyQuery, KeyQueryResult, QueueUnit, Store, StoreRuntime 
 const STOP_GRACE_MS = 3_000
 
 /** One opening of the store; over several, liveStore.ts. */
-export class LedgerStore extends StoreEvents implements Store, StateMachine {
+export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, StateMachine {
   readonly tables: StoreTables
   readonly counters: StoreCounters
   /** Where the log's node pulls from. */
@@ -199,10 +199,6 @@ export class LedgerStore extends StoreEvents implements Store, StateMachine {
   get node(): RaftNode {
     if (this.#node === null) throw new Error('the store has no log yet')
     return this.#node
-  }
-
-  get group(): RaftNode {
-    return this.node
   }
 
   async start(): Promise<void> {

@@ -67,6 +67,10 @@ export class LiveStore extends StoreEvents implements Store {
     return this.#store.tables
   }
 
+  get group(): Store['group'] {
+    return this.#store.node
+  }
+
   get ready(): boolean {
     return this.#store.ready
   }
