@@ -1,6 +1,6 @@
 /** What checkStore prints: a line for each file, and under it what is wrong and what a start would do about it. */
 import type { Fault, LogInspection, SegmentReport } from '../raft/index.ts'
-import type { StoreReport } from '../store/index.ts'
+import type { RestorePlan, StoreReport } from '../store/index.ts'
 
 /** Lines for the faults of one file. */
 const FAULTS_SHOWN_MAX = 20
@@ -14,6 +14,37 @@ export function storeReportText(report: StoreReport): string {
   }
   describeState(report, lines)
   lines.push(report.isWhole ? 'The store is whole.' : 'The store is NOT whole.')
+  return `${lines.join('\n')}\n`
+}
+
+/** What a new group would have, and what of the old one may be missing in it. */
+export function restorePlanText(plan: RestorePlan): string {
+  const { firstIndex, lastIndex, lastTerm, knownCommit, doubt, faults, cutFrom } = plan
+  const kept = cutFrom === null ? lastIndex : cutFrom - 1
+  const lines = [
+    'A NEW GROUP FROM ONE NODE. What the other disks had and this one has not is lost:',
+    `  this log has entries ${firstIndex} to ${lastIndex}, last term ${lastTerm}; up to ${knownCommit} they are known to be committed`,
+    `  messages that were acknowledged behind entry ${lastIndex}, while this node was away or behind, are MISSING, and nothing here can say whether there are any`
+  ]
+  if (lastIndex > knownCommit) {
+    lines.push(
+      `  entries ${knownCommit + 1} to ${lastIndex} may never have been acknowledged; they count from now on`
+    )
+  }
+  if (doubt !== null) lines.push(`  the end of the log is in doubt: ${doubt}`)
+  if (cutFrom !== null) {
+    lines.push(
+      `  ${faults.length} entries are damaged, and no other disk can give them back:`,
+      ...faults.slice(0, FAULTS_SHOWN_MAX).map(fault => `    ${faultText(fault)}`),
+      `  entries ${cutFrom} to ${lastIndex} are GIVEN UP (${lastIndex - cutFrom + 1} entries, those behind the damage too, for queue offsets must have no holes)`
+    )
+    if (knownCommit >= cutFrom) {
+      lines.push(
+        `  of them ${knownCommit - cutFrom + 1} are known to be committed: their messages are LOST`
+      )
+    }
+  }
+  lines.push(`  the new group has entries ${firstIndex} to ${kept}`)
   return `${lines.join('\n')}\n`
 }
 

@@ -17,6 +17,7 @@ export {
   type SegmentReport
 } from './log/inspect.ts'
 export type { Fault, RaftLog } from './log/types.ts'
+export { makeNewGroup, type NewGroup } from './node/newGroup.ts'
 export { openRaft } from './node/open.ts'
 export type {
   ChangeAnswer,

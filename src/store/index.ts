@@ -32,6 +32,12 @@ export {
   type StoreReport
 } from './offline/checkStore.ts'
 export { type RebuildOptions, type RebuildReport, rebuildStore } from './offline/rebuildStore.ts'
+export {
+  planRestore,
+  type RestoreOptions,
+  type RestorePlan,
+  restoreGroup
+} from './offline/restoreGroup.ts'
 export { openStore } from './openStore.ts'
 export {
   POP_MESSAGES_MAX,
