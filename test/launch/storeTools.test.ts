@@ -159,3 +159,51 @@ t.test('what cannot be done is refused with a sentence', async t => {
   const found = await mqadmin('checkStore', '-p', directory)
   t.match(found, { status: 1, out: /a start would refuse it: .*both of its slots/ })
 })
+
+const RESTORE = ['-i', 'n0', '-a', '127.0.0.1:1'] as const
+
+t.test('a new group is made of one store, after it was said what may be missing', async t => {
+  const directory = await stopped(t, root, 'restored')
+  const before = (await mqadmin('checkStore', '-p', directory)).out
+  const said = await mqadmin('raftRestore', '-p', directory, ...RESTORE)
+  t.match(said, { status: 1, err: /nothing was done: add -y/ })
+  t.match(said.out, /this log has entries 1 to \d+, last term 1; up to \d+ they are known/)
+  t.match(said.out, /MISSING/)
+  t.equal((await mqadmin('checkStore', '-p', directory)).out, before, 'nothing was changed')
+  const done = await mqadmin('raftRestore', '-p', directory, ...RESTORE, '-y')
+  t.equal(done.status, 0, done.err)
+  const after = (await mqadmin('checkStore', '-p', directory)).out
+  const identity = /uid (\w+), cluster (\w+)/
+  const [, oldUid, oldCluster] = identity.exec(before)!
+  const [, uid, cluster] = identity.exec(after)!
+  t.not(uid, oldUid)
+  t.not(cluster, oldCluster)
+  t.match(done.out, `Made the group ${cluster} with the one member n0`)
+  const store = await open(directory)
+  t.equal(store.maxOffset('T', 0), COUNT / 3)
+  t.match(store.status(), { configurationVersion: 2, members: [{ id: 'n0', uid }] })
+  t.equal((await send(store, message('T', 0, 'after'))).queueOffset, COUNT / 3)
+  await store.stop()
+})
+
+t.test('a damaged log makes a new group only of what lies before the damage', async t => {
+  const directory = await stopped(t, root, 'cut')
+  await flip(join(directory, 'raft/data/00000000000000065536'), 3000)
+  const refused = await mqadmin('raftRestore', '-p', directory, ...RESTORE, '-y')
+  t.match(refused, { status: 1, err: /damaged from entry \d+ on: with -g/ })
+  t.match(refused.out, /GIVEN UP/)
+  const cutFrom = Number(/from entry (\d+) on/.exec(refused.err)![1])
+  const done = await mqadmin('raftRestore', '-p', directory, ...RESTORE, '-g', '-y')
+  t.equal(done.status, 0, done.err)
+  t.match(done.out, `its log ends with entry ${cutFrom}, term 2`)
+  const checked = await mqadmin('checkStore', '-p', directory)
+  t.match(checked.out, `log: entries 1 to ${cutFrom}, last term 2`)
+  // The state database was ahead of what is left, so it is built again.
+  const store = await open(directory)
+  const kept = store.maxOffset('T', 0)
+  t.ok(kept > 0 && kept < COUNT / 3, `${kept} messages are left`)
+  t.strictSame(bodies(await pull(store, { maxMessages: 2 })), ['body 0', 'body 3'])
+  t.equal((await send(store, message('T', 0, 'after'))).queueOffset, kept)
+  await store.stop()
+  t.equal((await mqadmin('checkStore', '-p', directory)).status, 0)
+})
