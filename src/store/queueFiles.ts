@@ -13,6 +13,8 @@ import type { BlockGeometry, QueueChecks } from './queueChecks.ts'
 /** 10 MiB. */
 const BLOCKS_MAX = 512
 const OPEN_FILES_MAX = 512
+/** The file system makes one commit of several; the threads of the log's own writes must not all be taken. */
+const SYNCS_AT_ONCE = 3
 
 /** Units of the queue cannot be read, or are not those that were written. They are being built again: try again. */
 export class QueueDamagedError extends Error {
@@ -92,17 +94,16 @@ export class QueueFiles {
   /** Everything written so far is on the disk when it resolves. */
   async syncAll(): Promise<void> {
     const directories = new Set<string>()
-    for (const path of [...this.#unsynced]) {
+    await each([...this.#unsynced], SYNCS_AT_ONCE, async path => {
       const found = await this.#syncFile(path)
       this.#unsynced.delete(path)
-      if (!found) continue
-      if (this.#named.has(path)) continue
+      if (!found || this.#named.has(path)) return
       this.#named.add(path)
       const queue = dirname(path)
       const topic = dirname(queue)
       directories.add(queue).add(topic).add(dirname(topic))
-    }
-    for (const directory of directories) await this.#disk.syncDirectory(directory)
+    })
+    await each([...directories], SYNCS_AT_ONCE, directory => this.#disk.syncDirectory(directory))
   }
 
   /** False: a process of before had it, and removed it with its topic. */
@@ -282,4 +283,18 @@ function fillSpan(block: Uint8Array, blockFirst: number, unit: number, into: Uni
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Does the work for all, `width` at a time, and rejects with the first error when none is under way any more. */
+async function each<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<void>
+): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  const lanes = await Promise.allSettled(Array.from({ length: width }, lane))
+  for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason
 }

@@ -546,6 +546,28 @@ t.test(
   }
 )
 
+t.test(
+  'a large table that comes again is taken as it was read, and a changed one is read',
+  async t => {
+    const { connect } = await startNameServer(t)
+    const peer = await connect()
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`T${i}`, {}]))
+    const version = (counter: number) => ({ counter, timestamp: 1, stateVersion: 1 })
+    const first = { id: 0, addr: 'a:1', topics: many, version: version(1) }
+    await register(peer, first)
+    await register(peer, first)
+    t.match(await seen(peer, 'T7'), /^0=a:1/)
+    const changed = { ...first, topics: { ...many, T7: { perm: 4 } }, version: version(2) }
+    await register(peer, changed)
+    t.match(await seen(peer, 'T7'), /perm 4/)
+    await register(peer, changed)
+    const identity = { brokerName: 'b', brokerAddr: 'a:1', clusterName: 'C', brokerId: '0' }
+    await ask(peer, RequestCode.UNREGISTER_BROKER, identity)
+    await register(peer, changed)
+    t.match(await seen(peer, 'T7'), /^0=a:1.*perm 4/)
+  }
+)
+
 t.test('changes of settings that come together share a write, and each is in the file', async t => {
   const { disk } = createRealPlatform()
   let writes = 0

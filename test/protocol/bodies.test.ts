@@ -17,6 +17,7 @@ import {
   decodeRegisterBrokerBody,
   EpochEntryCache,
   encodePackedRegisterBrokerBody,
+  encodeRegistration,
   type Form,
   GetConsumerListByGroupResponseBody,
   GetConsumerStatusBody,
@@ -39,6 +40,7 @@ import {
   RegisterBrokerBody,
   ResetOffsetBody,
   ResetOffsetBodyForC,
+  registrationText,
   SubscriptionData,
   SubscriptionGroupConfig,
   SubscriptionGroupWrapper,
@@ -505,4 +507,29 @@ t.test('errors tell their kind and are never worth another try', async t => {
     retryable: false,
     cause: { message: 'y' }
   })
+})
+
+t.test('a registration of topics that are texts already is the same body', async t => {
+  const topics = ['a', 'b"c', '%RETRY%g'].map((topicName, i) =>
+    TopicConfig.of({
+      topicName,
+      readQueueNums: i,
+      writeQueueNums: 4,
+      order: i === 1,
+      attributes: new Map(i === 2 ? [['message.type', 'FIFO']] : [])
+    })
+  )
+  const dataVersion = { counter: 7, timestamp: 1_700_000_000_000, stateVersion: 3 }
+  for (const list of [topics, []]) {
+    const whole = RegisterBrokerBody.encode(
+      RegisterBrokerBody.of({
+        topicConfigSerializeWrapper: TopicConfigSerializeWrapper.of({
+          dataVersion,
+          topicConfigTable: new Map(list.map(topic => [topic.topicName, topic]))
+        })
+      })
+    )
+    const texts = list.map(topic => registrationText(topic))
+    t.equal(encodeRegistration(dataVersion, texts).toString(), whole.toString())
+  }
 })

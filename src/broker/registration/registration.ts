@@ -1,17 +1,18 @@
 import { crc32 } from 'node:zlib'
 import type { Clock, Logger, Timer } from '../../platform/index.ts'
 import {
+  encodeRegistration,
   KVTable,
-  RegisterBrokerBody,
   type RemotingCommand,
   RequestCode,
   ResponseCode,
+  registrationText,
   request,
   TopicConfig,
   TopicPerm
 } from '../../protocol/index.ts'
 import type { RemotingClient } from '../../remoting/index.ts'
-import type { Store } from '../../store/index.ts'
+import type { Store, TopicSettings } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
 
 const unregisterTimeoutMs = 3_000
@@ -23,6 +24,14 @@ const toldTimeoutMs = 1_000
 const retryMs = 1_000
 /** Who comes when so many wait for one name server does not wait for it. */
 const waitingMax = 10_000
+
+/** What name servers are told of the topics. */
+interface Table {
+  readonly version: string
+  readonly body: Buffer
+  readonly crc: number
+  readonly topics: number
+}
 
 /** One name server: at most one registration at a time, and one more behind it. */
 interface NameServerLink {
@@ -54,6 +63,8 @@ export class Registration {
   readonly #brokerId: () => number
   readonly #isMember: () => boolean
   readonly #links: NameServerLink[]
+  readonly #texts = new WeakMap<TopicSettings, { perm: number; text: string }>()
+  #lastTable: Table | null = null
   #timer: Timer | null = null
   #gather: Timer | null = null
   #running: boolean = false
@@ -214,34 +225,7 @@ export class Registration {
 
   #command(brokerId: number): { command: RemotingCommand; topics: number } {
     const { settings } = this.#config
-    const table = new Map<string, TopicConfig>()
-    const mask = settings.permission
-    const hidden = (mask & TopicPerm.read) === 0 || (mask & TopicPerm.write) === 0
-    for (const topic of this.#store.tables.topics.values())
-      table.set(
-        topic.topicName,
-        TopicConfig.of({
-          ...topic,
-          attributes: new Map(Object.entries(topic.attributes ?? {})),
-          perm: hidden ? topic.perm & mask : topic.perm
-        })
-      )
-    const version = this.#store.tables.topicsVersion
-    const body = RegisterBrokerBody.encode({
-      filterServerList: [],
-      topicConfigSerializeWrapper: {
-        dataVersion: {
-          // A changed permission changes the table that is sent, not the one in the log.
-          counter: version.counter + this.#config.version.counter,
-          timestamp: Math.max(
-            version.timestamp,
-            this.#config.version.counter > 0 ? this.#config.version.timestampMs : 0
-          ),
-          stateVersion: this.#store.status().term
-        },
-        topicConfigTable: table
-      }
-    })
+    const { body, crc, topics } = this.#table()
     const command = request(
       RequestCode.REGISTER_BROKER,
       {
@@ -251,11 +235,45 @@ export class Registration {
         haServerAddr: `${settings.haHost}:${settings.listenPort + 1}`,
         brokerId: String(brokerId),
         compressed: 'false',
-        bodyCrc32: String(crc32(body) & 0x7fffffff)
+        bodyCrc32: String(crc)
       },
       body
     )
-    return { command, topics: table.size }
+    return { command, topics }
+  }
+
+  /** The body; the same again while nothing changed: ten thousand topics are megabytes. */
+  #table(): Table {
+    const { permission } = this.#config.settings
+    const { topics, topicsVersion } = this.#store.tables
+    const dataVersion = {
+      // A changed permission changes the table that is sent, not the one in the log.
+      counter: topicsVersion.counter + this.#config.version.counter,
+      timestamp: Math.max(
+        topicsVersion.timestamp,
+        this.#config.version.counter > 0 ? this.#config.version.timestampMs : 0
+      ),
+      stateVersion: this.#store.status().term
+    }
+    const version = `${Object.values(dataVersion).join(' ')} ${permission}`
+    if (this.#lastTable?.version === version) return this.#lastTable
+    const hidden = (permission & TopicPerm.read) === 0 || (permission & TopicPerm.write) === 0
+    const texts: string[] = []
+    for (const topic of topics.values())
+      texts.push(this.#textOf(topic, hidden ? topic.perm & permission : topic.perm))
+    const body = encodeRegistration(dataVersion, texts)
+    this.#lastTable = { version, body, crc: crc32(body) & 0x7fffffff, topics: texts.length }
+    return this.#lastTable
+  }
+
+  /** Settings are replaced when they change, so a text is made once for each. */
+  #textOf(topic: TopicSettings, perm: number): string {
+    const known = this.#texts.get(topic)
+    if (known?.perm === perm) return known.text
+    const attributes = new Map(Object.entries(topic.attributes ?? {}))
+    const text = registrationText(TopicConfig.of({ ...topic, attributes, perm }))
+    this.#texts.set(topic, { perm, text })
+    return text
   }
 
   #answered(

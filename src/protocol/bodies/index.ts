@@ -82,8 +82,10 @@ export { RaftAnswerBody, RaftMemberInfo, RaftStatusBody } from './raft.ts'
 export {
   decodeRegisterBrokerBody,
   encodePackedRegisterBrokerBody,
+  encodeRegistration,
   REGISTER_BODY_BYTES_MAX,
-  RegisterBrokerBody
+  RegisterBrokerBody,
+  registrationText
 } from './registerBroker.ts'
 export {
   BrokerData,

@@ -20,6 +20,23 @@ export const RegisterBrokerBody = bean('RegisterBrokerBody', {
 })
 export type RegisterBrokerBody = Of<typeof RegisterBrokerBody>
 
+/** One topic of a registration as text, for who registers the same again and again. */
+export function registrationText(topic: TopicConfig): string {
+  return `${JSON.stringify(topic.topicName)}:${TopicConfig.write(topic)}`
+}
+
+const emptyTable = '"topicConfigTable":{}'
+
+/** A registration of topics that are texts already, without filter servers. */
+export function encodeRegistration(dataVersion: DataVersion, topics: readonly string[]): Buffer {
+  const body = RegisterBrokerBody.of({
+    topicConfigSerializeWrapper: TopicConfigSerializeWrapper.of({ dataVersion })
+  })
+  const empty = RegisterBrokerBody.write(body) ?? ''
+  const at = empty.indexOf(emptyTable) + emptyTable.length - 1
+  return Buffer.from(`${empty.slice(0, at)}${topics.join(',')}${empty.slice(at)}`)
+}
+
 /** Plain size above which a compressed registration is refused: some 500,000 topics. */
 export const REGISTER_BODY_BYTES_MAX = 64 * 1024 * 1024
 

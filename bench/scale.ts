@@ -1,0 +1,382 @@
+/**
+ * What many topics, groups, clients and messages cost one broker, beside the same broker with none of them:
+ *
+ *   npm run scale -- [--topics 10000] [--groups 2000] [--clients 5000] [--backlog 1000000] [--seconds 5]
+ *
+ * A name server and a broker (a group of one, ASYNC_FLUSH, so that the disk does not hide the CPU) run as processes of their own in a
+ * directory that is removed. Takes PORT_OFFSET (default 5000). Every client is a connection with a heartbeat each 30 s and a pull that waits.
+ * The limit of open files must allow twice the clients.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { parseArgs } from 'node:util'
+import { createRealPlatform, silentLogger } from '../src/platform/index.ts'
+import {
+  CreateTopicListRequestBody,
+  encodeBatch,
+  encodeProperties,
+  HeartbeatData,
+  type RemotingCommand,
+  RequestCode,
+  request,
+  SubscriptionData,
+  sendExtFields
+} from '../src/protocol/index.ts'
+import { RemotingClient } from '../src/remoting/index.ts'
+import { cpuSeconds, residentMb } from './processes.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    topics: { type: 'string', default: '10000' },
+    groups: { type: 'string', default: '2000' },
+    clients: { type: 'string', default: '5000' },
+    backlog: { type: 'string', default: '1000000' },
+    seconds: { type: 'string', default: '5' }
+  }
+})
+const topics = Number(options.topics)
+const groups = Number(options.groups)
+const clients = Number(options.clients)
+const backlog = Number(options.backlog)
+const seconds = Number(options.seconds)
+const QUEUES = 4
+const BATCH = 100
+const SMALL_BYTES = 64
+const BODY_BYTES = 1_024
+const IN_FLIGHT = 64
+const LIST_MAX = 500
+const TIMEOUT_MS = 60_000
+const HEARTBEAT_MS = 30_000
+const IDLE_SECONDS = 20
+
+const platform = createRealPlatform()
+const offset = Number(process.env['PORT_OFFSET'] ?? '5000')
+const namesrv = `127.0.0.1:${9_876 + offset}`
+const address = `127.0.0.1:${10_911 + offset}`
+const children: ChildProcess[] = []
+const remotings: RemotingClient[] = []
+
+function newClient(): RemotingClient {
+  const { clock, network } = platform
+  const client = new RemotingClient({ clock, network, logger: silentLogger })
+  remotings.push(client)
+  return client
+}
+
+function start(program: string, args: readonly string[]): ChildProcess {
+  const child = spawn(process.execPath, [`build/src/launch/${program}.js`, ...args], {
+    stdio: ['ignore', 'ignore', 'inherit']
+  })
+  children.push(child)
+  return child
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise(resolve => {
+    child.once('exit', () => resolve())
+    if (child.exitCode !== null || child.signalCode !== null) resolve()
+  })
+}
+
+const tool = newClient()
+
+async function ask(
+  code: number,
+  fields: Record<string, string> | null,
+  body: Buffer | null = null,
+  client = tool
+): Promise<RemotingCommand> {
+  const answer = await client.invoke(address, request(code, fields, body), TIMEOUT_MS)
+  if (answer.code !== 0) throw new Error(`code ${code}: ${answer.code} ${answer.remark}`)
+  return answer
+}
+
+const topicName = (i: number): string => `topic-${String(i).padStart(6, '0')}`
+
+function sendFields(topic: string, queueId: number, batch: boolean): Record<string, string> {
+  return sendExtFields({
+    producerGroup: 'scale',
+    topic,
+    defaultTopic: 'TBW102',
+    defaultTopicQueueNums: QUEUES,
+    queueId,
+    sysFlag: 0,
+    bornTimestamp: Date.now(),
+    flag: 0,
+    properties: batch ? '' : 'UNIQ_KEY\u00017F000001000018B4AAC2000000000001\u0002',
+    reconsumeTimes: 0,
+    unitMode: false,
+    maxReconsumeTimes: null,
+    batch,
+    brokerName: ''
+  })
+}
+
+async function serving(): Promise<number> {
+  const startedMs = performance.now()
+  for (;;) {
+    try {
+      const fields = sendFields('BenchmarkTest', 0, false)
+      await ask(RequestCode.SEND_MESSAGE_V2, fields, Buffer.alloc(10, 'x'))
+      return performance.now() - startedMs
+    } catch (error) {
+      if (performance.now() - startedMs > 10 * TIMEOUT_MS) throw error
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+}
+
+interface Figures {
+  p50Us: number
+  p99Us: number
+  cpuUs: number
+}
+
+/** One at a time: latency; then many at a time: CPU of the broker for each message. */
+async function sends(pid: string): Promise<Figures> {
+  const body = Buffer.alloc(BODY_BYTES, 'x')
+  const one = (): Promise<RemotingCommand> =>
+    ask(RequestCode.SEND_MESSAGE_V2, sendFields('BenchmarkTest', 0, false), body)
+  const tookUs: number[] = []
+  for (const endMs = performance.now() + seconds * 1_000; performance.now() < endMs; ) {
+    const startedMs = performance.now()
+    await one()
+    tookUs.push((performance.now() - startedMs) * 1_000)
+  }
+  tookUs.sort((a, b) => a - b)
+  const cpu = cpuSeconds(pid)
+  const endMs = performance.now() + seconds * 1_000
+  let sent = 0
+  const lane = async (): Promise<void> => {
+    while (performance.now() < endMs) {
+      await one()
+      sent += 1
+    }
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane))
+  return {
+    p50Us: tookUs[Math.floor(tookUs.length / 2)]!,
+    p99Us: tookUs[Math.floor(tookUs.length * 0.99)]!,
+    cpuUs: ((cpuSeconds(pid) - cpu) * 1e6) / sent
+  }
+}
+
+async function makeTopics(): Promise<void> {
+  for (let from = 0; from < topics; from += LIST_MAX) {
+    const count = Math.min(LIST_MAX, topics - from)
+    const list = Array.from({ length: count }, (_, i) => ({
+      topicName: topicName(from + i),
+      readQueueNums: QUEUES,
+      writeQueueNums: QUEUES,
+      perm: 6,
+      topicFilterType: 'SINGLE_TAG' as const,
+      topicSysFlag: 0,
+      order: false,
+      attributes: new Map<string, string>()
+    }))
+    const body = CreateTopicListRequestBody.encode({ topicConfigList: list })
+    await ask(RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, null, body)
+  }
+}
+
+async function makeGroups(): Promise<void> {
+  for (let i = 0; i < groups; i++) {
+    const body = Buffer.from(JSON.stringify({ groupName: `group-${i}` }))
+    await ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body)
+  }
+}
+
+async function fill(): Promise<void> {
+  const batch = encodeBatch(
+    Array.from({ length: BATCH }, (_, i) => ({
+      flag: 0,
+      body: Buffer.alloc(SMALL_BYTES, 'x'),
+      properties: encodeProperties([['TAGS', `t${i % 4}`]])
+    }))
+  )
+  let next = 0
+  const batches = Math.ceil(backlog / BATCH)
+  const lane = async (): Promise<void> => {
+    while (next < batches) {
+      const at = next++
+      const topic = topics === 0 ? 'BenchmarkTest' : topicName(at % topics)
+      const queueId = Math.floor(at / Math.max(1, topics)) % QUEUES
+      await ask(RequestCode.SEND_BATCH_MESSAGE, sendFields(topic, queueId, true), batch)
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, lane))
+}
+
+/** Connects all clients; resolves to what their heartbeats took, ms. */
+async function connect(): Promise<number[]> {
+  const took: number[] = []
+  const beat = async (client: RemotingClient, i: number): Promise<void> => {
+    const body = HeartbeatData.encode(
+      HeartbeatData.of({
+        clientID: `10.0.${i >> 8}.${i & 255}@${i}`,
+        producerDataSet: [{ groupName: 'scale' }],
+        consumerDataSet:
+          groups === 0
+            ? []
+            : [
+                {
+                  groupName: `group-${i % groups}`,
+                  consumeType: 'CONSUME_PASSIVELY',
+                  messageModel: 'CLUSTERING',
+                  consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
+                  unitMode: false,
+                  subscriptionDataSet: [
+                    SubscriptionData.of({ topic: topicName(i % groups), subVersion: 1 })
+                  ]
+                }
+              ]
+      })
+    )
+    const startedMs = performance.now()
+    await ask(RequestCode.HEART_BEAT, null, body, client)
+    took.push(performance.now() - startedMs)
+  }
+  const hold = async (client: RemotingClient, i: number): Promise<void> => {
+    const fields = {
+      consumerGroup: `group-${i % groups}`,
+      topic: topicName(i % groups),
+      queueId: String(i % QUEUES),
+      queueOffset: '99999999',
+      maxMsgNums: '32',
+      sysFlag: '6',
+      commitOffset: '0',
+      suspendTimeoutMillis: '15000',
+      subscription: '*',
+      subVersion: '0',
+      expressionType: 'TAG'
+    }
+    while (!ending) {
+      const answer = await client
+        .invoke(address, request(RequestCode.PULL_MESSAGE, fields), TIMEOUT_MS)
+        .catch(() => null)
+      if (answer?.code === 21) fields.queueOffset = answer.extFields?.['nextBeginOffset'] ?? '0'
+      else if (answer?.code !== 19) await new Promise(resolve => setTimeout(resolve, 1_000))
+    }
+  }
+  for (let from = 0; from < clients; from += IN_FLIGHT) {
+    const made = Array.from({ length: Math.min(IN_FLIGHT, clients - from) }, newClient)
+    await Promise.all(made.map((client, i) => beat(client, from + i)))
+    for (const [i, client] of made.entries()) {
+      if (groups > 0) void hold(client, from + i)
+      setInterval(() => void beat(client, from + i).catch(() => {}), HEARTBEAT_MS).unref()
+    }
+  }
+  return took.sort((a, b) => a - b)
+}
+
+let ending = false
+
+function say(name: string, figure: string | number): void {
+  process.stdout.write(`${name.padEnd(58)} ${figure}\n`)
+}
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const startedMs = performance.now()
+  await run()
+  return Math.round(performance.now() - startedMs)
+}
+
+const files = async (pid: string): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length
+
+async function main(directory: string): Promise<void> {
+  const conf = join(directory, 'broker.conf')
+  await writeFile(
+    conf,
+    [
+      'brokerClusterName=C',
+      'brokerName=scale',
+      'brokerIP1=127.0.0.1',
+      `listenPort=${10_911 + offset}`,
+      `namesrvAddr=${namesrv}`,
+      `storePathRootDir=${directory}/store`,
+      'flushDiskType=ASYNC_FLUSH',
+      'maxTopics=1000000',
+      'shutdownGraceSeconds=0',
+      'traceTopicEnable=true'
+    ].join('\n')
+  )
+  const nameConf = join(directory, 'namesrv.conf')
+  await writeFile(nameConf, `listenPort=${9_876 + offset}\nkvConfigPath=${directory}/kv.json\n`)
+  const names = start('mqnamesrv', ['-c', nameConf])
+  let broker = start('mqbroker', ['-c', conf])
+  let pid = String(broker.pid)
+  await serving()
+  await sends(pid)
+  const before = await sends(pid)
+  const emptyMb = residentMb(pid)
+  say('memory of the broker, nothing in it, MiB', emptyMb)
+
+  say(`make ${topics} topics × ${QUEUES} queues, ms`, await timed(makeTopics))
+  say(`make ${groups} groups, ms`, await timed(makeGroups))
+  const table = await ask(RequestCode.GET_ALL_TOPIC_CONFIG, null)
+  say('table of topics, as registered, KiB', Math.round((table.body?.length ?? 0) / 1_024))
+  say('memory of the broker, MiB', residentMb(pid))
+  say('memory of the name server, MiB', residentMb(String(names.pid)))
+  const fillMs = await timed(fill)
+  say(`backlog of ${backlog} messages, ms`, fillMs)
+  say('memory of the broker, MiB', residentMb(pid))
+  say('open files of the broker', await files(pid))
+  const beats = await connect()
+  if (beats.length > 0)
+    say('heartbeat of a new client, p50 / p99 ms', `${at(beats, 0.5)} / ${at(beats, 0.99)}`)
+  say('memory of the broker, all connected, MiB', residentMb(pid))
+  const idle = cpuSeconds(pid)
+  await new Promise(resolve => setTimeout(resolve, IDLE_SECONDS * 1_000))
+  say('CPU while only heartbeats and waiting pulls come, %', share(cpuSeconds(pid) - idle))
+  const after = await sends(pid)
+  for (const [name, key] of [
+    ['send, one at a time, p50 µs', 'p50Us'],
+    ['send, one at a time, p99 µs', 'p99Us'],
+    ['CPU of the broker for a send, 64 at a time, µs', 'cpuUs']
+  ] as const) {
+    const ratio = (after[key] / before[key]).toFixed(2)
+    say(
+      `${name}: empty, full, ratio`,
+      `${before[key].toFixed(0)}, ${after[key].toFixed(0)}, ${ratio}`
+    )
+  }
+  ending = true
+  for (const client of remotings.splice(1)) await client.close()
+  const stopMs = await timed(async () => {
+    broker.kill('SIGTERM')
+    await ended(broker)
+  })
+  say('stop, ms', stopMs)
+  const again = performance.now()
+  broker = start('mqbroker', ['-c', conf])
+  pid = String(broker.pid)
+  await serving()
+  say('start until a send is answered, ms', Math.round(performance.now() - again))
+  say('memory of the broker after the start, MiB', residentMb(pid))
+  broker.kill('SIGKILL')
+  await ended(broker)
+  const killed = performance.now()
+  broker = start('mqbroker', ['-c', conf])
+  await serving()
+  say('start after a kill, ms', Math.round(performance.now() - killed))
+}
+
+const at = (sorted: readonly number[], share: number): string =>
+  (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)
+
+const share = (cpu: number): string => ((cpu * 100) / IDLE_SECONDS).toFixed(1)
+
+const directory = await mkdtemp(join(tmpdir(), 'lmq-scale-'))
+try {
+  await main(directory)
+} finally {
+  ending = true
+  for (const child of children) child.kill('SIGKILL')
+  await Promise.all(children.map(ended))
+  await rm(directory, { recursive: true, force: true })
+  for (const client of remotings) await client.close()
+}
+process.exit(0)
