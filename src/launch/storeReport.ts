@@ -103,7 +103,7 @@ function faultText({ index, position, sizeBytes, term, headerCrc }: Fault): stri
   return `entry ${index} at ${position}${size} is damaged; its identity is ${known}`
 }
 
-function describeState({ state, derived }: StoreReport, lines: string[]): void {
+function describeState({ log, state, derived }: StoreReport, lines: string[]): void {
   if (state.isEmpty) lines.push('state: none, a start applies the log from its beginning')
   else {
     lines.push(`state: ${state.tables} tables, ${state.bytes} bytes`)
@@ -130,6 +130,11 @@ function describeState({ state, derived }: StoreReport, lines: string[]): void {
     const shown = damagedBlocks.slice(0, FAULTS_SHOWN_MAX).join(' ')
     lines.push(
       `  ${topic}/${queueId}: ${damagedBlocks.length} of ${blocks} blocks are damaged or missing, beginning with units ${shown}; they are built again from the log`
+    )
+  }
+  if (log !== null && derived.appliedIndex > log.lastIndex) {
+    lines.push(
+      `  that is ahead of the log: a start throws queues, key index and tables away and builds them again`
     )
   }
   const runs = derived.runs.filter(run => !run.isWhole)

@@ -149,6 +149,7 @@ function isWhole(
   if (log.segments.some(segment => segment.faults.length > 0)) return false
   if (state.faults.length > 0 || state.cut !== null) return false
   if (derived === null) return state.isEmpty
+  if (derived.appliedIndex > log.lastIndex) return false
   return (
     derived.queues.every(queue => queue.damagedBlocks.length === 0) &&
     derived.runs.every(run => run.isWhole)

@@ -7,7 +7,8 @@ import { lockStore } from '../storeLock.ts'
 import { mustBeStore } from './checkStore.ts'
 import { OfflineNode } from './offlineNode.ts'
 
-const DERIVED = ['state', 'consumequeue', 'index'] as const
+/** Below the store's: what the log makes. */
+export const DERIVED_DIRECTORIES = ['state', 'consumequeue', 'index'] as const
 
 export interface RebuildOptions {
   readonly platform: Platform
@@ -47,7 +48,7 @@ export async function rebuildStore(options: RebuildOptions): Promise<RebuildRepo
     }
     const lock = await lockStore(disk, directory)
     try {
-      for (const name of DERIVED) await disk.remove(join(directory, name))
+      for (const name of DERIVED_DIRECTORIES) await disk.remove(join(directory, name))
       await disk.syncDirectory(directory)
     } finally {
       await lock.release()

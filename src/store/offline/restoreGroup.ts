@@ -4,6 +4,7 @@ import type { Logger } from '../../platform/index.ts'
 import { type Fault, makeNewGroup, type NewGroup, UnusableLogError } from '../../raft/index.ts'
 import { lockStore } from '../storeLock.ts'
 import { type CheckOptions, checkStore, type StoreReport } from './checkStore.ts'
+import { DERIVED_DIRECTORIES } from './rebuildStore.ts'
 
 export interface RestoreOptions extends CheckOptions {
   readonly logger: Logger
@@ -75,6 +76,12 @@ export async function restoreGroup(options: RestoreOptions): Promise<NewGroup> {
   const { disk, clock, random } = platform
   const lock = await lockStore(disk, directory)
   try {
+    const { derived } = plan.report
+    if (plan.cutFrom !== null && (derived === null || derived.appliedIndex >= plan.cutFrom)) {
+      // It has what is given up, and other entries will stand at those indexes: a start could not see the difference.
+      for (const name of DERIVED_DIRECTORIES) await disk.remove(join(directory, name))
+      await disk.syncDirectory(directory)
+    }
     return await makeNewGroup({
       disk,
       clock,
