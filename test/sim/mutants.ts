@@ -96,6 +96,55 @@ const MUTANTS: readonly Mutant[] = [
     to: 'if (isAtLeast(candidate'
   },
   {
+    id: 'M20a',
+    bug: 'members are changed again before the change before is committed',
+    file: 'raft/core/membership.js',
+    from: 'if (s.configurationIndex > s.commitIndex)',
+    to: 'if (s.configurationIndex < 0)'
+  },
+  {
+    id: 'M20b',
+    bug: 'a leader changes members before it has committed an entry of its term',
+    file: 'raft/core/membership.js',
+    from: 'if (s.commitIndex < role.ownFirstIndex)',
+    to: 'if (role.ownFirstIndex < 0)'
+  },
+  {
+    id: 'M21',
+    bug: 'learners count in the majority',
+    file: 'raft/core/state.js',
+    from: "this.voters = this.configuration?.members.filter(member => member.role === 'voter') ?? [];",
+    to: 'this.voters = this.configuration?.members ?? [];'
+  },
+  {
+    id: 'M35',
+    bug: 'votes count by id, whatever disk they come from',
+    file: 'raft/core/state.js',
+    from: 'if (voter.id === id && voter.uid === uid)\n                return true;',
+    to: 'if (voter.id === id)\n                return true;'
+  },
+  {
+    id: 'R-M3',
+    bug: 'a cut of the log leaves the configuration that it took away in force',
+    file: 'raft/core/logState.js',
+    from: 'this.configurations.pop();',
+    to: 'break;'
+  },
+  {
+    id: 'R-M5',
+    bug: 'a leader proposes its own removal',
+    file: 'raft/core/membership.js',
+    from: 'if (id === s.selfId)',
+    to: "if (id === '')"
+  },
+  {
+    id: 'R-M7',
+    bug: 'a leader counts by a configuration that its own disk does not have yet',
+    file: 'raft/core/commit.js',
+    from: 'if (s.log.countedIndex < s.configurationIndex)',
+    to: 'if (s.configurationIndex < 0)'
+  },
+  {
     id: 'M22',
     bug: 'a failed fsync is repeated and trusted',
     file: 'raft/log/storageQueue.js',
