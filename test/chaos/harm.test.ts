@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FAULTS } from './faults.ts'
@@ -58,6 +58,12 @@ t.test('a shortened log lacks some of what was written last', async t => {
   const { size } = statSync(join(store, 'raft/data/1'))
   t.ok(size < WRITTEN_BYTES, String(size))
   t.equal(statSync(join(store, 'raft/data/0')).size, SEGMENT_BYTES)
+})
+
+t.test('a wiped disk is empty, and still there', async t => {
+  const store = storeIn(t.testdir())
+  await harmStore('wipe', store, [], new Seeded(1))
+  t.strictSame(readdirSync(store), [])
 })
 
 t.test('the same seed does the same harm, another seed another', async t => {

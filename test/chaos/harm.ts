@@ -10,7 +10,8 @@ export const HARMS = [
   'index',
   'hardstate',
   'queues',
-  'state'
+  'state',
+  'wipe'
 ] as const
 export type Harm = (typeof HARMS)[number]
 
@@ -48,6 +49,11 @@ export async function harmStore(
       return harmDerived(await filesOf(store, ['consumequeue', 'index']), random)
     case 'state':
       return harmDerived(await filesOf(store, ['state']), random)
+    case 'wipe': {
+      // The disk itself may be mounted there.
+      for (const name of await readdir(store)) await rm(join(store, name), { recursive: true })
+      return 'the disk is empty'
+    }
   }
 }
 
