@@ -29,6 +29,7 @@ export interface EpisodePlan {
   pace: Pace
   watchMs: number
   smallDisk: boolean
+  membership: boolean
   historyFile: string
   /** The next fault, or null when the episode is to end. */
   next(): Fault | null
@@ -98,6 +99,7 @@ async function disturb(
   } catch (error) {
     const text = `${fault.name} of ${nodes.join(' ')}: ${(error as Error).message}`
     plan.tell(text)
+    await scene.restore()
     return text
   }
 }

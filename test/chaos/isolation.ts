@@ -53,12 +53,13 @@ export function runInside(): Promise<number> {
     [...namespaces(), process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } }
   )
-  // The terminal's ^C reaches the child by itself.
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  // unshare itself takes no notice of these; with it all that runs inside is killed.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => child.kill('SIGKILL'))
+  }
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)))
+    child.once('exit', code => resolve(code ?? 1))
   })
 }
 

@@ -71,6 +71,10 @@ export class Nodes {
     const names = [...NAME_SERVERS, ...BROKERS]
     if (this.#nodes.size === 0) await this.#makeNodes(names)
     this.#places = new Map()
+    for (const node of this.#nodes.values()) {
+      node.output?.end()
+      node.output = null
+    }
     for (const name of names) {
       const directory = join(this.#root, `episode-${episode}`, name)
       const store = join(directory, 'store')

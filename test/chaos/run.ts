@@ -79,6 +79,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
         pace: PACE,
         watchMs: WATCH_MS[system],
         smallDisk: options.faults.some(fault => fault.name === 'disk-full'),
+        membership: system === 'ledgermq',
         historyFile: join(directory, `history-${number}.ndjson`),
         next: () => {
           faults += 1

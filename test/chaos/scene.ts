@@ -4,11 +4,11 @@ import { type Bus, type Recorder, Subject } from './bus.ts'
 import { sharedNowMs } from './events.ts'
 import type { LoadCounts, LoadRequest } from './load.ts'
 import type { Seeded } from './seeded.ts'
-import { BROKERS, CLUSTER } from './systems.ts'
+import { BROKERS, CLUSTER, NAME_SERVERS } from './systems.ts'
 import { JAVA, LOOSE, ORDERED, pause, platform, QUEUES } from './topics.ts'
 
 const POLL_MS = 50
-const ASK_TIMEOUT_MS = 120_000
+const ASK_TIMEOUT_MS = 180_000
 const CALL_TIMEOUT_MS = 2000
 /** The load works when its last acknowledgement is not older. */
 const FRESH_MS = 300
@@ -23,6 +23,8 @@ export interface SceneOptions {
   watchMs: number
   /** Whether one node gets a disk that is soon full. */
   smallDisk: boolean
+  /** Whether the group's members can be asked for: ours. */
+  membership: boolean
 }
 
 /** A cluster under load, as the faults see it. */
@@ -30,13 +32,15 @@ export class Scene {
   readonly random: Seeded
   readonly smallDisk: string
   readonly watchMs: number
+  readonly #hasMembership: boolean
   readonly #bus: Bus
   readonly #recorder: Recorder
   #admin: Admin
   #nodeOf: ReadonlyMap<string, string> = new Map()
 
-  private constructor(bus: Bus, recorder: Recorder, random: Seeded, watchMs: number) {
-    this.watchMs = watchMs
+  private constructor(bus: Bus, recorder: Recorder, random: Seeded, options: SceneOptions) {
+    this.watchMs = options.watchMs
+    this.#hasMembership = options.membership
     this.#bus = bus
     this.#recorder = recorder
     this.random = random
@@ -49,9 +53,10 @@ export class Scene {
     bus: Bus,
     recorder: Recorder,
     random: Seeded,
-    { episode, pace, watchMs, smallDisk }: SceneOptions
+    options: SceneOptions
   ): Promise<Scene> {
-    const scene = new Scene(bus, recorder, random, watchMs)
+    const { episode, pace, smallDisk } = options
+    const scene = new Scene(bus, recorder, random, options)
     const opened = await bus.ask<OpenAnswer>(
       Subject.agent,
       { op: 'open', episode, smallDisk: smallDisk ? scene.smallDisk : null } satisfies AgentRequest,
@@ -152,6 +157,14 @@ export class Scene {
     }
   }
 
+  /** After a fault that could not be carried out to its end: what can be put in order is. */
+  async restore(): Promise<void> {
+    await this.agent({ op: 'heal' })
+    await this.agent({ op: 'free', node: this.smallDisk })
+    await this.agent({ op: 'resume', nodes: BROKERS })
+    await this.agent({ op: 'start', nodes: [...NAME_SERVERS, ...BROKERS] })
+  }
+
   async close(): Promise<number> {
     await this.#admin.close()
     return this.agent<number>({ op: 'close' })
@@ -164,6 +177,8 @@ export class Scene {
     if (gone !== undefined) return `${gone[0]} ended by itself: ${gone[1]}`
     const leader = await this.#registeredLeader()
     if (leader === null) return 'no leader'
+    const outside = this.#hasMembership ? await this.#outside(leader) : ''
+    if (outside !== '') return outside
     const target = await this.#logEnd(leader)
     if (target === null) return `${leader} leads and does not answer`
     for (const node of BROKERS) {
@@ -177,6 +192,19 @@ export class Scene {
       }
     }
     return (await this.acknowledging()) ? '' : 'no acknowledgements'
+  }
+
+  /** Says which node is no voter: one that lost its disk is taken back step by step. */
+  async #outside(leader: string): Promise<string> {
+    try {
+      const { members } = await this.#admin.brokers.raftStatus(this.address(leader))
+      const voters = members.filter(member => member.role === 'voter').map(member => member.id)
+      const whole = members.length === BROKERS.length && voters.length === BROKERS.length
+      return whole ? '' : `only ${voters.join(', ')} of ${members.length} members vote`
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error
+      return `${leader} leads and does not answer`
+    }
   }
 
   async #registeredLeader(): Promise<string | null> {

@@ -98,7 +98,7 @@ function brokerConfig(
 
 class LedgerMq implements System {
   readonly name = 'LedgerMQ'
-  readonly startTimeoutMs = 30_000
+  readonly startTimeoutMs = 90_000
   readonly #flush: string
   readonly #segmentBytes: number
 
@@ -145,7 +145,7 @@ class LedgerMq implements System {
 /** The original with DLedger, as its samples configure it. */
 class RocketMq implements System {
   readonly name = `RocketMQ ${VERSION} DLedger`
-  readonly startTimeoutMs = 60_000
+  readonly startTimeoutMs = 120_000
   readonly #classPath: string
   readonly #flush: string
 
