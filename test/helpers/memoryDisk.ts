@@ -43,6 +43,7 @@ interface WriteInFlight {
 type DirectoryChange =
   | { readonly kind: 'set'; readonly path: string; readonly inode: Inode }
   | { readonly kind: 'rename'; readonly from: string; readonly path: string; readonly inode: Inode }
+  | { readonly kind: 'renameDirectory'; readonly from: string; readonly path: string }
   | { readonly kind: 'delete'; readonly path: string }
 
 interface Failure {
@@ -127,6 +128,8 @@ export class MemoryDisk {
     const inodes = new Set([...this.#files.values(), ...this.#durableFiles.values()])
     for (const inode of inodes) loseSectors(inode, survives)
     this.#files = new Map(this.#durableFiles)
+    // A rename that went lost brings its directories back.
+    for (const path of this.#files.keys()) this.makeDirectory(dirname(path))
   }
 
   /** Flips bits of a byte, in the page cache and below it. */
@@ -273,6 +276,15 @@ export class MemoryDisk {
   }
 
   rename(from: string, to: string): void {
+    if (!this.#files.has(from) && this.#directories.has(from)) {
+      this.#change({ kind: 'renameDirectory', from, path: to })
+      for (const directory of [...this.#directories]) {
+        if (directory !== from && !directory.startsWith(`${from}/`)) continue
+        this.#directories.delete(directory)
+        this.makeDirectory(to + directory.slice(from.length))
+      }
+      return
+    }
     const inode = this.#must(from)
     this.#change({ kind: 'rename', from, path: to, inode })
   }
@@ -288,10 +300,16 @@ export class MemoryDisk {
   }
 
   syncDirectory(path: string): void {
-    const later: DirectoryChange[] = []
+    let later: DirectoryChange[] = []
     for (const change of this.#changes) {
-      if (dirname(change.path) === path) applyChange(this.#durableFiles, change)
-      else later.push(change)
+      if (dirname(change.path) !== path) {
+        later.push(change)
+        continue
+      }
+      applyChange(this.#durableFiles, change)
+      // What happened to the directory of before under this name touches nothing of the new one.
+      if (change.kind === 'renameDirectory')
+        later = later.filter(before => !before.path.startsWith(`${change.path}/`))
     }
     this.#changes = later
   }
@@ -507,6 +525,17 @@ function grown(buffer: Buffer, length: number): Buffer {
 }
 
 function applyChange(files: Map<string, Inode>, change: DirectoryChange): void {
+  if (change.kind === 'renameDirectory') {
+    const { from, path } = change
+    // What was below the new name is not reached any more.
+    for (const file of [...files.keys()]) if (file.startsWith(`${path}/`)) files.delete(file)
+    for (const [file, inode] of [...files]) {
+      if (!file.startsWith(`${from}/`)) continue
+      files.delete(file)
+      files.set(path + file.slice(from.length), inode)
+    }
+    return
+  }
   if (change.kind === 'rename') files.delete(change.from)
   if (change.kind === 'delete') files.delete(change.path)
   else files.set(change.path, change.inode)

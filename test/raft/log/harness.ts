@@ -1,4 +1,4 @@
-import { type Random, silentLogger } from '../../../src/platform/index.ts'
+import { type Disk, type Random, silentLogger } from '../../../src/platform/index.ts'
 import {
   ENTRY_HEADER_BYTES,
   type Entry,
@@ -28,6 +28,24 @@ export function seededRandom(seed: number): Random {
     next,
     below: limit => Math.floor(next() * limit),
     bytes: length => Buffer.from(Array.from({ length }, () => Math.floor(next() * 256)))
+  }
+}
+
+export function logOptions(disk: Disk, clock: FakeClock): LogOptions {
+  return {
+    disk,
+    clock,
+    random: seededRandom(7),
+    logger: silentLogger,
+    directory: DIRECTORY,
+    segmentBytes: SEGMENT_BYTES,
+    flushMode: 'sync',
+    flushIntervalMs: 50,
+    tailCacheBytes: 1_000_000,
+    bootId: 'boot-1',
+    indexDelayMs: 1,
+    unitsPerIndexFile: 64,
+    prepare: { aheadBytes: 2048, bytesPerSecond: 1_000_000, spare: true }
   }
 }
 
@@ -67,22 +85,7 @@ export class Process {
 
   static async start(disk: MemoryDisk, options: Partial<LogOptions> = {}): Promise<Process> {
     const clock = new FakeClock()
-    const opening = openLog({
-      disk: disk.mount(),
-      clock,
-      random: seededRandom(7),
-      logger: silentLogger,
-      directory: DIRECTORY,
-      segmentBytes: SEGMENT_BYTES,
-      flushMode: 'sync',
-      flushIntervalMs: 50,
-      tailCacheBytes: 1_000_000,
-      bootId: 'boot-1',
-      indexDelayMs: 1,
-      unitsPerIndexFile: 64,
-      prepare: { aheadBytes: 2048, bytesPerSecond: 1_000_000, spare: true },
-      ...options
-    })
+    const opening = openLog({ ...logOptions(disk.mount(), clock), ...options })
     let done = false
     const finish = (): void => {
       done = true
