@@ -1,6 +1,11 @@
-import { anyAddress, compareQueues, isRefusal, type MessageQueue } from '../client/index.ts'
 import {
+  anyAddress,
   type ConsumerConnection,
+  compareQueues,
+  isRefusal,
+  type MessageQueue
+} from '../client/index.ts'
+import {
   DLQ_PREFIX,
   languageName,
   type OffsetWrapper,

@@ -2,11 +2,12 @@ import {
   anyAddress,
   asError,
   ClientError,
+  type ConsumerConnection,
   isRefusal,
   type ReceivedMessage,
   type TopicRoute
 } from '../client/index.ts'
-import { type ConsumerConnection, ResponseCode } from '../protocol/index.ts'
+import { ResponseCode } from '../protocol/index.ts'
 import type { CommandContext } from './command.ts'
 import { connectionOf } from './groupCommands.ts'
 import { consumerGroupsOf } from './topicQueries.ts'

@@ -12,6 +12,7 @@ import {
   ResponseCode,
   SetMessageRequestModeRequestBody
 } from '../protocol/index.ts'
+import type * as Answers from './adminAnswers.ts'
 import { readBody } from './bodies.ts'
 import { isRefusal } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
@@ -27,7 +28,7 @@ export class BrokerAdmin {
   }
 
   /** SET_MESSAGE_REQUEST_MODE (401): how clients of 5.x read a topic for a group; `popShareQueueNum` of them share a queue, up to 0 all. */
-  async setRequestMode(broker: string, mode: SetMessageRequestModeRequestBody): Promise<void> {
+  async setRequestMode(broker: string, mode: Answers.MessageRequestMode): Promise<void> {
     const body = SetMessageRequestModeRequestBody.encode(mode)
     await this.#instance.caller.ask(broker, RequestCode.SET_MESSAGE_REQUEST_MODE, {}, { body })
   }
@@ -55,7 +56,7 @@ export class BrokerAdmin {
     broker: string,
     statsName: string,
     statsKey: string
-  ): Promise<BrokerStatsData | null> {
+  ): Promise<Answers.BrokerStatsData | null> {
     try {
       const answer = await this.#instance.caller.ask(broker, RequestCode.VIEW_BROKER_STATS_DATA, {
         statsName,
@@ -73,14 +74,14 @@ export class BrokerAdmin {
     broker: string,
     isOrder: boolean,
     timeoutMs: number
-  ): Promise<ConsumeStatsList> {
+  ): Promise<Answers.ConsumeStatsList> {
     const code = RequestCode.GET_BROKER_CONSUME_STATS
     const answer = await this.#instance.caller.ask(broker, code, { isOrder }, { timeoutMs })
     return readBody(ConsumeStatsList, answer.body, broker)
   }
 
   /** GET_ALL_PRODUCER_INFO (328), by producer group. */
-  async producers(broker: string): Promise<ProducerTableInfo['data']> {
+  async producers(broker: string): Promise<ReadonlyMap<string, readonly Answers.ProducerInfo[]>> {
     const answer = await this.#instance.caller.ask(broker, RequestCode.GET_ALL_PRODUCER_INFO)
     return readBody(ProducerTableInfo, answer.body, broker).data
   }

@@ -3,11 +3,10 @@ import {
   ConsumeStats,
   GetConsumerStatusBody,
   QueryConsumeTimeSpanBody,
-  type QueueTable,
-  type QueueTimeSpan,
   RequestCode,
   ResetOffsetBody
 } from '../protocol/index.ts'
+import type * as Answers from './adminAnswers.ts'
 import { readBody } from './bodies.ts'
 import type { ClientInstance } from './instance.ts'
 import type { MessageQueue } from './queue.ts'
@@ -28,7 +27,7 @@ export class OffsetAdmin {
     broker: string,
     consumerGroup: string,
     topic: string | null = null
-  ): Promise<ConsumeStats> {
+  ): Promise<Answers.ConsumeStats> {
     const answer = await this.#instance.caller.ask(
       broker,
       RequestCode.GET_CONSUME_STATS,
@@ -39,7 +38,7 @@ export class OffsetAdmin {
   }
 
   /** QUERY_CONSUME_TIME_SPAN (303). */
-  async timeSpans(broker: string, topic: string, group: string): Promise<QueueTimeSpan[]> {
+  async timeSpans(broker: string, topic: string, group: string): Promise<Answers.QueueTimeSpan[]> {
     const code = RequestCode.QUERY_CONSUME_TIME_SPAN
     const answer = await this.#instance.caller.ask(broker, code, { topic, group })
     return readBody(QueryConsumeTimeSpanBody, answer.body, broker).consumeTimeSpanSet
@@ -52,7 +51,7 @@ export class OffsetAdmin {
   async reset(
     broker: string,
     where: { topic: string; group: string; timestamp: number; isForce: boolean }
-  ): Promise<QueueTable<number>> {
+  ): Promise<Answers.QueueTable<number>> {
     const code = RequestCode.INVOKE_BROKER_TO_RESET_OFFSET
     const answer = await this.#instance.caller.ask(broker, code, {
       ...where,
@@ -86,7 +85,7 @@ export class OffsetAdmin {
     topic: string,
     group: string,
     clientAddr: string | null = null
-  ): Promise<ReadonlyMap<string, QueueTable<number>>> {
+  ): Promise<ReadonlyMap<string, Answers.QueueTable<number>>> {
     const answer = await this.#instance.caller.ask(
       broker,
       RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS,
@@ -113,7 +112,7 @@ export class OffsetAdmin {
     consumerGroup: string,
     clientId: string,
     msgId: string
-  ): Promise<ConsumeMessageDirectlyResult> {
+  ): Promise<Answers.ConsumeMessageDirectlyResult> {
     const answer = await this.#instance.caller.ask(
       broker,
       RequestCode.CONSUME_MESSAGE_DIRECTLY,

@@ -1,5 +1,4 @@
 import {
-  type ClientConnection,
   ConsumerConnection,
   GetConsumerListByGroupResponseBody,
   GroupList,
@@ -12,6 +11,7 @@ import {
   TopicConfigSerializeWrapper,
   TopicStatsTable
 } from '../protocol/index.ts'
+import type * as Answers from './adminAnswers.ts'
 import { readBody } from './bodies.ts'
 import { ClientError } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
@@ -29,8 +29,8 @@ export class TopicAdmin {
   /** UPDATE_AND_CREATE_TOPIC (17); what is not given has RocketMQ's defaults (16 queues, perm 6). */
   async put(
     broker: string,
-    given: Partial<TopicConfig> & { topicName: string }
-  ): Promise<TopicConfig> {
+    given: Partial<Answers.TopicConfig> & { topicName: string }
+  ): Promise<Answers.TopicConfig> {
     const config = TopicConfig.of(given)
     const attributes = [...config.attributes].map(([name, value]) =>
       /^[+-]/.test(name) ? (name.startsWith('+') ? `${name}=${value}` : name) : `+${name}=${value}`
@@ -55,13 +55,13 @@ export class TopicAdmin {
   }
 
   /** GET_ALL_TOPIC_CONFIG (21), by name. */
-  async all(broker: string): Promise<ReadonlyMap<string, TopicConfig>> {
+  async all(broker: string): Promise<ReadonlyMap<string, Answers.TopicConfig>> {
     const answer = await this.#instance.caller.ask(broker, RequestCode.GET_ALL_TOPIC_CONFIG)
     return readBody(TopicConfigSerializeWrapper, answer.body, broker).topicConfigTable
   }
 
   /** GET_TOPIC_STATS_INFO (202): offsets of the topic's queues at this broker. */
-  async stats(broker: string, topic: string): Promise<TopicStatsTable> {
+  async stats(broker: string, topic: string): Promise<Answers.TopicStatsTable> {
     const answer = await this.#instance.caller.ask(broker, RequestCode.GET_TOPIC_STATS_INFO, {
       topic
     })
@@ -82,7 +82,7 @@ export class TopicAdmin {
     queue: Pick<MessageQueue, 'topic' | 'queueId'>,
     range: { index: number; count: number },
     consumerGroup: string | null
-  ): Promise<QueryConsumeQueueResponseBody> {
+  ): Promise<Answers.ConsumeQueuePart> {
     const { topic, queueId } = queue
     const code = RequestCode.QUERY_CONSUME_QUEUE
     const fields = { topic, queueId, ...range, consumerGroup }
@@ -99,8 +99,8 @@ export class TopicAdmin {
   /** UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200); what is not given has RocketMQ's defaults. */
   async putGroup(
     broker: string,
-    given: Partial<SubscriptionGroupConfig> & { groupName: string }
-  ): Promise<SubscriptionGroupConfig> {
+    given: Partial<Answers.SubscriptionGroupConfig> & { groupName: string }
+  ): Promise<Answers.SubscriptionGroupConfig> {
     const config = SubscriptionGroupConfig.of(given)
     const body = SubscriptionGroupConfig.encode(config)
     const code = RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP
@@ -119,7 +119,7 @@ export class TopicAdmin {
   }
 
   /** GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201), by name. */
-  async groups(broker: string): Promise<ReadonlyMap<string, SubscriptionGroupConfig>> {
+  async groups(broker: string): Promise<ReadonlyMap<string, Answers.SubscriptionGroupConfig>> {
     const code = RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG
     const answer = await this.#instance.caller.ask(broker, code)
     return readBody(SubscriptionGroupWrapper, answer.body, broker).subscriptionGroupTable
@@ -133,14 +133,20 @@ export class TopicAdmin {
   }
 
   /** GET_CONSUMER_CONNECTION_LIST (203). Response code 206: no member is connected. */
-  async consumerConnection(broker: string, consumerGroup: string): Promise<ConsumerConnection> {
+  async consumerConnection(
+    broker: string,
+    consumerGroup: string
+  ): Promise<Answers.ConsumerConnection> {
     const code = RequestCode.GET_CONSUMER_CONNECTION_LIST
     const answer = await this.#instance.caller.ask(broker, code, { consumerGroup })
     return readBody(ConsumerConnection, answer.body, broker)
   }
 
   /** GET_PRODUCER_CONNECTION_LIST (204). */
-  async producerConnections(broker: string, producerGroup: string): Promise<ClientConnection[]> {
+  async producerConnections(
+    broker: string,
+    producerGroup: string
+  ): Promise<Answers.ClientConnection[]> {
     const code = RequestCode.GET_PRODUCER_CONNECTION_LIST
     const answer = await this.#instance.caller.ask(broker, code, { producerGroup })
     return readBody(ProducerConnection, answer.body, broker).connectionSet
