@@ -1,4 +1,4 @@
-import { asError, compareText, type RaftAnswerBody, type RaftStatusBody } from '../client/index.ts'
+import { asError, compareText, type RaftAnswer, type RaftStatus } from '../client/index.ts'
 import {
   BROKER_OR_CLUSTER,
   type Command,
@@ -49,14 +49,14 @@ async function printStatus(context: CommandContext): Promise<void> {
 }
 
 /** One for each group of the cluster: its leader's if there is one, else that of any member that answers. */
-async function groupStatuses(context: CommandContext): Promise<RaftStatusBody[]> {
+async function groupStatuses(context: CommandContext): Promise<RaftStatus[]> {
   const cluster = context.args.need('c')
   const groups = await context.admin.nameServers.clusterBrokers(cluster)
-  const found: RaftStatusBody[] = []
+  const found: RaftStatus[] = []
   for (const { brokerName: name, addresses } of groups) {
     const byId = [...addresses].sort(([a], [b]) => a - b).map(([, address]) => address)
     const failures: string[] = []
-    let answer: RaftStatusBody | null = null
+    let answer: RaftStatus | null = null
     for (const address of byId) {
       if (answer !== null) break
       answer = await context.admin.brokers.raftStatus(address).catch((error: unknown) => {
@@ -70,7 +70,7 @@ async function groupStatuses(context: CommandContext): Promise<RaftStatusBody[]>
   return found
 }
 
-function printGroup(context: CommandContext, status: RaftStatusBody): void {
+function printGroup(context: CommandContext, status: RaftStatus): void {
   const { group, selfId, role, term, leaderId, configurationVersion, commitIndex, lastIndex } =
     status
   const open = status.configurationCommitted ? '' : ' (not committed yet)'
@@ -106,7 +106,7 @@ function printGroup(context: CommandContext, status: RaftStatusBody): void {
 }
 
 function memberState(
-  member: RaftStatusBody['members'][number],
+  member: RaftStatus['members'][number],
   knows: boolean,
   isSelf: boolean
 ): string {
@@ -115,7 +115,7 @@ function memberState(
   return knows && !member.active ? 'silent' : 'up'
 }
 
-function selfText({ membership, role, trouble }: RaftStatusBody): string {
+function selfText({ membership, role, trouble }: RaftStatus): string {
   const parts = [role]
   if (membership === 'removed') parts.push('removed from the group, serves nobody')
   else if (membership === 'waiting')
@@ -155,8 +155,8 @@ async function groupNode(context: CommandContext): Promise<string> {
 /** Asks again what only came at a bad moment: another change is under way, a leader is being found. */
 async function insist(
   context: CommandContext,
-  ask: () => Promise<RaftAnswerBody>
-): Promise<RaftAnswerBody> {
+  ask: () => Promise<RaftAnswer>
+): Promise<RaftAnswer> {
   const { clock } = context.platform
   const deadlineMs = clock.monotonicMs() + PASSING_SECONDS * 1000
   let told = ''

@@ -218,3 +218,59 @@ export interface MessageRequestMode {
   /** POP: queues that each member shares with others; 0: all. */
   popShareQueueNum: number
 }
+
+/** A member of a Raft group as the asked node sees it. */
+export interface RaftMember {
+  /** As in `dLegerSelfId`. */
+  id: string
+  /** Where it is for the other members, `host:port`. */
+  raftAddr: string
+  /** Where it is for clients, `host:port`. */
+  brokerAddr: string
+  /** Whether it votes. */
+  role: string
+  priority: number
+  connected: boolean
+  /** Whether the leader heard of it of late; the leader's knowledge. */
+  active: boolean
+  /** Up to where its log is the leader's; the leader's knowledge. */
+  matchIndex: number
+  /** Entries that it lacks; the leader's knowledge. */
+  lagEntries: number
+  /** Of its disk. */
+  uid: string
+}
+
+/** A broker's Raft group as this node sees it. */
+export interface RaftStatus {
+  group: string
+  selfId: string
+  role: string
+  term: number
+  /** Empty while none is known. */
+  leaderId: string
+  leaderAddr: string
+  /** Indexes of entries: `appliedIndex` <= `commitIndex` <= `lastIndex`. */
+  appliedIndex: number
+  commitIndex: number
+  durableIndex: number
+  lastIndex: number
+  members: RaftMember[]
+  /** Whether it belongs to the group. */
+  membership: string
+  configurationVersion: number
+  /** Whether its newest membership is agreed upon. */
+  configurationCommitted: boolean
+  /** Empty: none. */
+  trouble: string
+}
+
+/** What became of a change of a Raft group. */
+export interface RaftAnswer {
+  /** Empty: done. */
+  refusal: string
+  /** The same as a sentence. */
+  text: string
+  /** Who leads as far as the node knows. */
+  leaderId: string
+}

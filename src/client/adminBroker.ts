@@ -17,8 +17,6 @@ import { readBody } from './bodies.ts'
 import { isRefusal } from './errors.ts'
 import type { ClientInstance } from './instance.ts'
 
-export type { RaftAnswerBody, RaftStatusBody }
-
 /** What single brokers are asked: remoting.md 2.15. */
 export class BrokerAdmin {
   readonly #instance: ClientInstance
@@ -87,7 +85,7 @@ export class BrokerAdmin {
   }
 
   /** RAFT_STATUS: the broker's group as this node sees it. */
-  async raftStatus(broker: string): Promise<RaftStatusBody> {
+  async raftStatus(broker: string): Promise<Answers.RaftStatus> {
     const answer = await this.#instance.caller.ask(broker, RaftRequestCode.RAFT_STATUS)
     return readBody(RaftStatusBody, answer.body, broker)
   }
@@ -96,7 +94,7 @@ export class BrokerAdmin {
   async raftChangeMember(
     broker: string,
     change: { op: 'add' | 'remove' | 'update'; id: string; raftAddr?: string; priority?: number }
-  ): Promise<RaftAnswerBody> {
+  ): Promise<Answers.RaftAnswer> {
     const { op, id, raftAddr, priority } = change
     const fields = {
       op,
@@ -108,12 +106,12 @@ export class BrokerAdmin {
   }
 
   /** RAFT_TRANSFER_LEADER; '': to the best follower. */
-  raftTransferLeader(broker: string, id: string): Promise<RaftAnswerBody> {
+  raftTransferLeader(broker: string, id: string): Promise<Answers.RaftAnswer> {
     return this.#raft(broker, RaftRequestCode.RAFT_TRANSFER_LEADER, { id })
   }
 
   /** RAFT_FORCE_RECOVER: holds for this node only. */
-  raftForceRecover(broker: string, ids: readonly string[]): Promise<RaftAnswerBody> {
+  raftForceRecover(broker: string, ids: readonly string[]): Promise<Answers.RaftAnswer> {
     return this.#raft(broker, RaftRequestCode.RAFT_FORCE_RECOVER, { ids: ids.join() })
   }
 
@@ -121,7 +119,7 @@ export class BrokerAdmin {
     broker: string,
     code: number,
     fields: Record<string, string | number>
-  ): Promise<RaftAnswerBody> {
+  ): Promise<Answers.RaftAnswer> {
     const answer = await this.#instance.caller.ask(broker, code, fields)
     return readBody(RaftAnswerBody, answer.body, broker)
   }

@@ -1,7 +1,7 @@
 export type { Logger, Platform } from '../platform/index.ts'
 export { Admin } from './admin.ts'
 export type * from './adminAnswers.ts'
-export { BrokerAdmin, type RaftAnswerBody, type RaftStatusBody } from './adminBroker.ts'
+export { BrokerAdmin } from './adminBroker.ts'
 export { type KeyQuery, MessageAdmin, TOOLS_GROUP } from './adminMessages.ts'
 export { type Clusters, NameServerAdmin } from './adminNameServer.ts'
 export { OffsetAdmin } from './adminOffsets.ts'
