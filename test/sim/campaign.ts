@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { coreCommand, usualCore } from './coreRun.ts'
+import type { Wanted } from './plan.ts'
 import { nameOf, RULES } from './rules.ts'
 import type { RunResult } from './run.ts'
 import type { Answer, Task } from './worker.ts'
@@ -25,6 +26,8 @@ export interface CampaignOptions {
   readonly first: boolean
   /** Names that must have been counted in a long campaign. */
   readonly expected: readonly string[]
+  /** Asked of every run of the whole cluster. */
+  readonly wanted: Wanted
   readonly print: (text: string) => void
 }
 
@@ -78,13 +81,13 @@ export class Campaign {
   }
 
   #take(): Task | null {
-    const { depth, lastSeed, timeMs, first } = this.#o
+    const { depth, lastSeed, timeMs, first, wanted } = this.#o
     if (this.#nextSeed > lastSeed || (first && this.failed.length > 0)) return null
     if (timeMs !== null && Date.now() - this.#startedMs > timeMs) return null
     const seed = this.#nextSeed
     const count = depth === 'core' ? Math.min(CORES_A_TASK, lastSeed - seed + 1) : 1
     this.#nextSeed += count
-    return depth === 'core' ? { depth, seed, count } : { depth, seed }
+    return depth === 'core' ? { depth, seed, count } : { depth, seed, wanted }
   }
 
   #work(): Promise<void> {

@@ -30,6 +30,8 @@ interface Member {
   harmedMs: number
   /** What its last process had on the disk for good. */
   syncedIndex: number
+  /** It may have lost what it acknowledged, and has not got it back yet (R-D6). */
+  recovering: boolean
 }
 
 export interface JudgeOptions {
@@ -76,7 +78,8 @@ export class Judge {
       appliedEver: 0,
       highestLedTerm: 0,
       harmedMs: Number.NEGATIVE_INFINITY,
-      syncedIndex: 0
+      syncedIndex: 0,
+      recovering: false
     })
   }
 
@@ -91,6 +94,7 @@ export class Judge {
     member.appliedEver = 0
     member.highestLedTerm = 0
     member.syncedIndex = 0
+    member.recovering = false
   }
 
   /**
@@ -157,6 +161,9 @@ export class Judge {
         `no silent cut: ${machine.name} had entries up to ${member.syncedIndex} on its disk and starts with ${lastIndex}`
       )
     }
+    if (member.recovering && trouble === null) {
+      this.#o.violation(`${machine.name} was recovering and starts as if it were whole (R-D6)`)
+    }
     if (node.term < member.highestLedTerm) {
       this.#o.violation(
         `${machine.name} led in term ${member.highestLedTerm} and starts with term ${node.term}`
@@ -168,7 +175,8 @@ export class Judge {
   closing(machine: Machine): void {
     const member = this.#member(machine)
     if (member.node === null) return
-    const { durableIndex, stopReason, lastIndex } = member.node.status()
+    const { durableIndex, stopReason, lastIndex, trouble } = member.node.status()
+    member.recovering = trouble === 'recovering'
     if (stopReason === null) member.syncedIndex = Math.min(durableIndex, lastIndex)
   }
 

@@ -3,6 +3,7 @@
  * cores, of which there are far more schedules.
  *
  *   npm run sim -- --seeds 1..1000 [--depth core] [--workers 2] [--minutes 10] [--first]
+ *   npm run sim -- --seeds 1..60 --with bitRot,kill --flush sync     (these faults in every run)
  *   npm run sim -- --seed 17 [--depth core] [--lines 200] [--minimize]
  *
  * Many seeds: a progress line, faults by kind and role, how often each rule decided something, and for each seed that fails
@@ -16,6 +17,7 @@ import { Campaign, type Depth } from './campaign.ts'
 import { replayCore, usualCore } from './coreRun.ts'
 import { CLUSTER_EXPECTED, CORE_EXPECTED } from './expected.ts'
 import { replayCluster } from './minimize.ts'
+import { isFaultKind, type Wanted } from './plan.ts'
 import type { RunCut } from './run.ts'
 import { parseRanges } from './shrink.ts'
 
@@ -29,6 +31,8 @@ const { values } = parseArgs({
     lines: { type: 'string', default: '100' },
     first: { type: 'boolean', default: false },
     minimize: { type: 'boolean', default: false },
+    with: { type: 'string' },
+    flush: { type: 'string' },
     steps: { type: 'string' },
     until: { type: 'string' },
     'only-faults': { type: 'string' },
@@ -37,6 +41,8 @@ const { values } = parseArgs({
   }
 })
 const depth: Depth = values.depth === 'core' ? 'core' : 'cluster'
+const flush = values.flush === 'sync' || values.flush === 'async' ? values.flush : null
+const wanted: Wanted = { faults: (values.with ?? '').split(',').filter(isFaultKind), flush }
 const print = (text: string): void => console.log(text)
 
 function wholeNumber(name: string, text: string): number {
@@ -65,7 +71,14 @@ async function playOne(seed: number): Promise<boolean> {
     faults: names(values['only-faults']),
     lanes: names(values['only-lanes'])
   }
-  return replayCluster(seed, cut, values.minimize, wholeNumber('lines', values.lines), print)
+  return replayCluster(
+    seed,
+    cut,
+    wanted,
+    values.minimize,
+    wholeNumber('lines', values.lines),
+    print
+  )
 }
 
 async function playMany(range: string): Promise<boolean> {
@@ -78,6 +91,7 @@ async function playMany(range: string): Promise<boolean> {
     workers: Math.max(1, wholeNumber('workers', values.workers)),
     timeMs: values.minutes === undefined ? null : Number(values.minutes) * 60_000,
     first: values.first,
+    wanted,
     print
   })
   return campaign.run()

@@ -336,12 +336,10 @@ export const MUTANTS: readonly Mutant[] = [
         to: 'voter.id === id'
       },
       {
-        file: `${CORE}/founding.js`,
-        from: 'member.uid === hello.nodeUid ? RefuseCode.none : RefuseCode.otherUid',
-        to: 'RefuseCode.none'
-      },
-      { file: `${CORE}/replies.js`, from: 'p.uid !== m.nodeUid || ', to: '' },
-      { file: `${CORE}/roles.js`, from: ' && link.uid === member.uid', to: '' }
+        file: `${CORE}/state.js`,
+        from: 'member.id === id && member.uid === uid',
+        to: 'member.id === id'
+      }
     ]
   },
   one(
@@ -418,6 +416,9 @@ export const MUTANTS: readonly Mutant[] = [
     '',
     { with: ['isolate', 'killAll', 'killInElection'] }
   ),
+  one('R-M3', 'a cut of the log leaves the configuration that it took away in force', 'core', `${CORE}/logState.js`, 'this.configurations.pop();', 'break;'),
+  one('R-M5', 'a leader proposes its own removal', 'core', `${CORE}/membership.js`, 'if (id === s.selfId)', "if (id === '')"),
+  one('R-M7', 'a leader counts by a configuration that its own disk does not have yet', 'core', `${CORE}/commit.js`, 'if (s.log.countedIndex < s.configurationIndex)', 'if (s.configurationIndex < 0)'),
   one(
     'R-R1',
     'a new connection keeps what was acknowledged on the one before',

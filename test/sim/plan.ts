@@ -74,15 +74,23 @@ const HARMS: readonly FaultKind[] = [
 const BODY_BYTES = [20, 20, 200, 200, 200, 2_000, 2_000, 2_000, 20_000]
 /** Runs with few messages and many elections. */
 const STORM_SHARE = 0.35
-const STORM_TIMINGS = { electionTimeoutMs: 300, electionJitterMs: 100, heartbeatMs: 50 }
+const STORM_TIMINGS = {
+  electionTimeoutMs: 300,
+  electionJitterMs: 100,
+  heartbeatMs: 50,
+  voteRoundMs: 100,
+  voteRetryMinMs: 20,
+  voteRetryMaxMs: 100
+}
 
-export function drawPlan(seed: number, dice: Dice): Plan {
-  const syncFlush = dice.chance(0.6)
+export function drawPlan(seed: number, dice: Dice, wanted: Wanted = NOTHING_WANTED): Plan {
+  const drawnSync = dice.chance(0.6)
+  const syncFlush = wanted.flush === null ? drawnSync : wanted.flush === 'sync'
   const storm = dice.chance(STORM_SHARE)
   const faults = new Map<FaultKind, number>()
   for (const kind of FAULTS) {
     const meanMs = storm ? dice.skewed(300, 5_000) : dice.skewed(1_500, 20_000)
-    if (dice.chance(FAULT_SHARE)) faults.set(kind, meanMs)
+    if (dice.chance(FAULT_SHARE) || wanted.faults.includes(kind)) faults.set(kind, meanMs)
   }
   // Without fsync a power loss of all takes acknowledged messages: only what is left then has to agree, so no other harm.
   if (!syncFlush && faults.has('powerLossAll')) for (const kind of HARMS) faults.delete(kind)
@@ -113,6 +121,18 @@ export function drawPlan(seed: number, dice: Dice): Plan {
     bodyBytesMax: Math.min(dice.pick(BODY_BYTES), segmentBytes / 16),
     orderly: dice.chance(0.3)
   }
+}
+
+/** What a hunt asks of every run: these faults, this flush mode. */
+export interface Wanted {
+  readonly faults: readonly FaultKind[]
+  readonly flush: 'sync' | 'async' | null
+}
+
+export const NOTHING_WANTED: Wanted = { faults: [], flush: null }
+
+export function isFaultKind(name: string): name is FaultKind {
+  return (FAULTS as readonly string[]).includes(name)
 }
 
 export function describePlan(plan: Plan): string {

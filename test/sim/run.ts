@@ -12,7 +12,14 @@ import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
 import { guardGlobals } from './guard.ts'
 import { stateText } from './judge.ts'
-import { describePlan, drawPlan, type FaultKind, type Plan } from './plan.ts'
+import {
+  describePlan,
+  drawPlan,
+  type FaultKind,
+  NOTHING_WANTED,
+  type Plan,
+  type Wanted
+} from './plan.ts'
 import { DELAYED_TOPIC, TRANSACTION_TOPIC, Workload } from './workload.ts'
 
 /** Virtual time for the cluster to come up, and after the faults for each step back to normal. */
@@ -72,10 +79,11 @@ export const WHOLE_RUN: RunCut = { untilMs: null, faults: null, lanes: null }
 export async function runSeed(
   seed: number,
   change: (plan: Plan) => Plan = p => p,
-  cut: RunCut = WHOLE_RUN
+  cut: RunCut = WHOLE_RUN,
+  wanted: Wanted = NOTHING_WANTED
 ): Promise<RunResult> {
   const dice = new Dice(seed)
-  const drawn = change(drawPlan(seed, dice.fork('plan')))
+  const drawn = change(drawPlan(seed, dice.fork('plan'), wanted))
   const plan = { ...drawn, faultyMs: Math.min(drawn.faultyMs, cut.untilMs ?? drawn.faultyMs) }
   const cluster = new SimCluster(plan, dice.fork('cluster'))
   const faults = new Faults(cluster, dice.fork('faults'), cut.faults)

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { Campaign } from './campaign.ts'
 import { guardGlobals } from './guard.ts'
+import { NOTHING_WANTED } from './plan.ts'
 import { runSeed } from './run.ts'
 
 t.setTimeout(150_000)
@@ -68,6 +69,7 @@ t.test('nothing that was acknowledged is lost in a share of disturbed clusters',
   const campaign = new Campaign({
     depth: 'cluster',
     expected: [],
+    wanted: NOTHING_WANTED,
     firstSeed: 1,
     lastSeed: SEEDS,
     workers: 2,
@@ -75,7 +77,8 @@ t.test('nothing that was acknowledged is lost in a share of disturbed clusters',
     first: false,
     print: text => lines.push(text)
   })
-  t.ok(await campaign.run(), lines.join('\n'))
+  const whole = await campaign.run()
+  t.ok(whole, whole ? `${campaign.runs} seeds` : lines.join('\n'))
   // How many runs fit into the time is the machine's business; that there were some is not.
-  t.ok(campaign.runs >= 1 && campaign.acknowledged > 100, lines.at(-1) ?? '')
+  t.ok(campaign.runs >= 1 && campaign.acknowledged > 100, `${campaign.runs} seeds`)
 })

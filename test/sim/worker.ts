@@ -3,11 +3,12 @@
  * is loaded: so that is loaded last.
  */
 import process from 'node:process'
+import type { Wanted } from './plan.ts'
 import { RuleCounter } from './rules.ts'
 import type { RunResult } from './run.ts'
 
 export type Task =
-  | { readonly depth: 'cluster'; readonly seed: number }
+  | { readonly depth: 'cluster'; readonly seed: number; readonly wanted: Wanted }
   | { readonly depth: 'core'; readonly seed: number; readonly count: number }
   /** What was counted since the last such question. */
   | { readonly depth: 'rules' }
@@ -55,7 +56,7 @@ process.on('message', (task: Task) => {
       playCores(task.seed, task.count)
       return
     case 'cluster':
-      void runSeed(task.seed).then(result => {
+      void runSeed(task.seed, undefined, undefined, task.wanted).then(result => {
         // The log of a run that held is nobody's business.
         const lines = result.violations.length === 0 ? [] : result.lines.slice(-LINES_SHOWN)
         answer({ kind: 'cluster', result: { ...result, lines } })
