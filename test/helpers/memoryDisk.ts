@@ -132,6 +132,16 @@ export class MemoryDisk {
     for (const path of this.#files.keys()) this.makeDirectory(dirname(path))
   }
 
+  /** Another disk takes its place: nothing is on it. To be called while no process runs. */
+  wipe(): void {
+    this.kill()
+    this.#files = new Map()
+    this.#durableFiles = new Map()
+    this.#changes = []
+    this.#directories.clear()
+    for (const directory of ['/', '.']) this.#directories.add(directory)
+  }
+
   /** Flips bits of a byte, in the page cache and below it. */
   corrupt(path: string, position: number, mask = 0x40): void {
     const inode = this.#must(path)

@@ -57,6 +57,7 @@ const CLUSTER_FAULTS: readonly [fault: string, roles: readonly string[]][] = [
   ['diskFull', ['leader', 'follower']],
   ['bitRot', ['leader', 'follower']],
   ['hardCase', ['leader', 'follower']],
+  ['wipe', ['leader', 'follower']],
   ['killNameServer', ['up', 'down']],
   ['transfer', ['leader']]
 ]

@@ -22,6 +22,7 @@ export class Faults {
   #id = ''
   /** The only one whose disk errs, rots, or loses what was not synced in a mode that does not sync. */
   readonly #victim: Machine
+  #wiped = false
   #on = true
 
   /** `only`: ids of those that happen; null: all. */
@@ -285,6 +286,9 @@ export class Faults {
       case 'hardCase':
         this.#hardCase()
         break
+      case 'wipe':
+        this.#wipe()
+        break
       case 'killNameServer': {
         const machine = dice.pick(cluster.nameServers)
         this.#count(kind, machine)
@@ -334,6 +338,21 @@ export class Faults {
     this.#later(this.#spanMs(), () => {
       link.latencyMs = this.#cluster.plan.latencyMs
     })
+  }
+
+  /** The victim loses its disk for good, once, and comes back with an empty one under its name. */
+  #wipe(): void {
+    const cluster = this.#cluster
+    const victim = this.#victim
+    if (this.#wiped || cluster.judge.committedCount === 0) return
+    if (cluster.brokers.some(machine => !cluster.running.has(machine))) return
+    this.#wiped = true
+    this.#count('wipe', victim)
+    cluster.mayEnd.add(victim)
+    this.#kill(victim)
+    cluster.judge.wiped(victim)
+    victim.disk.wipe()
+    victim.state.wipe()
   }
 
   /**

@@ -25,6 +25,7 @@ export const FAULTS = [
   'diskFull',
   'bitRot',
   'hardCase',
+  'wipe',
   'killNameServer',
   'transfer',
   'killInElection'
@@ -91,6 +92,10 @@ export function drawPlan(seed: number, dice: Dice, wanted: Wanted = NOTHING_WANT
   for (const kind of FAULTS) {
     const meanMs = storm ? dice.skewed(300, 5_000) : dice.skewed(1_500, 20_000)
     if (dice.chance(FAULT_SHARE) || wanted.faults.includes(kind)) faults.set(kind, meanMs)
+  }
+  // What one disk has lost for good, no other may lose for a time: those that are not whole would need its vote (R-D6w).
+  if (faults.has('wipe')) {
+    for (const kind of [...HARMS, 'powerLossAll', 'killInElection'] as const) faults.delete(kind)
   }
   // Without fsync a power loss of all takes acknowledged messages: only what is left then has to agree, so no other harm.
   if (!syncFlush && faults.has('powerLossAll')) for (const kind of HARMS) faults.delete(kind)

@@ -26,7 +26,13 @@ export interface Rule {
 const CLUSTER_ONLY: readonly Depth[] = ['cluster']
 
 /** By default both for the core, the whole cluster for the rest. */
-function rule(name: string, what: string, file: string, at: string, depths?: Depth[]): Rule {
+function rule(
+  name: string,
+  what: string,
+  file: string,
+  at: string,
+  depths?: readonly Depth[]
+): Rule {
   const usual: readonly Depth[] = file.startsWith(CORE) ? ['cluster', 'core'] : CLUSTER_ONLY
   return { rule: name, what, file, at, depths: depths ?? usual }
 }
@@ -200,9 +206,44 @@ export const RULES: readonly Rule[] = [
   rule('R-D7', 'the cluster id is learned by a commit', `${CORE}/commit.js`, 's.clusterId = first'),
   rule(
     'R-D7',
-    'another disk under the name is refused',
+    'who is no member is refused',
     `${CORE}/founding.js`,
-    ': RefuseCode.otherUid'
+    'return idIsTaken ? RefuseCode'
+  ),
+  rule('R-M1', 'a second change has to wait', `${CORE}/membership.js`, "refusal: 'pending'", [
+    'core'
+  ]),
+  rule('R-M2', 'no change before an own commit', `${CORE}/membership.js`, "refusal: 'notReady'", [
+    'core'
+  ]),
+  rule('R-M4', 'a learner has caught up', `${CORE}/membership.js`, 'const old = s.voters.find('),
+  rule('R-M5', 'a leader does not remove itself', `${CORE}/membership.js`, "refusal: 'isLeader'", [
+    'core'
+  ]),
+  rule(
+    'R-M6',
+    'the old disk of a wiped member goes first',
+    `${CORE}/membership.js`,
+    'has caught up on its new disk'
+  ),
+  rule(
+    'R-S',
+    'a follower behind the log start is offered a snapshot',
+    `${CORE}/offers.js`,
+    "type: 'snapshotOffer'"
+  ),
+  rule(
+    'R-S',
+    'a snapshot that is not needed is refused',
+    `${CORE}/snapshots.js`,
+    "tellDone(s, from, snapshotId, true, '')",
+    ['core']
+  ),
+  rule(
+    'R-S',
+    'a copy takes the place of the log',
+    `${CORE}/snapshots.js`,
+    "s.emit({ kind: 'switchLog'"
   ),
   rule(
     'R-D8',
@@ -326,6 +367,15 @@ export class RuleCounter {
 
 export function nameOf({ rule: name, what }: Rule): string {
   return `${name} ${what}`
+}
+
+/** What keeps a rule's place from being found in its file, or null. */
+export function placeTrouble(
+  { file, at }: Rule,
+  root = new URL('../../', import.meta.url)
+): string | null {
+  const count = readFileSync(new URL(`src/${file}`, root), 'utf8').split(at).length - 1
+  return count === 0 ? `${file} has not: ${at}` : null
 }
 
 function placeOf({ file, at }: Rule, text: string): number {

@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { Campaign } from './campaign.ts'
 import { guardGlobals } from './guard.ts'
-import { NOTHING_WANTED } from './plan.ts'
+import { MUTANTS } from './mutantList.ts'
+import { NOTHING_WANTED, type Plan } from './plan.ts'
+import { nameOf, placeTrouble, RULES } from './rules.ts'
 import { runSeed } from './run.ts'
 
-t.setTimeout(150_000)
+/** A machine that does much else gives this one little. */
+t.setTimeout(600_000)
 
 const SEEDS = 24
 const SHARE_MS = 20_000
 /** A short one. */
 const TRACED_SEED = 5
+/** With a good many faults. */
+const SHORT_SEED = 10
 
 async function traceInOtherProcess(seed: number): Promise<string> {
   const command = ['build/test/sim/main.js', '--seed', String(seed), '--lines', '0']
@@ -30,6 +36,30 @@ t.test('a seed gives the same run in each process, and another seed another one'
   t.match(one, /^[0-9a-f]{16}$/)
   t.equal(one, two)
   t.not(one, other)
+})
+
+t.test('every rule that is counted and every planted bug has its place in the program', async t => {
+  for (const rule of RULES) t.equal(placeTrouble(rule), null, nameOf(rule))
+  for (const { id, edits } of MUTANTS) {
+    for (const { file, from } of edits) {
+      const text = readFileSync(new URL(`../../src/${file}`, import.meta.url), 'utf8')
+      t.equal(text.split(from).length - 1, 1, `${id}: ${from}`)
+    }
+  }
+})
+
+t.test('a seed makes a run that can be made short', async t => {
+  const short = (plan: Plan): Plan => ({ ...plan, faultyMs: 3_000 })
+  const whole = await runSeed(SHORT_SEED, short)
+  const cut = { untilMs: null, faults: new Set(whole.happened), lanes: new Set(whole.lanes) }
+  const again = await runSeed(SHORT_SEED, short, cut)
+  t.equal(again.traceHash, whole.traceHash, 'all faults and lanes by name are the whole run')
+  const less = await runSeed(TRACED_SEED, undefined, {
+    ...cut,
+    faults: new Set(),
+    lanes: new Set()
+  })
+  t.strictSame([less.happened, less.acknowledged, less.violations], [[], 0, []])
 })
 
 t.test('a run without faults is calm', async t => {
