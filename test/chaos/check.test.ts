@@ -1,8 +1,14 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { longestGap, outages, quantile } from './availability.ts'
 import { check, type Rules } from './check.ts'
+import type { Episode } from './episode.ts'
 import type { HistoryEvent } from './events.ts'
 import { openChaosLines } from './openChaos.ts'
+import { writeReport } from './report.ts'
+import { summaryLines } from './summary.ts'
+import { writeTap } from './tap.ts'
 
 const rules: Rules = {
   inOrder: sender => sender.startsWith('lane'),
@@ -235,3 +241,50 @@ t.test('a history is written as OpenChaos writes it', async t => {
     ]
   )
 })
+
+/** A judged cluster with one fault and this history. */
+function judged(events: readonly HistoryEvent[], complaints: string[] = []): Episode {
+  const history = [...events, fault(5, 'start'), fault(60, 'healed'), fault(70, 'end')]
+  return {
+    number: 1,
+    complaints,
+    historyFile: 'history-1.ndjson',
+    judgement: {
+      findings: check(history, rules),
+      outages: outages(history),
+      buckets: [3],
+      firstMs: 0
+    }
+  }
+}
+
+t.test('the table has each kind of fault, its gaps and the sums', async t => {
+  const text = summaryLines([judged(good), judged(good)]).join('\n')
+  t.match(text, /\| kill \| 2 \| 0 \| 0\.04 s \| 0\.04 s \| 0\.04 s \|/)
+  t.match(text, /2 faults in 2 clusters, 6 sends, 6 acknowledged, 0 lost or changed/)
+})
+
+t.test(
+  'TAP and report tell what is lost, what a cluster did not get over, and a run that ended early',
+  async t => {
+    const directory = t.testdir()
+    const tap = join(directory, 'tap')
+    await writeTap(tap, [judged(good)], 7, null)
+    t.notMatch(readFileSync(tap, 'utf8'), /^not ok/m)
+    t.match(readFileSync(tap, 'utf8'), /^ok 1 - chaos seed 7: kill of n0, 45 ms[\s\S]*^1\.\.3$/m)
+    const bad = judged([...sends, ...stored.slice(0, 2)], ['kill of n0: not whole'])
+    await writeTap(tap, [bad], 7, 'the run ended early')
+    const lines = readFileSync(tap, 'utf8').split('\n')
+    const failed = lines.filter(line => line.startsWith('not ok')).join('\n')
+    for (const text of ['kill of n0,', 'not whole', 'lost or changed: loose:0', 'ended early']) {
+      t.ok(failed.includes(text), text)
+    }
+    const report = join(directory, 'report.html')
+    await writeReport(report, [bad], { seed: 7, system: 'a<b', flush: 'SYNC_FLUSH', minutes: 1 })
+    const page = readFileSync(report, 'utf8')
+    t.match(page, /things do not hold/)
+    t.match(page, /lost or changed: loose:0/)
+    t.match(page, /<svg /)
+    t.match(page, /a&lt;b/)
+  }
+)
