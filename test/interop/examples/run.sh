@@ -129,6 +129,8 @@ wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 
 if [ "$version" = go ]; then build_go; else build_java; fi
 if [ "$only" = --build ]; then exit; fi
+# Broadcasting consumers keep their places there, which mean nothing to a new cluster.
+rm -rf "$out/home"
 export NAMESRV_ADDR=127.0.0.1:9876
 trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done' EXIT
 echo "TAP version 13"
