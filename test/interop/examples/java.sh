@@ -45,6 +45,16 @@ if wanted simple; then
     simple-LitePullConsumerAssignWithSubExpression simple-PullConsumer simple-PullScheduleService
 fi
 
+if wanted pop && [ "$version" != 4.9.8 ]; then
+  # It tells every broker, followers too, that its group receives by POP.
+  begin pop-PopConsumer simple.PopConsumer
+  expect pop-PopConsumer 1 'Consumer Started' 60
+  begin pop-Producer simple.Producer
+  expect pop-Producer 128 'sendStatus=SEND_OK' 60
+  expect pop-PopConsumer 128 'Receive New Messages' 120
+  finish pop-PopConsumer pop-Producer
+fi
+
 if wanted operation; then
   begin operation-Producer operation.Producer -g operation -t OperationTopic -a TagA -k keys -c 10
   expect operation-Producer 10 'sendStatus=SEND_OK' 60
