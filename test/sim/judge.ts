@@ -320,7 +320,22 @@ export function stateText(store: Store): string {
       const ends = store.queueIds(topic).map(id => [id, store.maxOffset(topic, id)])
       return [topic, ends]
     })
-  return JSON.stringify([queues, plain(tables, true)])
+  return JSON.stringify([queues, plain(tables, true), inFlight(store)])
+}
+
+/** What pops gave out: a table without fields to be seen. */
+function inFlight({ tables }: Store): string[] {
+  const batches = [...tables.pops.all()].map(
+    pop => `${JSON.stringify(pop.record)} ${pop.remainingOffsets()}`
+  )
+  for (const [name, queues] of tables.offsets) {
+    const [topic, group] = name.split('@') as [string, string]
+    for (const queueId of queues.keys()) {
+      const order = tables.popOrder({ topic, group, queueId })
+      if (order !== undefined) batches.push(`${name}@${queueId} ${JSON.stringify(order)}`)
+    }
+  }
+  return batches.sort(compareText)
 }
 
 function compareText(a: string, b: string): number {

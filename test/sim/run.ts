@@ -20,6 +20,7 @@ import {
   type Plan,
   type Wanted
 } from './plan.ts'
+import { PopClients } from './pops.ts'
 import { DELAYED_TOPIC, TRANSACTION_TOPIC, Workload } from './workload.ts'
 
 /** Virtual time for the cluster to come up, and after the faults for each step back to normal. */
@@ -40,6 +41,8 @@ const CALM_MS = 90_000
 const SETTLE_MS = 15_000
 const LOOK_EVERY_EVENTS = 20
 const LOOK_MS = 50
+/** Runs in which clients consume by POP too. */
+const POP_SHARE = 0.4
 
 export interface RunResult {
   readonly seed: number
@@ -88,6 +91,9 @@ export async function runSeed(
   const cluster = new SimCluster(plan, dice.fork('cluster'))
   const faults = new Faults(cluster, dice.fork('faults'), cut.faults)
   const workload = new Workload(cluster, dice.fork('workload'), cut.lanes)
+  const popDice = dice.fork('pops')
+  const hasPops = popDice.chance(POP_SHARE) && cut.lanes?.has('pops') !== false
+  const pops = hasPops ? new PopClients(cluster, popDice, workload.consumerProcess) : null
   const { scheduler, judge } = cluster
   const rejected = (error: unknown): void => {
     cluster.violation(`a rejection that nobody handled: ${describe(error)}`)
@@ -100,7 +106,7 @@ export async function runSeed(
     countdown = LOOK_EVERY_EVENTS
     judge.look()
   }
-  const story = new Story(cluster, faults, workload)
+  const story = new Story(cluster, faults, workload, pops)
   scheduler.after(0, null, 'sim', () => {
     story.tell().then(
       () => scheduler.stop(),
@@ -125,7 +131,7 @@ export async function runSeed(
     virtualMs: scheduler.nowMs,
     faults: Object.fromEntries(faults.counts),
     happened: faults.happened,
-    lanes: workload.laneNames,
+    lanes: hasPops ? [...workload.laneNames, 'pops'] : workload.laneNames,
     faultyMs: plan.faultyMs,
     acknowledged: workload.acknowledged.length,
     delivered: workload.delivered.length,
@@ -151,11 +157,13 @@ class Story {
   readonly #cluster: SimCluster
   readonly #faults: Faults
   readonly #workload: Workload
+  readonly #pops: PopClients | null
 
-  constructor(cluster: SimCluster, faults: Faults, workload: Workload) {
+  constructor(cluster: SimCluster, faults: Faults, workload: Workload, pops: PopClients | null) {
     this.#cluster = cluster
     this.#faults = faults
     this.#workload = workload
+    this.#pops = pops
   }
 
   async tell(): Promise<void> {
@@ -163,12 +171,15 @@ class Story {
     const workload = this.#workload
     cluster.startAll()
     await this.#within(START_MS, 'the cluster comes up', workload.start())
+    if (this.#pops !== null) await this.#within(START_MS, 'POP clients start', this.#pops.start())
     this.#faults.start()
     await cluster.scheduler.delay(cluster.plan.faultyMs)
     this.#faults.heal()
     cluster.log.add('CALM', 'faults', 'everything is whole from here on')
     await this.#until('a leader', () => cluster.leader() !== null)
     await this.#within(CALM_MS, 'every call ends', workload.finish())
+    if (this.#pops !== null)
+      await this.#within(CALM_MS, 'every call of POP ends', this.#pops.finish())
     // A request that a client has given up may still be on its way through a member that stood still.
     if (this.#maySleep()) await cluster.scheduler.delay(SETTLE_MS)
     const losses: Losses = { lossesMs: cluster.judge.lossesMs, mayOvertake: this.#mayOvertake() }
@@ -185,7 +196,10 @@ class Story {
         () => workload.owedAgain.size === 0
       )
       await this.#delayed()
+      if (this.#pops !== null)
+        await this.#within(CALM_MS, 'everything is popped', this.#pops.settle())
     }
+    await this.#pops?.close()
     await this.#transactions(losses)
     const findings = checkMessages(workload, stored, losses)
     this.duplicates = findings.duplicates

@@ -60,7 +60,8 @@ export class Workload {
   readonly #cluster: SimCluster
   readonly #dice: Dice
   readonly #process: SimProcess
-  readonly #consumerProcess: SimProcess
+  /** Where consumers run; others may run theirs there too. */
+  readonly consumerProcess: SimProcess
   readonly #only: ReadonlySet<string> | null
   readonly #lanes: Promise<void>[] = []
   readonly #closers: { close(): Promise<void> }[] = []
@@ -74,7 +75,7 @@ export class Workload {
     this.#only = only
     this.#dice = dice
     this.#process = cluster.spawnClient(0)
-    this.#consumerProcess = cluster.spawnClient(1)
+    this.consumerProcess = cluster.spawnClient(1)
   }
 
   get #options(): { nameServers: string; platform: SimProcess['platform'] } {
@@ -121,7 +122,7 @@ export class Workload {
       this.#consumer(SHARED_GROUP, message => this.#sawShared(message))
     ]
     await Promise.all(members.map(member => this.#patiently(() => member.start())))
-    const registers = [this.#process, this.#consumerProcess].map(
+    const registers = [this.#process, this.consumerProcess].map(
       ({ platform }) =>
         new PullConsumer({ ...this.#options, platform, group: REGISTER_GROUP, retryWithinMs: 1 })
     )
@@ -222,7 +223,7 @@ export class Workload {
   }
 
   #consumer(group: string, saw: (message: ReceivedMessage) => boolean): PushConsumer {
-    const { platform } = this.#consumerProcess
+    const { platform } = this.consumerProcess
     const consumer = new PushConsumer({
       nameServers: this.#cluster.nameServerAddresses,
       platform,
