@@ -7,6 +7,7 @@ import {
   BrokerStatsData,
   CreateTopicListRequestBody,
   decodeStoredMessages,
+  encodeBatch,
   GroupList,
   KVTable,
   MessageProperty,
@@ -132,6 +133,44 @@ t.test('topics', async t => {
     const none = await client.ask(RequestCode.GET_TOPIC_CONFIG, { topic: 'None' })
     t.equal(none.code, ResponseCode.TOPIC_NOT_EXIST)
   })
+
+  t.test(
+    'a topic that names a type of messages takes only those, where that is asked for',
+    async t => {
+      t.match(await make('Mixed', { attributes: '+message.type=MIXED' }), {
+        code: ResponseCode.SYSTEM_ERROR,
+        remark: 'MIXED message type is not supported.'
+      })
+      broker.config.update([['enableMixedMessageType', 'true']])
+      for (const type of ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'MIXED'])
+        t.equal((await make(type, { attributes: `+message.type=${type}` })).code, 0)
+      const kinds: Record<string, Record<string, string>> = {
+        NORMAL: {},
+        FIFO: { __SHARDINGKEY: 'k' },
+        DELAY: { DELAY: '18' },
+        TRANSACTION: { TRAN_MSG: 'true', PGROUP: 'PG' }
+      }
+      const taken = async (topic: string): Promise<string[]> => {
+        const names: string[] = []
+        for (const [name, props] of Object.entries(kinds)) {
+          const { code, remark } = await client.send(topic, 'x', { props })
+          if (code === 0) names.push(name)
+          else t.match(remark, `the expected type is ${topic}, but actual type is ${name}`)
+        }
+        return names
+      }
+      t.equal((await taken('FIFO')).length, 4, 'as in the original a broker does not ask')
+      broker.config.update([['enableTopicMessageTypeCheck', 'true']])
+      for (const type of Object.keys(kinds)) t.strictSame(await taken(type), [type])
+      t.equal((await taken('MIXED')).length, 4)
+      const batch = encodeBatch([{ flag: 0, body: Buffer.from('x'), properties: Buffer.alloc(0) }])
+      const fields = client.sendFields('FIFO', { batch: true })
+      t.match(await client.ask(RequestCode.SEND_BATCH_MESSAGE, fields, batch), {
+        code: ResponseCode.MESSAGE_ILLEGAL
+      })
+      broker.config.update([['enableTopicMessageTypeCheck', 'false']])
+    }
+  )
 
   t.test('a list is made whole or not at all', async t => {
     const body = (...names: string[]): Buffer =>

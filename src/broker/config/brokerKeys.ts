@@ -216,6 +216,11 @@ export const brokerKeys = {
     'now',
     'Refuse administration of system topics.'
   ),
+  enableMixedMessageType: booleanKey(
+    false,
+    'now',
+    'Topics may have the attribute message.type MIXED.'
+  ),
   useServerSideResetOffset: booleanKey(
     false,
     'now',

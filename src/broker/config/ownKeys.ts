@@ -1,4 +1,4 @@
-import { intKey, type Keys, longKey } from './keys.ts'
+import { booleanKey, intKey, type Keys, longKey } from './keys.ts'
 
 /** Keys that RocketMQ does not have. */
 export const ownKeys = {
@@ -35,6 +35,11 @@ export const ownKeys = {
     'Patience with the leader’s answer to a forwarded request, ms.',
     100,
     60_000
+  ),
+  enableTopicMessageTypeCheck: booleanKey(
+    false,
+    'now',
+    'Sends must be of the type that their topic’s attribute message.type names; the key of 5.3’s proxy.'
   ),
   sendRetryWindowMillis: intKey(
     30_000,

@@ -11,6 +11,7 @@ import {
 } from '../../protocol/index.ts'
 import type { MessageInput } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { typeProblem } from './messageType.ts'
 import type { SendPath, SendTarget } from './sendPath.ts'
 import { BatchSendWaiter } from './waiters.ts'
 
@@ -86,6 +87,10 @@ function readBatch(
       return `message ${messages.length + 1} of the batch has properties longer than ${PROPERTIES_BYTES_MAX} bytes`
     if (scan.isTransaction || scan.isTimer || scan.delayLevel > 0)
       return `message ${messages.length + 1} of the batch is delayed or transactional, which batches can not be`
+    if (broker.config.values.enableTopicMessageTypeCheck) {
+      const problem = typeProblem(scan, target.topic)
+      if (problem !== null) return problem
+    }
     bytes += scan.length + reader.bodyEnd - reader.bodyStart
     if (bytes > batchBytesMax)
       return `the batch with its properties on each message has more than ${batchBytesMax} bytes`

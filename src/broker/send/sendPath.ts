@@ -22,6 +22,7 @@ import { type Timing, timeMessage } from '../timer/timedSend.ts'
 import { queueCount } from '../topics/index.ts'
 import { SendAnswers } from './answers.ts'
 import { appendHalfPairs, isHalf } from './half.ts'
+import { typeProblem } from './messageType.ts'
 import { OpenSends } from './openSends.ts'
 import { encodePair, PropertyScan } from './propertyScan.ts'
 import type { StoredSend } from './storedSend.ts'
@@ -180,6 +181,10 @@ export class SendPath implements SendOutcome {
       !properties.append(this.#brokerPairs)
     )
       return this.answers.illegal()
+    if (this.#broker.config.values.enableTopicMessageTypeCheck && !target.ignoreDelay) {
+      const problem = typeProblem(properties, topic)
+      if (problem !== null) return this.answers.error(ResponseCode.MESSAGE_ILLEGAL, problem)
+    }
     const half = isHalf(header, properties)
     if (half) {
       const refusal = this.#halfRefusal(header)

@@ -53,6 +53,11 @@ export function topicRefusal(
       request,
       `topic[${name}] cannot have ${queues.join('/')} read/write queues: use 0 to ${QUEUE_ID_MAX + 1}`
     )
+  if (
+    wanted.attributeChanges.get('+message.type') === 'MIXED' &&
+    !broker.config.values.enableMixedMessageType
+  )
+    return invalidParameter(request, 'MIXED message type is not supported.')
   if (wanted.perm < 0 || wanted.perm > permMax)
     return invalidParameter(
       request,
