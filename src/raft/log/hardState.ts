@@ -6,8 +6,10 @@ import { Latency } from './latency.ts'
 import type { Founder, HardState } from './types.ts'
 
 /**
- * The hard-state file: two slots of 4096 bytes, written in turn; the one with the higher sequence number and a good
- * CRC holds (raft.md 4.2). A slot, big-endian:
+ * The hard state: two files of the same content, `hardstate` and `hardstate.copy`, each with two slots of 4096 bytes that
+ * are written in turn; of all four the one with the highest sequence number and a good CRC holds (raft.md 4.2). With one
+ * file a rotten newest slot would bring the one before back, and with it a vote that was given could be given again.
+ * A slot, big-endian:
  *
  *    0  u32  magic
  *    4  u32  crc       over bytes 8 to the end of the payload
@@ -16,6 +18,7 @@ import type { Founder, HardState } from './types.ts'
  *   20       payload   numbers as u64, strings as u16 length + UTF-8, in the order of `encodePayload`
  */
 const SLOT_BYTES = 4096
+const FILE_NAMES = ['hardstate', 'hardstate.copy'] as const
 const SLOT_HEADER_BYTES = 20
 const SLOT_MAGIC = 0x4c444853
 /** 2 has `install` at the end. */
@@ -154,45 +157,60 @@ export class HardStateFile {
   state: StoredState | null
   readonly latency: Latency
   onFailure: (error: Error) => void = () => {}
-  readonly #file: DiskFile
+  /** Slots that hold neither nothing nor anything that can be believed. */
+  readonly damagedSlots: number
+  readonly #files: readonly DiskFile[]
   #sequence: number
   #waiting: Waiter[] = []
   #saving: Promise<void> | null = null
   #failure: Error | null = null
 
-  private constructor(file: DiskFile, clock: Clock, sequence: number, state: StoredState | null) {
-    this.#file = file
+  private constructor(
+    files: readonly DiskFile[],
+    clock: Clock,
+    sequence: number,
+    state: StoredState | null,
+    damagedSlots: number
+  ) {
+    this.#files = files
+    this.damagedSlots = damagedSlots
     this.#sequence = sequence
     this.state = state
     this.latency = new Latency(clock)
   }
 
   /**
-   * Opens or makes the file. `state` is null when nothing was ever saved. Rejects with UnusableLogError when both
+   * Opens or makes the files. `state` is null when nothing was ever saved. Rejects with UnusableLogError when all
    * slots are bad: the node no longer knows who it is and what it promised (raft.md 4.9).
    */
   static async open(disk: Disk, clock: Clock, directory: string): Promise<HardStateFile> {
-    const path = `${directory}/hardstate`
-    const file = await disk.open(path, { create: true })
-    const slots = Buffer.alloc(2 * SLOT_BYTES)
-    const length = await file.read(slots, 0, slots.length, 0)
-    const found = [
-      decodeSlot(slots.subarray(0, SLOT_BYTES)),
-      decodeSlot(slots.subarray(SLOT_BYTES))
-    ]
+    const files: DiskFile[] = []
+    const slots: Buffer[] = []
+    for (const name of FILE_NAMES) {
+      const file = await disk.open(`${directory}/${name}`, { create: true })
+      files.push(file)
+      slots.push(...(await readSlots(file)))
+    }
+    const found = slots
+      .map(decodeSlot)
       .filter(slot => slot !== null)
       .sort((a, b) => b.sequence - a.sequence)[0]
-    if (found !== undefined) return new HardStateFile(file, clock, found.sequence, found.state)
-    if (!slots.subarray(0, length).every(byte => byte === 0)) {
-      await file.close()
+    const bad = slots.filter(slot => decodeSlot(slot) === null && slot.some(byte => byte !== 0))
+    if (found !== undefined) {
+      return new HardStateFile(files, clock, found.sequence, found.state, bad.length)
+    }
+    if (bad.length > 0) {
+      for (const file of files) await file.close()
       throw new UnusableLogError(
-        `${path} is damaged in both of its slots: term and vote are lost, so this node must not vote. Move the whole directory away and let the node join as a new one`
+        `${directory}/${FILE_NAMES[0]} and its copy are damaged in all of their slots: term and vote are lost, so this node must not vote. Move the whole directory away and let the node join as a new one`
       )
     }
-    await file.write([Buffer.alloc(2 * SLOT_BYTES)], 0)
-    await file.datasync()
+    for (const file of files) {
+      await file.write([Buffer.alloc(2 * SLOT_BYTES)], 0)
+      await file.datasync()
+    }
     await disk.syncDirectory(directory)
-    return new HardStateFile(file, clock, 0, null)
+    return new HardStateFile(files, clock, 0, null, 0)
   }
 
   /** Resolves when the present state with `patch` is on the disk. */
@@ -212,8 +230,8 @@ export class HardStateFile {
       try {
         this.latency.begin()
         const slot = encodeSlot(this.state as StoredState, this.#sequence + 1)
-        await this.#file.write([slot], (this.#sequence % 2) * SLOT_BYTES)
-        await this.#file.datasync()
+        const at = (this.#sequence % 2) * SLOT_BYTES
+        await Promise.all(this.#files.map(file => save(file, slot, at)))
         this.latency.end()
         this.#sequence += 1
       } catch (error) {
@@ -231,6 +249,22 @@ export class HardStateFile {
 
   async close(): Promise<void> {
     await this.#saving
-    await this.#file.close()
+    for (const file of this.#files) await file.close()
   }
+}
+
+async function readSlots(file: DiskFile): Promise<Buffer[]> {
+  const slots = Buffer.alloc(2 * SLOT_BYTES)
+  try {
+    await file.read(slots, 0, slots.length, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+    slots.fill(1)
+  }
+  return [slots.subarray(0, SLOT_BYTES), slots.subarray(SLOT_BYTES)]
+}
+
+async function save(file: DiskFile, slot: Buffer, at: number): Promise<void> {
+  await file.write([slot], at)
+  await file.datasync()
 }

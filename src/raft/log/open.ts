@@ -49,6 +49,12 @@ export async function openLog(options: LogOptions): Promise<RaftLog> {
   await options.disk.makeDirectory(dataDirectory)
   await options.disk.makeDirectory(indexDirectory)
   await options.disk.syncDirectory(options.directory)
+  if (hardState.damagedSlots > 0) {
+    options.logger.warn('The hard state is damaged; its copy holds', {
+      directory: options.directory,
+      damagedSlots: hardState.damagedSlots
+    })
+  }
   const segments = new Segments(options.disk, dataDirectory, options.segmentBytes)
   const index = new IndexFile(
     {

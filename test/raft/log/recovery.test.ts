@@ -338,27 +338,49 @@ t.test('a lost write under a good one is found by the chain', async t => {
 })
 
 t.test(
-  'one bad slot of the hard state is the older state, two are the end of this node',
+  'no damage of one file of the hard state brings an older promise back; of both, the node ends',
   async t => {
-    const disk = new MemoryDisk()
-    const a = await Process.start(disk, NO_WATERMARK)
-    a.append(10)
-    await a.written()
-    await a.wait(a.log.saveHardState({ term: 7, vote: 'n1' }))
-    await a.wait(a.log.saveHardState({ term: 8, vote: 'n2' }))
-    disk.kill()
-    const newest =
-      disk.contents(HARD_STATE).readUInt32BE(12) > disk.contents(HARD_STATE).readUInt32BE(4096 + 12)
-    disk.corrupt(HARD_STATE, (newest ? 0 : 4096) + 30)
-    const b = await Process.start(disk)
-    t.match(b.log.hardState, { term: 7, vote: 'n1' })
-    disk.kill()
-    disk.corrupt(HARD_STATE, 30)
-    disk.corrupt(HARD_STATE, 4096 + 30)
-    await t.rejects(Process.start(disk), UnusableLogError)
-    await t.rejects(Process.start(disk), /damaged in both/)
-    disk.delete(HARD_STATE)
-    await t.rejects(Process.start(disk), /must not vote/)
+    const copy = `${HARD_STATE}.copy`
+    for (const damage of ['newest slot', 'both slots', 'zeros', 'other slot', 'gone'] as const) {
+      for (const [harmed, kept] of [
+        [HARD_STATE, copy],
+        [copy, HARD_STATE]
+      ] as const) {
+        const disk = new MemoryDisk()
+        const a = await Process.start(disk, NO_WATERMARK)
+        a.append(10)
+        await a.written()
+        await a.wait(a.log.saveHardState({ term: 7, vote: 'n1' }))
+        await a.wait(a.log.saveHardState({ term: 8, vote: 'n2' }))
+        disk.kill()
+        const slots = disk.contents(harmed)
+        const newest = slots.readUInt32BE(12) > slots.readUInt32BE(4096 + 12) ? 0 : 4096
+        if (damage === 'newest slot' || damage === 'both slots') disk.corrupt(harmed, newest + 30)
+        if (damage === 'both slots') disk.corrupt(harmed, 4096 - newest + 30)
+        if (damage === 'zeros') disk.overwrite(harmed, 0, Buffer.alloc(8192))
+        // As a write that never came down would leave it.
+        if (damage === 'other slot') {
+          disk.overwrite(harmed, newest, slots.subarray(4096 - newest, 8192 - newest))
+        }
+        if (damage === 'gone') disk.delete(harmed)
+        const b = await Process.start(disk)
+        t.match(b.log.hardState, { term: 8, vote: 'n2' }, `${damage} of ${harmed}`)
+        await b.wait(b.log.saveHardState({ term: 9, vote: 'n0' }))
+        await b.wait(b.log.saveHardState({ term: 10, vote: 'n0' }))
+        disk.kill()
+        disk.overwrite(kept, 0, Buffer.alloc(8192, 7))
+        const c = await Process.start(disk)
+        t.match(c.log.hardState, { term: 10, vote: 'n0' }, 'what was harmed is whole again')
+        disk.kill()
+        disk.overwrite(harmed, 0, Buffer.alloc(8192, 7))
+        disk.overwrite(kept, 0, Buffer.alloc(8192, 7))
+        await t.rejects(Process.start(disk), UnusableLogError)
+        await t.rejects(Process.start(disk), /damaged in all of their slots/)
+        disk.delete(harmed)
+        disk.delete(kept)
+        await t.rejects(Process.start(disk), /must not vote/)
+      }
+    }
   }
 )
 
