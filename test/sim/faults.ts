@@ -401,7 +401,8 @@ export class Faults {
     mayEnd.add(victim)
     const last = paths.filter(path => path.includes('/raft/data/')).at(-1)
     const atEnd = last !== undefined && dice.chance(0.4)
-    const path = atEnd ? last : dice.pick(paths)
+    const ofHardState = !atEnd && dice.chance(0.1) && disk.paths().includes(HARD_STATE)
+    const path = atEnd ? last : ofHardState ? HARD_STATE : dice.pick(paths)
     const contents = disk.contents(path)
     let end = contents.length
     if (atEnd) while (end > 1 && contents[end - 1] === 0) end -= 1
@@ -425,3 +426,6 @@ export class Faults {
 function isRotten(path: string): boolean {
   return /\/raft\/(data|index)\/|\/consumequeue\/|\/index\//.test(path)
 }
+
+/** Of the two files of the hard state one: without both a node is at its end, as it should be. */
+const HARD_STATE = '/store/raft/hardstate'

@@ -465,5 +465,23 @@ export const MUTANTS: readonly Mutant[] = [
     'fault.term === null ? -1 : fault.position',
     'fault.position',
     { with: ['bitRot'] }
+  ),
+  one(
+    'S3',
+    'units of a queue are believed as they stand on the disk',
+    'cluster',
+    'store/queueFiles.js',
+    'return expected !== null && crc32(bytes) === expected ? bytes : null;',
+    'return bytes;',
+    { with: ['bitRot', 'kill'] }
+  ),
+  one(
+    'S4',
+    'the copy of the hard state is written and not read',
+    'cluster',
+    'raft/log/hardState.js',
+    'slots.push(...(await readSlots(file)));',
+    'if (slots.length === 0) slots.push(...(await readSlots(file)));',
+    { with: ['bitRot', 'kill'] }
   )
 ]
