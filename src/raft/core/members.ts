@@ -28,7 +28,7 @@ export function ageApplicants(s: RaftState, count: number): void {
 /** Whether a connection that began with this Hello may go on under the configuration as it is now. */
 export function keepsConnection(s: RaftState, hello: ConnectionFacts): boolean {
   const { configuration } = s
-  if (configuration === null) return true
+  if (configuration === null || s.onlyFounded) return true
   if (hello.configurationVersion > configuration.version && s.role.kind !== 'leader') return true
   return s.mayBeMember(hello.nodeId, hello.nodeUid)
 }

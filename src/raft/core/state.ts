@@ -362,6 +362,14 @@ export class RaftState {
   }
 
   /**
+   * It saved founders and has no entry yet. If a disk was lost at that moment, others may have founded with other ones: the
+   * group that came about is the one with an entry, and whoever is of it is let in.
+   */
+  get onlyFounded(): boolean {
+    return this.log.configurations.length === 0 && this.clusterId === ''
+  }
+
+  /**
    * Members of the configurations that are or may yet be in force: a leader that is none by an entry which is going to be
    * cut must be heard all the same, and who is being removed is one until that is committed.
    */

@@ -146,14 +146,15 @@ export class Simulation {
       ['copyLost', rate(0.3)],
       ['add', changing ? rate(6) : 0],
       ['remove', changing ? rate(3) : 0],
-      ['update', changing ? rate(0.5) : 0]
+      ['update', changing ? rate(0.5) : 0],
+      ['hasty', changing ? rate(4) : 0]
     ])
     const asyncLoses = rates.get('powerLoss') !== 0 || rates.get('storageFailed') !== 0
     // An entry that one node has damaged must be whole elsewhere: not in a group of one, not with ASYNC losing the others.
     if (size === 1 || (this.#flush === 'async' && asyncLoses)) rates.set('damage', 0)
     if (size === 1) rates.set('wipe', 0)
     // With fewer voters, or disks that are gone, an entry may be whole on the damaged one only.
-    if (rates.get('remove') !== 0 || rates.get('wipe') !== 0) rates.set('damage', 0)
+    if (['remove', 'hasty', 'wipe'].some(name => rates.get(name) !== 0)) rates.set('damage', 0)
     return rates
   }
 
@@ -171,7 +172,7 @@ export class Simulation {
             : JSON.stringify(event)
         this.trace.push(`${node.id} <- ${text}`)
       }
-    const mayErr = ['powerLoss', 'storageFailed', 'damage', 'wipe', 'add', 'remove'].some(
+    const mayErr = ['powerLoss', 'storageFailed', 'damage', 'wipe', 'add', 'remove', 'hasty'].some(
       name => this.#rates.get(name) !== 0
     )
     this.#cluster.onEffect = (node, effect) => {
@@ -359,6 +360,12 @@ export class Simulation {
         return this.#change({ op: 'add', id: node.id, raftAddress: null, priority: null })
       case 'remove':
         return this.#change({ op: 'remove', id: node.id })
+      case 'hasty': {
+        // A leader that has committed nothing of its own yet is the one that must not (R-M2).
+        const fresh = this.#nodes.filter(n => n.core?.role === 'leader' && !n.core.ready)
+        if (fresh.length === 0) return false
+        return this.#change({ op: 'remove', id: node.id })
+      }
       case 'update': {
         const priority = chance.below(3)
         return this.#change({ op: 'update', id: node.id, raftAddress: null, priority })
