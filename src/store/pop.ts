@@ -212,7 +212,8 @@ export class PopTable implements PopView {
   /** No message in flight lies before it; infinite when there is none. */
   get oldestPosition(): number {
     let oldest = Number.POSITIVE_INFINITY
-    for (const { position } of this.all()) oldest = Math.min(oldest, position)
+    for (const { checkpoints } of this.#queues.values())
+      for (const { position } of checkpoints.values()) if (position < oldest) oldest = position
     return oldest
   }
 

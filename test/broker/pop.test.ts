@@ -477,6 +477,30 @@ t.test('a restart keeps what is in flight, and what is over comes back', async t
   t.strictSame(bodies(await again.popped('R', { group: 'GO', order: true, max: 1 })), ['1'])
 })
 
+t.test('a reset of offsets holds for pops, whether their clients are online or not', async t => {
+  const { broker, client } = await start(t)
+  await topic(client, 'Rs')
+  await sendAll(client, 'Rs', ['0', '1', '2'])
+  const mode = { consumerGroup: 'G', mode: 'POP' as const, popShareQueueNum: 0, topic: 'Rs' }
+  await client.ask(
+    RequestCode.SET_MESSAGE_REQUEST_MODE,
+    null,
+    SetMessageRequestModeRequestBody.encode(mode)
+  )
+  await client.heartbeat('G', { Rs: {} })
+  for (const popped of await client.popped('Rs')) await client.ack(popped)
+  const reset = { topic: 'Rs', group: 'G', timestamp: 0, isForce: true }
+  t.equal((await client.ask(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset)).code, 0)
+  t.strictSame(bodies(await client.popped('Rs')), ['0', '1', '2'])
+  set(broker, { useServerSideResetOffset: 'true' })
+  t.equal((await client.ask(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset)).code, 0)
+  const again = await client.popped('Rs')
+  t.strictSame(bodies(again), ['0', '1', '2'])
+  await until(() => broker.resets.find('G', 'Rs', 0) === null)
+  await client.ackAll('Rs', again)
+  t.strictSame(await client.popped('Rs'), [])
+})
+
 t.test('assignments', async t => {
   const { broker, client } = await start(t)
   await topic(client, 'As', 4)

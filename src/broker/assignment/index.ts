@@ -73,6 +73,14 @@ function modeOf(broker: BrokerContext, topic: string, group: string): RequestMod
   return { mode, popShareQueueNum: mode === 'POP' ? defaultPopShareQueueNum : 0 }
 }
 
+/** The broker itself knows where the group is in the topic: its clients have no offsets to be told. */
+export function readsByPop(broker: BrokerContext, topic: string, group: string): boolean {
+  return (
+    broker.consumers.find(group)?.consumeType === 'CONSUME_POP' ||
+    modeOf(broker, topic, group).mode === 'POP'
+  )
+}
+
 /** SET_MESSAGE_REQUEST_MODE (401), mqadmin's setConsumeMode. In the log: all members answer 400 alike. */
 const setMessageRequestMode: Handler = {
   code: RequestCode.SET_MESSAGE_REQUEST_MODE,

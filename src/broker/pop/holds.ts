@@ -42,8 +42,8 @@ export class PopHolds {
   #woken: PopRequest[] = []
   #timer: Timer | null = null
   #accepts: boolean = false
-  /** Arrivals so far: whoever reads compares it, and need not wait when there was one meanwhile. */
-  arrivals = 0
+  /** Those that look into their queues just now, and whether something came meanwhile. */
+  readonly #looking = new Map<PopRequest, boolean>()
 
   constructor(clock: Clock, config: LiveConfig, store: Store, again: (pop: PopRequest) => void) {
     this.#clock = clock
@@ -67,6 +67,20 @@ export class PopHolds {
     this.#timer?.cancel()
     this.#timer = null
     for (const pop of [...this.#all]) this.#wake(pop)
+  }
+
+  /** Runs what looks into the queues of a pop; `missed` says whether a message came while it did. */
+  async looking<T>(
+    pop: PopRequest,
+    look: () => Promise<T>
+  ): Promise<{ found: T; missed: boolean }> {
+    this.#looking.set(pop, false)
+    try {
+      const found = await look()
+      return { found, missed: this.#looking.get(pop) === true }
+    } finally {
+      this.#looking.delete(pop)
+    }
   }
 
   /** Of one topic, group and queue: POLLING_INFO. */
@@ -157,7 +171,7 @@ export class PopHolds {
   }
 
   #arrived(arrivals: readonly Arrival[]): void {
-    this.arrivals += 1
+    if (this.#looking.size > 0) this.#miss(arrivals)
     if (this.#all.size === 0) return
     let workLeft = arrivalWorkMax
     for (const arrival of arrivals) {
@@ -176,6 +190,13 @@ export class PopHolds {
         workLeft = this.#wakeMatching(waiting, arrival, workLeft)
         if (this.#woken.length > before) break
       }
+    }
+  }
+
+  #miss(arrivals: readonly Arrival[]): void {
+    for (const pop of this.#looking.keys()) {
+      const names = [pop.topic, ...retryNames(pop)]
+      if (arrivals.some(({ topic }) => names.includes(topic))) this.#looking.set(pop, true)
     }
   }
 

@@ -8,7 +8,7 @@ import {
   startOffsetInfo
 } from '../../protocol/index.ts'
 import { NotLeaderError } from '../../raft/index.ts'
-import { type PopOrder, StoreError } from '../../store/index.ts'
+import { type PopOrder, StoreError, type TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 import { checkPop } from './checks.ts'
@@ -19,6 +19,8 @@ import { type Taken, type TakenQueue, Taker } from './take.ts'
 
 /** Messages that wait for the log's word before they are given out. */
 const pendingBytesMax = 67_108_864
+/** A pop that was kept from queues by a limit looks again after so long, ms. */
+const limitedMs = 1_000
 /** Looks in a row of one pop that only moved offsets over messages that do not match. */
 const passesMax = 16
 
@@ -91,15 +93,21 @@ export class PopPath {
     // Commands of a pop count only for groups that are in the table.
     await this.#broker.groups.ensure(pop.group)
     const reviveQueueId = pop.order ? POP_ORDER_REVIVE_QUEUE : this.#nextReviveQueue()
-    const arrivals = this.holds.arrivals
+    const { found: taken, missed } = await this.holds.looking(pop, () =>
+      this.#take(pop, topic, reviveQueueId)
+    )
+    if (taken.queues.length === 0) return this.#holdOr(pop, taken, missed)
+    if (taken.restNum > 0) this.holds.wakeOne(pop.topic, pop.group, Math.max(-1, pop.queueId))
+    const given = await this.#committed(taken)
+    if (given.length === 0) return this.#holdOr(pop, taken, missed)
+    return this.#found(pop, taken, given)
+  }
+
+  async #take(pop: PopRequest, topic: TopicSettings, reviveQueueId: number): Promise<Taken> {
     let taken = await this.#taker.take(pop, topic, reviveQueueId)
     for (let i = 1; i < passesMax && isPassing(taken); i++)
       taken = await this.#taker.take(pop, topic, reviveQueueId)
-    if (taken.queues.length === 0) return this.#holdOr(pop, taken, arrivals)
-    if (taken.restNum > 0) this.holds.wakeOne(pop.topic, pop.group, Math.max(-1, pop.queueId))
-    const given = await this.#committed(taken)
-    if (given.length === 0) return this.#holdOr(pop, taken, arrivals)
-    return this.#found(pop, taken, given)
+    return taken
   }
 
   #nextReviveQueue(): number {
@@ -107,10 +115,11 @@ export class PopPath {
     return this.#reviveCounter
   }
 
-  #holdOr(pop: PopRequest, taken: Taken, arrivals: number): RemotingCommand | null {
+  #holdOr(pop: PopRequest, taken: Taken, missed: boolean): RemotingCommand | null {
     if (taken.busy)
       return response(ResponseCode.SYSTEM_BUSY, 'the log takes nothing now, try again')
-    const held = this.holds.hold(pop, taken.freeMs)
+    const limitMs = taken.limited ? this.#broker.store.timeMs() + limitedMs : taken.freeMs
+    const held = this.holds.hold(pop, Math.min(taken.freeMs, limitMs))
     if (held !== 'held')
       return this.#nothing(
         pop,
@@ -118,8 +127,8 @@ export class PopPath {
         held === 'full' ? ResponseCode.POLLING_FULL : ResponseCode.POLLING_TIMEOUT
       )
     // What came while it was read, or what is left of a long walk over messages that do not match.
-    const more = this.holds.arrivals !== arrivals || isPassing(taken)
-    if (more) this.holds.wakeOne(pop.topic, pop.group, Math.max(-1, pop.queueId))
+    if (missed || isPassing(taken))
+      this.holds.wakeOne(pop.topic, pop.group, Math.max(-1, pop.queueId))
     return null
   }
 

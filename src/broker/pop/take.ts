@@ -165,6 +165,10 @@ export class Taker {
 
   async #read(pop: PopRequest, taken: Taken, queue: PopQueueRef): Promise<void> {
     const known = this.#positions.next(queue)
+    const { resets } = this.#broker
+    // Its offset is the group's already.
+    if (resets.find(queue.group, queue.topic, queue.queueId) !== null)
+      resets.followed(queue.group, queue.topic, queue.queueId)
     let offset = known >= 0 ? known : await this.#firstOffset(pop, queue)
     let result = await this.#pull(pop, queue, offset, pop.maxMessages - taken.count)
     if (wrongOffset.includes(result.status)) {

@@ -17,6 +17,7 @@ import {
   versionName
 } from '../../../protocol/index.ts'
 import type { ConsumerOffset, TopicSettings } from '../../../store/index.ts'
+import { readsByPop } from '../../assignment/index.ts'
 import type { ClientInfo } from '../../clients/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Caller, Handler } from '../../dispatch/handler.ts'
@@ -61,14 +62,15 @@ export const resetOffset: Handler = {
         ? oneQueue(reset, queueId, offset, broker)
         : await byTime(reset, queueId, broker)
     if (!Array.isArray(table)) return table
-    const members = [...(broker.consumers.find(reset.group)?.members.values() ?? [])]
+    const isPop = readsByPop(broker, name, reset.group)
+    const members = isPop ? [] : [...(broker.consumers.find(reset.group)?.members.values() ?? [])]
     const old = members.find(member => member.version < Version.V3_0_7_SNAPSHOT)
     if (old !== undefined)
       return systemError(
         `the client does not support this feature. version=${versionName(old.version)}`
       )
     if (members.length > 0) tellMembers(reset, table, members)
-    else if (queueId >= 0 || request.version >= Version.V5_0_0)
+    else if (isPop || queueId >= 0 || request.version >= Version.V5_0_0)
       await storeOffsets(reset, table, broker)
     else
       return response(
