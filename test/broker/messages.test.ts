@@ -335,6 +335,50 @@ t.test('pulls', async t => {
   })
 })
 
+t.test('what its group allows a pull', async t => {
+  // Of 2 000 bytes 40 per cent are recent.
+  const machine = { ...platform, host: { ...platform.host, memoryBytes: () => 2_000 } }
+  const broker = await startBroker(t, {}, silentLogger, machine)
+  await serving(broker)
+  const client = new TestClient(t, broker.address)
+  const group = async (more: Record<string, unknown>): Promise<void> => {
+    const body = Buffer.from(JSON.stringify({ groupName: 'G', ...more }))
+    const { code } = await client.ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body)
+    t.equal(code, 0)
+  }
+  for (let i = 0; i < 12; i++) await client.send('T', Buffer.alloc(100, 'x'))
+
+  t.test('consumeEnable', async t => {
+    await group({ consumeEnable: false })
+    t.match(await client.pull('T', 0, 0), {
+      code: ResponseCode.NO_PERMISSION,
+      remark: 'subscription group no permission, G'
+    })
+    await group({ consumeEnable: true })
+    t.equal((await client.pull('T', 0, 0)).code, 0)
+  })
+  t.test('consumeBroadcastEnable', async t => {
+    await group({ consumeBroadcastEnable: false })
+    await client.heartbeat('G', { T: {} }, { messageModel: 'BROADCASTING' })
+    t.match(await client.pull('T', 0, 0, { subscription: null }), {
+      code: ResponseCode.NO_PERMISSION,
+      remark: 'the consumer group[G] can not consume by broadcast way'
+    })
+    await group({ consumeBroadcastEnable: true })
+    t.equal((await client.pull('T', 0, 0, { subscription: null })).code, 0)
+  })
+  t.test('where to pull next: with slaveReadEnable, by how far behind it is', async t => {
+    await group({ brokerId: 0, whichBrokerWhenConsumeSlowly: 3 })
+    const suggested = async (offset: number): Promise<string | undefined> =>
+      (await client.pull('T', 0, offset, { max: 1 })).extFields?.['suggestWhichBrokerId']
+    t.equal(await suggested(0), '0')
+    broker.config.update([['slaveReadEnable', 'true']])
+    t.equal(await suggested(0), '3')
+    await client.send('T', 'the newest')
+    t.equal(await suggested(12), '0')
+  })
+})
+
 t.test('delays and retries', async t => {
   const broker = await startBroker(t, { messageDelayLevel: '1s 2s 1s 1s' })
   await serving(broker)
