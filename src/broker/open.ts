@@ -84,6 +84,7 @@ function openStoreFor(
       preferredLeaderId: settings.preferredLeaderId,
       brokerAddress,
       tailCacheBytes: values.tailCacheBytes,
+      snapshotBytesPerSecond: values.snapshotBytesPerSecond,
       ...(options.raftTimings === undefined ? {} : { timings: options.raftTimings }),
       onFatal: reason => {
         logger.error('The broker cannot go on', { reason })

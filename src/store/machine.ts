@@ -31,6 +31,13 @@ export interface RestoredIndexes {
   keys: number
   /** Queues and key index are built from the log's beginning under tables that came with a snapshot. */
   isRebuilding: boolean
+  /** Where queues end of which nothing is built yet: those that get no message from the log go on from there. */
+  ends: readonly QueueEnd[]
+}
+
+export interface QueueEnd {
+  readonly queue: ConsumeQueue
+  readonly maxOffset: number
 }
 
 export interface MachineHost {
@@ -66,6 +73,7 @@ export class Machine {
   appliedPosition: number
   /** Messages behind it are an earlier leader's that this one found in its log; infinite while it does not take over. */
   #inheritsBehind = Number.POSITIVE_INFINITY
+  #ends: readonly QueueEnd[]
   #arrivals: ConsumeQueue[] = []
   #opened: TransactionInDoubt[] = []
   #earliestTimerMs = Number.POSITIVE_INFINITY
@@ -80,6 +88,8 @@ export class Machine {
     this.#restored = restored
     this.appliedIndex = Math.min(restored.tables, restored.queues, restored.keys)
     this.appliedPosition = appliedPosition
+    this.#ends = restored.ends
+    if (!this.isReplaying) this.#settleEnds()
   }
 
   /** Some of the state is still behind the rest, as the last checkpoint left it: no whole state to write. */
@@ -133,6 +143,7 @@ export class Machine {
       this.#removeQueuesAgain(entry)
     }
     this.appliedIndex = entry.index
+    if (this.#ends.length > 0 && entry.index >= this.#restored.tables) this.#settleEnds()
     if (fresh) {
       this.appliedPosition = entry.position + entry.bytes.length
     }
@@ -231,6 +242,13 @@ export class Machine {
     for (const command of decodeCommands(entry.bytes, ENTRY_HEADER_BYTES, entry.bytes.length)) {
       if (command.type === 'deleteTopic') this.#removeQueues(command.topic)
     }
+  }
+
+  /** Everything is built: what got no message has none in the log. */
+  #settleEnds(): void {
+    for (const { queue, maxOffset } of this.#ends)
+      if (queue.maxOffset === 0 && !queue.removed) queue.beginAt(maxOffset)
+    this.#ends = []
   }
 
   #removeQueues(topic: string): void {

@@ -4,7 +4,7 @@ import type { Disk, Logger } from '../platform/index.ts'
 import type { RunRecord } from './indexRun.ts'
 import type { KeyValueChange, KeyValueStore } from './keyValueStore.ts'
 import { StateOpenError } from './keyValueStore.ts'
-import type { RestoredIndexes } from './machine.ts'
+import type { QueueEnd, RestoredIndexes } from './machine.ts'
 import type { QueueTable } from './queueTable.ts'
 import type { ScrubRecord } from './scrubber.ts'
 import type { Tables } from './tables.ts'
@@ -62,7 +62,7 @@ export async function restore(
       await clear(state, kind)
     }
     return {
-      indexes: { tables: 0, queues: 0, keys: 0, isRebuilding: false },
+      indexes: { tables: 0, queues: 0, keys: 0, isRebuilding: false, ends: [] },
       syncedIndex: 0,
       appliedIndex: 0,
       appliedPosition: 0,
@@ -91,18 +91,24 @@ export async function restore(
       syncedIndex: meta.syncedIndex
     })
   }
+  const isRebuilding = meta.queuesIndex !== undefined
+  const ends: QueueEnd[] = []
   for (const record of queueRecords) {
     const maxOffset = filesWhole ? record.maxOffset : record.syncedOffset
     const maxCrc = filesWhole ? record.maxCrc : record.syncedCrc
     const minOffset = Math.min(record.minOffset, maxOffset)
-    queues.obtain(record.topic, record.queueId).restore({ ...record, minOffset, maxOffset, maxCrc })
+    const queue = queues.obtain(record.topic, record.queueId)
+    // Nothing of it is built yet; who asks meanwhile must not be told that its messages are gone.
+    if (isRebuilding && minOffset === maxOffset) ends.push({ queue, maxOffset })
+    else queue.restore({ ...record, minOffset, maxOffset, maxCrc })
   }
   const indexes = {
     tables: meta.appliedIndex,
     queues: filesWhole ? (meta.queuesIndex ?? meta.appliedIndex) : meta.syncedIndex,
     // Keys of what is trimmed are not missed.
     keys: Math.max(meta.indexedIndex, meta.trim.index - 1, ...runs.map(run => run.completeIndex)),
-    isRebuilding: meta.queuesIndex !== undefined
+    isRebuilding,
+    ends
   }
   const appliedIndex = Math.min(indexes.tables, indexes.queues, indexes.keys)
   const { syncedIndex, appliedPosition } = meta

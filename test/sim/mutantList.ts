@@ -14,7 +14,9 @@ export interface Mutant {
   readonly id: string
   readonly bug: string
   readonly edits: readonly Edit[]
-  readonly by: 'core' | 'cluster' | 'golden'
+  readonly by: 'core' | 'cluster' | 'golden' | 'test'
+  /** Of `test`: the file below build/test. */
+  readonly test?: string
   readonly with?: readonly string[]
   readonly flush?: 'sync' | 'async'
 }
@@ -34,7 +36,7 @@ function one(
   file: string,
   from: string,
   to: string,
-  more: Pick<Mutant, 'with' | 'flush'> = {}
+  more: Pick<Mutant, 'with' | 'flush' | 'test'> = {}
 ): Mutant {
   return { id, bug, by, edits: [{ file, from, to }], ...more }
 }
@@ -342,6 +344,33 @@ export const MUTANTS: readonly Mutant[] = [
       }
     ]
   },
+  one(
+    'M25',
+    'a snapshot is installed without moving the start of the log and its term',
+    'test',
+    'raft/log/switchLog.js',
+    'start: manifest.start,',
+    '',
+    { test: 'raft/log/copy.test.js' }
+  ),
+  one(
+    'M32',
+    'the log is trimmed beyond a half message that is in doubt',
+    'test',
+    'store/tables.js',
+    'if (command.position > this.inDoubt.oldestPosition)',
+    'if (command.position < 0)',
+    { test: 'store/transactions.test.js' }
+  ),
+  one(
+    'M37',
+    'segments go before the state that knows of it is on the disk',
+    'test',
+    'store/trimmer.js',
+    'await checkpoints.sync();',
+    '',
+    { test: 'store/retention.test.js' }
+  ),
   one(
     'M36',
     'a snapshot that is not needed any more takes the log’s place',

@@ -18,7 +18,7 @@ const TEXT_MAX = 110
 
 function plant({ edits }: Mutant): void {
   rmSync(COPY, { recursive: true, force: true })
-  for (const folder of ['src', 'test/sim', 'test/helpers', 'test/chaos', 'test/raft']) {
+  for (const folder of ['src', 'test/sim', 'test/helpers', 'test/chaos', 'test/raft', 'test/store']) {
     cpSync(`build/${folder}`, `${COPY}/${folder}`, { recursive: true })
   }
   for (const { file, from, to } of edits) {
@@ -57,6 +57,11 @@ async function hunt(mutant: Mutant, seeds: string, workers: string): Promise<Hun
     const { output, code } = await play([`${COPY}/test/raft/core/golden.test.js`])
     const how = /^ *not ok \d+ - (.*)$/m.exec(output)?.[1] ?? ''
     return { found: code !== 0, seeds: '–', how: `golden script: ${how}` }
+  }
+  if (mutant.by === 'test') {
+    const { output, code } = await play([`${COPY}/test/${mutant.test}`])
+    const how = /^ *not ok \d+ - (.*)$/m.exec(output)?.[1] ?? ''
+    return { found: code !== 0, seeds: '–', how: `${mutant.test}: ${how}` }
   }
   const command = [`${COPY}/test/sim/main.js`, '--seeds', seeds, '--workers', workers, '--first']
   if (mutant.by === 'core') command.push('--depth', 'core')

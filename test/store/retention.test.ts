@@ -181,3 +181,26 @@ t.test('a follower decides nothing', async t => {
   t.strictSame(node.trims, [])
   await store.stop()
 })
+
+t.test('segments go only when the state that knows of it is on the disk', async t => {
+  const opened = await filled(t.testdir())
+  const { store, node, state } = opened
+  const written = (): number =>
+    (
+      JSON.parse(String(state.pairs.get(Buffer.from('M').toString('hex')) ?? '{}')) as {
+        trim?: { position: number }
+      }
+    ).trim?.position ?? 0
+  let atTrim = -1
+  const trimPrefix = node.trimPrefix.bind(node)
+  node.trimPrefix = (index, position) => {
+    atTrim = written()
+    return trimPrefix(index, position)
+  }
+  const { syncs } = state
+  t.equal(await store.cleanExpired(), true)
+  await trimmed(opened)
+  t.equal(atTrim, store.tables.trim.position, 'the checkpoint comes first')
+  t.ok(state.syncs > syncs, 'synced')
+  await store.stop()
+})

@@ -4,8 +4,18 @@ import t, { type Test } from 'tap'
 import { createRealPlatform, type Logger } from '../../src/platform/index.ts'
 import type { TopicSettings } from '../../src/store/index.ts'
 import { type Command, openStore, type Store, type StoreOptions } from '../../src/store/index.ts'
+import { dumpState, loadState } from '../../src/store/stateDump.ts'
 import { freePorts, TIMINGS } from '../raft/node/cluster.ts'
-import { fingerprint, message, messagesOf, raftOptions, send } from './helpers.ts'
+import {
+  fingerprint,
+  MemoryState,
+  message,
+  messagesOf,
+  openFake,
+  openLeader,
+  raftOptions,
+  send
+} from './helpers.ts'
 
 const DEADLINE_MS = 25_000
 const SEGMENT_BYTES = 64 * 1024
@@ -216,6 +226,8 @@ t.test(
       { type: 'putValue', room: 'r', key: 'before', value: 'it left' }
     )
     await group.send(60)
+    for (const text of ['a', 'b', 'c'])
+      await send((await group.leader()).store, message('old', 0, text))
     await group.level()
     const leader = await group.leader()
     const away = group.members.find(m => m !== leader)!
@@ -258,6 +270,9 @@ t.test(
       t.strictSame(bodies, await bodiesOf(leader.store, queueId), `queue ${queueId} is served`)
     }
     t.equal(away.store.tables.consumerOffset('G', 'T', 0), 80)
+    const next = await send(away.store, message('old', 0, 'd'))
+    t.equal(next.queueOffset, 3, 'a queue whose messages are all trimmed goes on')
+    await group.level()
     await away.stop()
     await away.start()
     await group.level()
@@ -302,3 +317,83 @@ t.test(
     }
   }
 )
+
+t.test('queues and keys that are built again go on where a stop left them', async t => {
+  const directory = t.testdir()
+  const { disk, host } = createRealPlatform()
+  const sizes = { consumeQueueFileBytes: 2000 }
+  const whole = await openLeader(join(directory, 'whole'), sizes)
+  for (let i = 0; i < 120; i++) {
+    await send(whole.store, message('T', i % QUEUES, `m${i}`, { KEYS: `k${i}` }))
+    if (i === 70) {
+      await whole.store.execute({ type: 'deleteTopic', topic: 'T' })
+      await whole.store.execute({ type: 'putTopic', topic: T })
+    }
+  }
+  await send(whole.store, message('once', 0, 'x'))
+  await whole.store.stop()
+  const statePath = join(directory, 'dump')
+  const { index } = await dumpState(disk, whole.state, statePath)
+  t.equal(index, whole.log.entries.length)
+
+  const log = whole.log.fork()
+  const first = log.entries[30]!
+  log.startPosition = first.position
+  const state = new MemoryState()
+  const install = {
+    snapshotId: 's',
+    index,
+    endPosition: log.endPosition,
+    firstIndex: 31,
+    statePath
+  }
+  await loadState(disk, state, install, await host.bootId())
+  let appliedEntries = 0
+  for (const until of [31, 60, 61, 80, index]) {
+    log.commitIndex = until
+    const { store } = await openFake(join(directory, 'built'), { ...sizes, log, state })
+    appliedEntries += store.counters.appliedEntries
+    if (until === 31) {
+      const early = await store.pull({
+        topic: 'T',
+        queueId: 1,
+        offset: 5,
+        maxMessages: 1,
+        tagHashes: null
+      })
+      t.equal(early.status, 'NO_MESSAGE_IN_QUEUE', 'not "gone": it is only not built yet')
+    }
+    await store.stop()
+  }
+  t.equal(appliedEntries, index - 30, 'no entry twice')
+
+  const built = await openFake(join(directory, 'built'), { ...sizes, log, state })
+  const again = await openFake(join(directory, 'whole'), {
+    ...sizes,
+    log: whole.log,
+    state: whole.state
+  })
+  for (const topic of ['T', 'once']) {
+    t.strictSame(built.store.queueIds(topic), again.store.queueIds(topic))
+    for (const queueId of again.store.queueIds(topic)) {
+      const max = again.store.maxOffset(topic, queueId)
+      t.equal(built.store.maxOffset(topic, queueId), max)
+      const min = built.store.minOffset(topic, queueId)
+      const units = await built.store.units(topic, queueId, min, 1000)
+      t.equal(units.length, max - min)
+      t.strictSame(units, await again.store.units(topic, queueId, min, 1000))
+    }
+  }
+  for (let i = 71; i < 120; i++) {
+    const query = {
+      topic: 'T',
+      key: `k${i}`,
+      maxMessages: 2,
+      beginTimestamp: 0,
+      endTimestamp: 1e15
+    }
+    t.equal((await built.store.query(query)).messages.length, 1)
+  }
+  await built.store.stop()
+  await again.store.stop()
+})

@@ -54,6 +54,13 @@ export const ownKeys = {
     'Newest part of the log kept in memory, bytes.',
     4_194_304
   ),
+  snapshotBytesPerSecond: longKey(
+    67_108_864,
+    'start',
+    'How fast snapshots leave for members that fell behind the beginning of the log, bytes a second in all; a quarter of it while commits are slow.',
+    65_536,
+    10_737_418_240
+  ),
   scrubBytesPerSecond: longKey(
     8_388_608,
     'start',

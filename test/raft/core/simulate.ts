@@ -144,6 +144,7 @@ export class Simulation {
       ['wipe', rate(1)],
       ['trim', rate(3)],
       ['copyLost', rate(0.3)],
+      ['lateOffer', rate(4)],
       ['add', changing ? rate(6) : 0],
       ['remove', changing ? rate(3) : 0],
       ['update', changing ? rate(0.5) : 0],
@@ -375,6 +376,8 @@ export class Simulation {
         return true
       case 'trim':
         return node.trim(node.startIndex + 1 + chance.below(node.log.length - node.startIndex + 1))
+      case 'lateOffer':
+        return this.#offerAgain(node)
       case 'copyLost': {
         const copy = node.copying
         if (copy === null) return false
@@ -467,6 +470,22 @@ export class Simulation {
       .configurations()
       .map(c => c.members.filter(m => m.role === 'voter' && uids.has(m.uid)).length)
     return Math.min(...counts)
+  }
+
+  /** An offer that its leader made before in this term comes once more. */
+  #offerAgain(to: TestNode): boolean {
+    const offers = [...this.#cluster.snapshots].flatMap(([id, { facts, term }]) => {
+      const leader = this.#nodes.find(n => n.core?.role === 'leader' && n.core.term === term)
+      return leader !== undefined && leader !== to && id.startsWith(`${leader.id}-`)
+        ? [{ from: leader.id, term, facts }]
+        : []
+    })
+    const offer = this.#chance.anyOf(offers)
+    if (offer === undefined || to.core === null) return false
+    const { from, term, facts } = offer
+    const message = { type: 'snapshotOffer', term, leaderId: from, ...facts } as const
+    to.step({ kind: 'receive', from, message, entries: [] })
+    return true
   }
 
   #reset(c: Connection | undefined): boolean {

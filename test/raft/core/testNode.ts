@@ -26,6 +26,8 @@ type Write =
 /** What a manifest of this model names: the log up to its entry, and where that log starts. */
 export interface TestSnapshot {
   readonly facts: SnapshotFacts
+  /** In which it was offered. */
+  readonly term: number
   readonly startIndex: number
   readonly entries: readonly TestEntry[]
   readonly configuration: Configuration
@@ -507,7 +509,8 @@ export class TestNode {
     const facts = { snapshotId: `${this.id}-${index}`, index, indexTerm, headerCrc }
     const { startIndex } = this
     const entries = this.log.slice(0, index)
-    this.world.snapshots.set(facts.snapshotId, { facts, startIndex, entries, configuration })
+    const { term } = this.core
+    this.world.snapshots.set(facts.snapshotId, { facts, term, startIndex, entries, configuration })
     this.step({ kind: 'snapshotReady', peer, snapshot: facts })
     return true
   }
@@ -530,7 +533,8 @@ export class TestNode {
     for (const save of this.saves) this.#applySave(save)
     const snapshot = this.world.snapshots.get(facts.snapshotId) as TestSnapshot
     const { index } = facts
-    const kept = this.written[index - 1]?.headerCrc === facts.headerCrc
+    const isThere = index >= this.startIndex
+    const kept = isThere && this.written[index - 1]?.headerCrc === facts.headerCrc
     this.written = [...snapshot.entries, ...(kept ? this.written.slice(index) : [])]
     this.synced = [...this.written]
     for (const at of [...this.bad]) if (at <= index) this.bad.delete(at)
