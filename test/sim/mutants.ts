@@ -18,7 +18,14 @@ const TEXT_MAX = 110
 
 function plant({ edits }: Mutant): void {
   rmSync(COPY, { recursive: true, force: true })
-  for (const folder of ['src', 'test/sim', 'test/helpers', 'test/chaos', 'test/raft', 'test/store']) {
+  for (const folder of [
+    'src',
+    'test/sim',
+    'test/helpers',
+    'test/chaos',
+    'test/raft',
+    'test/store'
+  ]) {
     cpSync(`build/${folder}`, `${COPY}/${folder}`, { recursive: true })
   }
   for (const { file, from, to } of edits) {
