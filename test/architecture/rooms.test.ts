@@ -13,7 +13,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   namesrv: ['platform', 'protocol', 'remoting'],
   client: ['platform', 'protocol', 'remoting'],
   admin: ['platform', 'protocol', 'remoting', 'client'],
-  launch: ['platform', 'protocol', 'broker', 'namesrv', 'client', 'admin']
+  // Tools on a stopped broker's files read them without a broker.
+  launch: ['platform', 'protocol', 'raft', 'store', 'broker', 'namesrv', 'client', 'admin']
 }
 
 /** Node.js' modules that only compute; everything else of Node.js is the platform's business. */
