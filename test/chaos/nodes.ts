@@ -108,6 +108,8 @@ export class Nodes {
     node.output ??= createWriteStream(join(place.directory, 'out'), { flags: 'a' })
     const child = spawn('ip', ['netns', 'exec', name, program, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own: one with a stopped member gets SIGHUP when the shell that began it goes.
+      detached: true,
       env: { ...process.env, ...env }
     })
     node.child = child
