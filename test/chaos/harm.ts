@@ -18,7 +18,8 @@ export type Harm = (typeof HARMS)[number]
 /** A sector that a disk gives back empty. */
 const BLOCK_BYTES = 4096
 const READ_BYTES = 1_048_576
-/** The hard state has two slots of this size (raft.md 4.2); one of them is harmed. */
+const HARD_STATE_FILES = ['raft/hardstate', 'raft/hardstate.copy']
+/** Each of the two has two slots of this size; one of all is harmed. */
 const SLOT_BYTES = 4096
 /** Used part of a slot that is sure to be there. */
 const SLOT_USED_BYTES = 96
@@ -43,7 +44,7 @@ export async function harmStore(
       return harmDerived(await filesOf(store, ['raft/index']), random)
     case 'hardstate': {
       const at = random.below(2) * SLOT_BYTES + random.below(SLOT_USED_BYTES)
-      return flip(join(store, 'raft/hardstate'), at, random)
+      return flip(join(store, random.pick(HARD_STATE_FILES)), at, random)
     }
     case 'queues':
       return harmDerived(await filesOf(store, ['consumequeue', 'index']), random)
