@@ -3,6 +3,9 @@ import t, { type Test } from 'tap'
 import type { ChangeAnswer, MembershipChange } from '../../../src/raft/index.ts'
 import { Cluster, type ClusterOptions, type TestNode, until } from './cluster.ts'
 
+// Elections and promotions take their time on a machine that is slow.
+t.setTimeout(180_000)
+
 async function running(t: Test, size: number, options: ClusterOptions = {}): Promise<Cluster> {
   const cluster = await Cluster.of(t, size, options)
   await cluster.start()
