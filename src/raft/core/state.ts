@@ -380,7 +380,13 @@ export class RaftState {
   }
 
   mayBeMember(id: NodeId, uid: Uid): boolean {
-    return this.possibleMembers.some(member => member.id === id && member.uid === uid)
+    const lists = (members: readonly Member[] | null | undefined): boolean =>
+      members?.some(member => member.id === id && member.uid === uid) === true
+    for (const { configuration } of this.log.configurations) {
+      if (lists(configuration.members)) return true
+    }
+    if (this.lostConfigurations.some(({ members }) => lists(members))) return true
+    return this.committedConfiguration === null && lists(this.founders)
   }
 
   get memberRole(): MemberRole | 'none' {

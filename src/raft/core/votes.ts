@@ -28,7 +28,9 @@ export function campaign(s: RaftState): void {
   if (!mayLead(s)) {
     // Whoever led is silent: nobody is sent there any more.
     if (s.leaderId !== null) becomeFollower(s, s.term, null)
-    s.waitFullTimeout()
+    // Its vote may be needed all the same (R-E7), and to give it, it has to ask first.
+    if (!s.whole && s.configuration !== null && !s.removed) askSurvey(s)
+    else s.waitFullTimeout()
     return
   }
   if (s.whole) {

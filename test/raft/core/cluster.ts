@@ -28,6 +28,8 @@ export interface Connection {
   readonly dialer: NodeId
   readonly acceptor: NodeId
   up: boolean
+  /** Who was refused comes again after a while. */
+  attemptsToSkip: number
   dialerHello: HelloFacts | null
   acceptorHello: HelloFacts | null
   requests: Packet[]
@@ -46,6 +48,7 @@ export class Cluster implements World {
   readonly connections: Connection[] = []
   /** Pairs that cannot reach each other, "a b" with a < b. */
   readonly blocked = new Set<string>()
+  skipWhenRefused = 0
   /** What was under way on connections that broke; a late one may still turn up. */
   readonly stale: Packet[] = []
   onEvent: (node: TestNode, event: Event) => void = () => {}
@@ -88,6 +91,7 @@ export class Cluster implements World {
             dialer,
             acceptor,
             up: false,
+            attemptsToSkip: 0,
             dialerHello: null,
             acceptorHello: null,
             requests: [],
@@ -134,6 +138,10 @@ export class Cluster implements World {
     if (c.up || dialer.core === null || acceptor.core === null) return false
     if (acceptor.core.role === 'stopped' || dialer.core.role === 'stopped') return false
     if (this.isBlocked(c.dialer, c.acceptor) || !dialer.knows(c.acceptor)) return false
+    if (c.attemptsToSkip > 0) {
+      c.attemptsToSkip--
+      return false
+    }
     const { core } = dialer
     c.dialerHello = core.hello()
     c.acceptorHello = acceptor.core.hello()
@@ -143,6 +151,7 @@ export class Cluster implements World {
     if (refusal !== null) {
       const { code, remark } = refusal
       dialer.step({ kind: 'helloRefused', peer: c.acceptor, code, remark })
+      c.attemptsToSkip = this.skipWhenRefused
       return false
     }
     c.up = true

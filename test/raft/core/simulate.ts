@@ -96,6 +96,7 @@ export class Simulation {
     const chance = this.#chance
     this.#flush = chance.below(2) === 0 ? 'sync' : 'async'
     this.#cluster = new Cluster(seed)
+    this.#cluster.skipWhenRefused = 10
     // By the number of its starts, so that a step left out changes nothing for other nodes.
     this.#cluster.bootSeed = ({ id, incarnation }) =>
       (Math.imul(seed, 31) + Math.imul(incarnation, 101) + Number(id.slice(1))) >>> 0
@@ -140,7 +141,7 @@ export class Simulation {
       ['slow', rate(0.5)],
       ['disk', rate(0.5)],
       ['storageFailed', rate(0.5)],
-      ['damage', rate(0.3)],
+      ['damage', rate(1)],
       ['wipe', rate(1)],
       ['trim', rate(3)],
       ['copyLost', rate(0.3)],
@@ -155,7 +156,9 @@ export class Simulation {
     if (size === 1 || (this.#flush === 'async' && asyncLoses)) rates.set('damage', 0)
     if (size === 1) rates.set('wipe', 0)
     // With fewer voters, or disks that are gone, an entry may be whole on the damaged one only.
-    if (['remove', 'hasty', 'wipe'].some(name => rates.get(name) !== 0)) rates.set('damage', 0)
+    const others = ['remove', 'hasty', 'wipe']
+    if (chance.below(3) === 0) for (const name of others) rates.set(name, 0)
+    if (others.some(name => rates.get(name) !== 0)) rates.set('damage', 0)
     return rates
   }
 
