@@ -406,6 +406,13 @@ export class Simulation {
     if (this.#nodes.length === 1) return false
     if (this.#alone !== null) {
       for (const { id } of this.#nodes) if (id !== this.#alone) cluster.unblock(this.#alone, id)
+      // Often just when the one dies who led meanwhile: what was written alone then stands against what was committed.
+      const next = this.#nodes.find(n => n.core?.role === 'leader' && n.id !== this.#alone)
+      if (next !== undefined && this.#chance.below(2) === 0) {
+        next.kill(0, 0)
+        cluster.disconnectAll(next.id)
+        this.#coverage.saw('leader killed at a reunion')
+      }
       this.#alone = null
       return true
     }
