@@ -1,6 +1,11 @@
 /** What checkStore prints: a line for each file, and under it what is wrong and what a start would do about it. */
-import type { Fault, LogInspection, SegmentReport } from '../raft/index.ts'
-import type { RestorePlan, StoreReport } from '../store/index.ts'
+import type {
+  Fault,
+  LogInspection,
+  RestorePlan,
+  SegmentReport,
+  StoreReport
+} from '../store/index.ts'
 
 /** Lines for the faults of one file. */
 const FAULTS_SHOWN_MAX = 20

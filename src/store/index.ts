@@ -1,3 +1,4 @@
+export type { Fault, LogInspection, SegmentReport } from '../raft/index.ts'
 export {
   APPEND_TIMEOUT_MS,
   type AppendFailure,

@@ -411,7 +411,8 @@ export class Faults {
     const how = dice.pick(hows)
     log.add('FAULT', 'faults', `${path} of ${contents.length} bytes, ${how} at ${at}`)
     const bytes = Math.min(4096, contents.length - at)
-    if (how === 'bit') disk.corrupt(path, at, 1 << dice.below(8))
+    if (ofHardState && dice.chance(0.5)) disk.overwrite(path, 0, Buffer.alloc(contents.length))
+    else if (how === 'bit') disk.corrupt(path, at, 1 << dice.below(8))
     else if (how === 'zeros') disk.overwrite(path, at, Buffer.alloc(bytes))
     else if (how === 'misplaced') {
       const other = disk.contents(dice.pick(paths))
