@@ -6,12 +6,21 @@ import {
   PushConsumer,
   type ReceivedMessage
 } from '../../src/client/index.ts'
+import { RequestCode } from '../../src/protocol/index.ts'
 import type { Recorder } from './bus.ts'
 import { placeOf } from './check.ts'
 import { type PlaceEvent, sharedNowMs } from './events.ts'
 import { valueIn } from './producers.ts'
 import { CLUSTER } from './systems.ts'
-import { CONCURRENT_GROUP, JAVA_GROUP, ORDERLY_GROUP, pause, platform, RULES } from './topics.ts'
+import {
+  CONCURRENT_GROUP,
+  JAVA_GROUP,
+  ORDERLY_GROUP,
+  pause,
+  platform,
+  QUEUES,
+  RULES
+} from './topics.ts'
 
 const PERSIST_MS = 1000
 const SAMPLE_MS = 300
@@ -145,12 +154,16 @@ export class Consumers {
     }
   }
 
+  /** QUERY_CONSUMER_OFFSET, which is linearizable; a broker's statistics tell what that broker has applied. */
   async #sampleAt(address: string): Promise<void> {
     for (const topic of RULES.groups.get(CONCURRENT_GROUP) ?? []) {
-      const stats = await this.#admin.offsets.consumeStats(address, CONCURRENT_GROUP, topic)
-      for (const [{ queueId }, { consumerOffset }] of stats.offsetTable) {
-        if (consumerOffset < 0) continue
-        const what = { group: CONCURRENT_GROUP, topic, queue: queueId, offset: consumerOffset }
+      for (let queue = 0; queue < QUEUES; queue += 1) {
+        const { fields } = await this.#admin.ask(address, RequestCode.QUERY_CONSUMER_OFFSET, {
+          consumerGroup: CONCURRENT_GROUP,
+          topic,
+          queueId: queue
+        })
+        const what = { group: CONCURRENT_GROUP, topic, queue, offset: Number(fields['offset']) }
         const head = { at: sharedNowMs(), client: 'sampler', op: 'sample', kind: 'ok' } as const
         this.#recorder.add({ ...head, ...what })
       }
