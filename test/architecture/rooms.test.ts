@@ -13,6 +13,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   namesrv: ['platform', 'protocol', 'remoting'],
   client: ['platform', 'protocol', 'remoting'],
   admin: ['platform', 'protocol', 'remoting', 'client'],
+  // Tools on a stopped broker's files read them without a broker.
   launch: ['platform', 'protocol', 'raft', 'store', 'broker', 'namesrv', 'client', 'admin']
 }
 
