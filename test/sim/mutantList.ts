@@ -327,6 +327,38 @@ export const MUTANTS: readonly Mutant[] = [
     'else if (role.votes.get(s.selfId) === true)\n        becomeLeader',
     'else\n        becomeLeader'
   ),
+  one(
+    'M20',
+    'members are changed again before the change before is committed',
+    'core',
+    `${CORE}/membership.js`,
+    'if (s.configurationIndex > s.commitIndex)',
+    'if (s.configurationIndex < 0)'
+  ),
+  one(
+    'M21',
+    'learners count in the majority',
+    'core',
+    `${CORE}/state.js`,
+    "this.voters = this.configuration?.members.filter(member => member.role === 'voter') ?? [];",
+    'this.voters = this.configuration?.members ?? [];'
+  ),
+  one(
+    'R-M3',
+    'a cut of the log leaves the configuration that it took away in force',
+    'core',
+    `${CORE}/logState.js`,
+    'this.configurations.pop();',
+    'break;'
+  ),
+  one(
+    'R-M5',
+    'a leader proposes its own removal',
+    'core',
+    `${CORE}/membership.js`,
+    'if (id === s.selfId)',
+    "if (id === '')"
+  ),
   {
     id: 'M35',
     bug: 'a member with another disk counts by its name',
