@@ -185,12 +185,18 @@ class Story {
     const losses: Losses = { lossesMs: cluster.judge.lossesMs, mayOvertake: this.#mayOvertake() }
     const lossless = losses.lossesMs.length === 0
     const stored = await this.#within(CALM_MS, 'everything can be read', workload.readAll())
-    const bodies = new Set(stored.map(seen => seen.body))
     if (lossless) {
-      await this.#until('everything is delivered', () => {
+      const missing = (): string[] => {
         const seen = new Set(workload.delivered.map(({ body }) => body))
-        return [...bodies].every(body => seen.has(body) && workload.deliveredToShared.has(body))
-      })
+        return stored
+          .filter(({ body }) => !seen.has(body) || !workload.deliveredToShared.has(body))
+          .map(({ queueId, queueOffset, body }) => `${body} at ${queueId}@${queueOffset}`)
+      }
+      await this.#until(
+        'everything is delivered',
+        () => missing().length === 0,
+        () => missing().slice(0, 5).join(', ')
+      )
       await this.#until(
         'what was sent back is delivered again',
         () => workload.owedAgain.size === 0
@@ -347,11 +353,17 @@ class Story {
     return value!.read
   }
 
-  async #until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  async #until(
+    what: string,
+    holds: () => boolean | Promise<boolean>,
+    lacks: () => string = () => ''
+  ): Promise<void> {
     const { scheduler } = this.#cluster
     const deadlineMs = scheduler.nowMs + CALM_MS
     while (!(await holds())) {
-      if (scheduler.nowMs > deadlineMs) throw new Error(`in vain for ${CALM_MS} ms: ${what}`)
+      if (scheduler.nowMs > deadlineMs) {
+        throw new Error(`in vain for ${CALM_MS} ms: ${what} ${lacks()}`)
+      }
       await scheduler.delay(LOOK_MS)
     }
   }
