@@ -87,6 +87,8 @@ export class PeerStream {
   readonly #events: PeerStreamEvents
   #state: State = { kind: 'stopped' }
   #backoffMs = 0
+  /** Who answered is not the member that should be there; it is asked again like one that is not there. */
+  #isStranger = false
   #refusedInARow = 0
   #proofGiven = false
   #pingsUnanswered = 0
@@ -252,23 +254,26 @@ export class PeerStream {
       this.#events.refusedBy(this.#id, refusal)
       return
     }
-    this.#backoffMs = 0
     this.#proofGiven = false
     this.#pingsUnanswered = 0
-    this.#lastError = ''
-    this.#lastRefusal = ''
     const pings = this.#platform.clock.every(PING_PERIOD_MS, () => this.#ping(socket))
     this.#state = { kind: 'up', socket, pings }
     this.#stoodAt = this.#address
     this.#reply = reply
+    const refusal = this.#events.streamUp(this.#id, reply)
+    this.#isStranger = refusal !== null
+    if (refusal !== null) {
+      this.#logRefusal(`${this.#id} is not who it should be: ${refusal.remark}`)
+      socket.destroy()
+      return
+    }
+    this.#backoffMs = 0
+    this.#lastError = ''
+    this.#lastRefusal = ''
     this.#logger.info(`Connected to ${this.#id}`, {
       host: this.#address.host,
       port: this.#address.port
     })
-    const refusal = this.#events.streamUp(this.#id, reply)
-    if (refusal === null) return
-    this.#logRefusal(`${this.#id} is not who it should be: ${refusal.remark}`)
-    socket.destroy()
   }
 
   #standsOn(socket: Socket): boolean {
@@ -291,7 +296,7 @@ export class PeerStream {
     if (state.kind === 'up') state.pings.cancel()
     else state.deadline?.cancel()
     this.#pending = []
-    this.#logBreak(wasUp, error)
+    if (!this.#isStranger) this.#logBreak(wasUp, error)
     const refused = (error as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED'
     this.#refusedInARow = refused ? this.#refusedInARow + 1 : 0
     // A broken stream is tried again at once, the first refusal soon after: two are the proof.
@@ -300,10 +305,11 @@ export class PeerStream {
     const mayProve = this.#addresses.length === 1 || this.#stoodAt === this.#address
     if (refused && mayProve && this.#refusedInARow === 1 && !this.#proofGiven)
       delayMs = PROOF_RETRY_MS
-    else if (!wasUp) {
+    else if (!wasUp || this.#isStranger) {
       delayMs = this.#nextBackoff()
       this.#at = (this.#at + 1) % this.#addresses.length
     }
+    this.#isStranger = false
     const timer = this.#platform.clock.after(delayMs, () => this.#connect())
     this.#state = { kind: 'waiting', timer }
     if (wasUp) this.#events.streamDown(this.#id)

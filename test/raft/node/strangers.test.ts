@@ -2,6 +2,9 @@ import { open, readdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
+import { defaultTimings } from '../../../src/raft/core/index.ts'
+import { PeerStream } from '../../../src/raft/node/peerStream.ts'
 import {
   encodeFrameHead,
   encodeMessage,
@@ -14,6 +17,26 @@ import {
   WireRefuseCode
 } from '../../../src/raft/wire/index.ts'
 import { Cluster, freePorts, type TestNode, until } from './cluster.ts'
+
+const HELLO: Hello = {
+  protocol: 1,
+  clusterId: '',
+  group: 'RaftNode00',
+  nodeId: 'n1',
+  nodeUid: 'ff'.repeat(16),
+  term: 0,
+  lastIndex: 0,
+  lastTerm: 0,
+  logStart: 1,
+  empty: false,
+  recovering: false,
+  features: 0,
+  brokerAddress: '',
+  incarnation: 1,
+  configurationVersion: 0,
+  memberRole: 0,
+  raftAddress: ''
+}
 
 /** A connection to a raft port, byte by byte. */
 class Stranger {
@@ -45,26 +68,7 @@ class Stranger {
   }
 
   hello(fields: Partial<Hello>): void {
-    const header = helloCodec.encode({
-      protocol: 1,
-      clusterId: '',
-      group: 'RaftNode00',
-      nodeId: 'n1',
-      nodeUid: 'ff'.repeat(16),
-      term: 0,
-      lastIndex: 0,
-      lastTerm: 0,
-      logStart: 1,
-      empty: false,
-      recovering: false,
-      features: 0,
-      brokerAddress: '',
-      incarnation: 1,
-      configurationVersion: 0,
-      memberRole: 0,
-      raftAddress: '',
-      ...fields
-    })
+    const header = helloCodec.encode({ ...HELLO, ...fields })
     this.write(encodeFrameHead(FrameType.hello, header, 0))
   }
 
@@ -224,6 +228,54 @@ t.test('a member that sends nonsense loses its connection and nothing else', asy
   await send(leader, ['b'])
   await cluster.agreeOn(['a', 'b'])
 })
+
+t.test(
+  "who answers at a member's address and is not that member is asked again like one that is not there",
+  async t => {
+    let connections = 0
+    const server = net.createServer(socket => {
+      connections += 1
+      socket.on('error', () => {})
+      socket.on('data', () => {
+        const reply = helloReplyCodec.encode({ ...HELLO, refuseCode: 0, remark: '' })
+        socket.write(encodeFrameHead(FrameType.helloReply, reply, 0))
+      })
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as net.AddressInfo
+    const lines: string[] = []
+    let judged = 0
+    const log = (message: string): void => void lines.push(message)
+    const stream = new PeerStream(
+      createRealPlatform(),
+      { ...silentLogger, info: log, warn: log },
+      { id: 'n1', addresses: [{ host: '127.0.0.1', port }] },
+      { ...defaultTimings, reconnectMinMs: 20, reconnectMaxMs: 200, connectTimeoutMs: 1000 },
+      {
+        hello: () => HELLO,
+        streamUp: () => {
+          judged += 1
+          return { code: WireRefuseCode.group, remark: 'another uid' }
+        },
+        streamDown: () => {},
+        peerGone: () => {},
+        frame: () => {},
+        chunkDone: () => {},
+        refusedBy: () => {}
+      }
+    )
+    t.teardown(() => {
+      stream.stop()
+      server.close()
+    })
+    const fromMs = performance.now()
+    stream.start()
+    await until(() => judged >= 4, 'several attempts')
+    const passedMs = performance.now() - fromMs
+    t.ok(passedMs >= 3 * 200, `${connections} connections in ${passedMs} ms`)
+    t.strictSame(lines, ['n1 is not who it should be: another uid'])
+  }
+)
 
 t.test('a node with the data of another cluster is refused', async t => {
   const clusters: Cluster[] = []
