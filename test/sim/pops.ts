@@ -63,7 +63,13 @@ export class PopClients {
     const admin = new Admin(options)
     await this.#patiently(() => admin.createTopic(CLUSTER, TOPIC, { queues: QUEUES }))
     await admin.close()
-    const producer = new Producer({ ...options, group: 'sim_pop_producer' })
+    // Nothing is tried twice under one name: a message may be stored although its sender was not told.
+    const producer = new Producer({
+      ...options,
+      group: 'sim_pop_producer',
+      retries: 0,
+      retryWithinMs: 1
+    })
     const consumer = new PopConsumer({
       ...options,
       group: GROUP,
@@ -133,9 +139,12 @@ export class PopClients {
 
   async #sendLane(producer: Producer, dice: Dice): Promise<void> {
     for (let sequence = 0; this.#working; sequence += 1) {
-      const body = String(sequence)
-      await this.#patiently(() => producer.send({ topic: TOPIC, body }))
-      this.#sent.add(body)
+      let attempt = 0
+      await this.#patiently(async () => {
+        const body = `${sequence}.${attempt++}`
+        await producer.send({ topic: TOPIC, body })
+        this.#sent.add(body)
+      })
       await this.#pause(dice.between(0, 6 * this.#cluster.plan.pauseMs))
     }
   }
