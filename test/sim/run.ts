@@ -186,16 +186,12 @@ class Story {
     const lossless = losses.lossesMs.length === 0
     const stored = await this.#within(CALM_MS, 'everything can be read', workload.readAll())
     if (lossless) {
-      const missing = (): string[] => {
-        const seen = new Set(workload.delivered.map(({ body }) => body))
-        return stored
-          .filter(({ body }) => !seen.has(body) || !workload.deliveredToShared.has(body))
-          .map(({ queueId, queueOffset, body }) => `${body} at ${queueId}@${queueOffset}`)
-      }
+      const missing = (): string[] => workload.undelivered(stored)
       await this.#until(
         'everything is delivered',
         () => missing().length === 0,
-        () => missing().slice(0, 5).join(', ')
+        () =>
+          `${missing().slice(0, 5).join(', ')} (${missing().length}); ${workload.describeConsumers()}`
       )
       await this.#until(
         'what was sent back is delivered again',

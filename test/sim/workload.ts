@@ -25,6 +25,8 @@ const QUEUES = 3
 const RETRY_MS = 50
 const SAMPLE_MS = 300
 const DELAY_LEVELS_MAX = 2
+const LATER_MS_MIN = 10
+const LATER_MS_MAX = 100
 
 /** A send that was answered, on the clock of the simulation. */
 export interface TimedAcknowledged extends Acknowledged {
@@ -65,6 +67,7 @@ export class Workload {
   readonly #only: ReadonlySet<string> | null
   readonly #lanes: Promise<void>[] = []
   readonly #closers: { close(): Promise<void> }[] = []
+  #members: readonly PushConsumer[] = []
   #working = true
   #reader: PullConsumer | null = null
   #queues: readonly MessageQueue[] = []
@@ -121,6 +124,7 @@ export class Workload {
       this.#consumer(SHARED_GROUP, message => this.#sawShared(message)),
       this.#consumer(SHARED_GROUP, message => this.#sawShared(message))
     ]
+    this.#members = members
     await Promise.all(members.map(member => this.#patiently(() => member.start())))
     const registers = [this.#process, this.consumerProcess].map(
       ({ platform }) =>
@@ -205,6 +209,35 @@ export class Workload {
     return bodies
   }
 
+  /** Of what is stored, what one of the two groups has not got yet, with its place and who lacks it. */
+  undelivered(stored: readonly Seen[]): string[] {
+    const seen = new Set(this.delivered.map(({ body }) => body))
+    const all: string[] = []
+    for (const { queueId, queueOffset, body } of stored) {
+      if (!seen.has(body)) all.push(`${body} at ${queueId}@${queueOffset} for ${GROUP}`)
+      if (!this.deliveredToShared.has(body))
+        all.push(`${body} at ${queueId}@${queueOffset} for ${SHARED_GROUP}`)
+    }
+    return all
+  }
+
+  /** For the report of what was not delivered: the queues of each consumer, and the groups' places. */
+  describeConsumers(): string {
+    const leader = this.#cluster.leader()
+    const tables = leader === null ? null : this.#cluster.running.get(leader)!.store.tables
+    const places = [GROUP, SHARED_GROUP].map(group => {
+      const offsets = this.#queues.map(
+        ({ queueId }) => `${queueId}@${tables?.consumerOffset(group, TOPIC, queueId)}`
+      )
+      return `${group} ${offsets.join(' ')}`
+    })
+    const owners = this.#members.map(
+      member =>
+        `${member.clientId} ${member.assignment.map(q => `${q.topic.slice(0, 8)}/${q.queueId}`).join(' ')}`
+    )
+    return [...places, ...owners].join('; ')
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#closers.map(closer => closer.close()))
   }
@@ -236,7 +269,10 @@ export class Workload {
       routePollIntervalMs: 3_000,
       listener: (messages, context) => {
         context.delayLevel = 1
-        return messages.every(message => saw(message)) ? 'done' : 'later'
+        if (messages.every(message => saw(message))) return 'done'
+        // An orderly queue stands still so long: with the default, of 1 s, it would for most of the run.
+        context.suspendMs = LATER_MS_MIN + this.#dice.below(LATER_MS_MAX - LATER_MS_MIN)
+        return 'later'
       }
     })
     consumer.subscribe(TOPIC)
