@@ -10,7 +10,10 @@ interface PendingWrite {
   lastIndex: number
   /** Fault that it heals; 0 for none. */
   readonly rewrittenIndex: number
+  readonly rewrittenEndBytes: number
 }
+
+const NO_REWRITE = { rewrittenIndex: 0, rewrittenEndBytes: -1 } as const
 
 export interface ConfigurationAt {
   readonly index: number
@@ -129,7 +132,7 @@ export class LogState {
 
   /** A write of all entries up to the present last one; returns its number. */
   writeIssued(): number {
-    this.#pending.push({ seq: ++this.#writeSeq, lastIndex: this.lastIndex, rewrittenIndex: 0 })
+    this.#pending.push({ seq: ++this.#writeSeq, lastIndex: this.lastIndex, ...NO_REWRITE })
     return this.#writeSeq
   }
 
@@ -143,8 +146,10 @@ export class LogState {
       this.configurations.push({ index, configuration })
       this.configurations.sort((a, b) => a.index - b.index)
     }
-    this.#pending.push({ seq: ++this.#writeSeq, lastIndex: 0, rewrittenIndex: index })
-    return this.#writeSeq
+    const rewrittenEndBytes = entry.positionBytes + entry.sizeBytes
+    const seq = ++this.#writeSeq
+    this.#pending.push({ seq, lastIndex: 0, rewrittenIndex: index, rewrittenEndBytes })
+    return seq
   }
 
   /**
@@ -164,7 +169,7 @@ export class LogState {
       this.faults.pop()
     while ((this.configurations[this.configurations.length - 1]?.index ?? 0) >= fromIndex)
       this.configurations.pop()
-    this.#pending.push({ seq: ++this.#writeSeq, lastIndex: 0, rewrittenIndex: 0 })
+    this.#pending.push({ seq: ++this.#writeSeq, lastIndex: 0, ...NO_REWRITE })
     return this.#writeSeq
   }
 
@@ -180,10 +185,18 @@ export class LogState {
       const at = this.faults.findIndex(fault => fault.index === write.rewrittenIndex)
       if (at >= 0) {
         this.faults.splice(at, 1)
+        this.#placeNextFault(at, write)
         moved = true
       }
     }
     return moved
+  }
+
+  /** The fault behind one that is healed: where the log would end without it. */
+  #placeNextFault(at: number, { rewrittenIndex, rewrittenEndBytes }: PendingWrite): void {
+    const next = this.faults[at]
+    if (next?.index === rewrittenIndex + 1)
+      this.faults[at] = { ...next, previousEndBytes: rewrittenEndBytes }
   }
 
   /** True while a write that heals this fault is under way. */

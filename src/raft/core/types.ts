@@ -293,8 +293,9 @@ export interface Fault {
   /** -1: unknown, as of all of several in a row that have lost their headers. */
   readonly positionBytes: number
   /**
-   * End of the entry before it; only differs from `positionBytes` at the start of a segment. -1 or left out: unknown; then
-   * a node whose first fault begins a segment does not lead by the way out (R-D6w).
+   * End of the entry before it; only differs from `positionBytes` at the start of a segment. -1 or left out: unknown, as
+   * behind an entry that has lost its header, until that one is repaired. Of the first fault above the commit index it must
+   * be known: a node that does not know where its log would end does not lead by the way out (R-D6w).
    */
   readonly previousEndBytes?: number
 }

@@ -13,6 +13,7 @@ import { UnusableLogError } from './errors.ts'
 import { HardStateFile, type StoredState } from './hardState.ts'
 import { IndexFile } from './indexFile.ts'
 import { fileName, fileNumber, joinPath } from './names.ts'
+import { withPreviousEnd } from './previousEnd.ts'
 import { DiskLog } from './raftLog.ts'
 import { Scanner, SEARCH_BYTES } from './scanner.ts'
 import { RECYCLED_NAME, Segment, Segments, SPARE_UNFINISHED_NAME } from './segments.ts'
@@ -137,6 +138,9 @@ async function recover(
     install: ''
   })
   if (state.install !== '') await removeCopy(options.disk, options.directory)
+  const tail = scanner.tail()
+  for (const [at, fault] of scanner.faults)
+    scanner.faults.set(at, withPreviousEnd(fault, tail, scanner.faults))
   const recovery: Recovery = {
     fresh,
     powerLoss,
@@ -155,7 +159,7 @@ async function recover(
     segments,
     index,
     configurations,
-    tail: scanner.tail(),
+    tail,
     faults: scanner.faults
   })
   log.known = await restoreConfigurations(configurations, log, fresh, options.logger)

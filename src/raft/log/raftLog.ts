@@ -7,6 +7,7 @@ import type { HardStateFile, StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
 import { type LogParts, logDefaults, logStatistics } from './logParts.ts'
 import { Preparer } from './preparer.ts'
+import { withPreviousEnd } from './previousEnd.ts'
 import { EntryReader, sliceOf } from './reader.ts'
 import { Repairer } from './repairer.ts'
 import type { Segment, Segments } from './segments.ts'
@@ -464,7 +465,8 @@ export class DiskLog implements RaftLog {
   }
 
   /** For the reader. */
-  damaged(fault: Fault): void {
+  damaged(found: Fault): void {
+    const fault = withPreviousEnd(found, this.tail, this.faults)
     this.faults.set(fault.index, fault)
     this.#options.logger.error('An entry is damaged', { ...fault })
     this.#listener?.damaged(fault)

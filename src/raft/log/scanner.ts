@@ -255,14 +255,12 @@ export class Scanner {
     let first = true
     for (const { index, position } of this.#unknown) {
       const isLast = index === next.index - 1
-      const previousEnd = this.#last.position + this.#last.sizeBytes
       this.#addFault({
         index,
         position,
         sizeBytes: null,
         term: null,
-        headerCrc: isLast ? prevCrc : null,
-        ...(first ? { previousEnd } : {})
+        headerCrc: isLast ? prevCrc : null
       })
       // The first one takes all the room, so that places stay in order.
       const room = first ? next.position - position : 0
@@ -343,14 +341,12 @@ export class Scanner {
     if (identity !== null && identity.term >= this.#prevTerm) {
       if (this.#unknown.length > 0)
         await this.#settleUnknown({ index, position: identity.position })
-      const known = this.faults.get(this.#last.index)?.term !== null
       this.#addFault({
         index,
         position: identity.position,
         sizeBytes: identity.sizeBytes,
         term: identity.term,
-        headerCrc: identity.headerCrc,
-        ...(known ? { previousEnd: this.#last.position + this.#last.sizeBytes } : {})
+        headerCrc: identity.headerCrc
       })
       this.#accept({ ...identity, index, timeMs: record.meta?.timeMs ?? 0 })
       return true

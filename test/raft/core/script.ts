@@ -1,4 +1,5 @@
 import type { Limits, MembershipChange, NodeId } from '../../../src/raft/core/index.ts'
+import type { TestEntry } from './book.ts'
 import { Cluster } from './cluster.ts'
 import { isKeyEffect, showEffect, showMessage } from './show.ts'
 import type { NodeSettings, TestNode, TestSnapshot } from './testNode.ts'
@@ -232,15 +233,9 @@ export class Script {
 
   #fault(words: string[], nextStart: boolean): void {
     this.#each(words[0], node => {
-      const faults = words.slice(1).map(word => {
-        const { index, term, headerCrc, positionBytes } = node.written[Number(word) - 1] as {
-          index: number
-          term: number
-          headerCrc: number
-          positionBytes: number
-        }
-        return { index, term, headerCrc, positionBytes }
-      })
+      const faults = words
+        .slice(1)
+        .map(word => node.faultOf(node.written[Number(word) - 1] as TestEntry))
       for (const fault of faults) node.bad.add(fault.index)
       if (!nextStart) node.step({ kind: 'damaged', faults })
     })

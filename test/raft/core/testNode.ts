@@ -151,21 +151,10 @@ export class TestNode {
     const faults = [...this.bad]
       .sort((a, b) => a - b)
       .map((index): Fault => {
-        const { term, headerCrc, positionBytes } = log[index - 1] as TestEntry
-        const before = log[index - 2]
-        const previousEndBytes = before === undefined ? 0 : before.positionBytes + before.sizeBytes
-        if (this.headless.has(index)) {
-          const named = !this.headless.has(index + 1)
-          const first = !this.headless.has(index - 1)
-          return {
-            index,
-            term: 0,
-            headerCrc: named ? headerCrc : -1,
-            positionBytes: -1,
-            previousEndBytes: first ? previousEndBytes : -1
-          }
-        }
-        return { index, term, headerCrc, positionBytes, previousEndBytes }
+        const fault = this.faultOf(log[index - 1] as TestEntry)
+        if (!this.headless.has(index)) return fault
+        const named = !this.headless.has(index + 1)
+        return { ...fault, term: 0, headerCrc: named ? fault.headerCrc : -1, positionBytes: -1 }
       })
     const options: RaftCoreOptions = {
       selfId: this.id,
@@ -408,10 +397,18 @@ export class TestNode {
 
   /** A read finds that this entry's bytes have changed. */
   findDamage(entry: TestEntry): void {
-    const { index, term, headerCrc, positionBytes } = entry
-    this.bad.add(index)
-    if (this.saves.length > 0) this.#badSinceReply.add(index)
-    this.step({ kind: 'damaged', faults: [{ index, term, headerCrc, positionBytes }] })
+    this.bad.add(entry.index)
+    if (this.saves.length > 0) this.#badSinceReply.add(entry.index)
+    this.step({ kind: 'damaged', faults: [this.faultOf(entry)] })
+  }
+
+  /** As the log tells of it: where the entry before ends is known unless that has lost its header. */
+  faultOf({ index, term, headerCrc, positionBytes }: TestEntry): Fault {
+    const before = this.log[index - 2]
+    const end = before === undefined ? 0 : before.positionBytes + before.sizeBytes
+    const headless = this.bad.has(index - 1) && this.headless.has(index - 1)
+    const previousEndBytes = headless ? -1 : end
+    return { index, term, headerCrc, positionBytes, previousEndBytes }
   }
 
   /** The oldest hard state on its way becomes durable. */
@@ -579,6 +576,10 @@ export class TestNode {
    */
   losePower(entriesKept: number, savesKept: number): void {
     const kept = [...this.synced]
+    // The configurations of a write are synced beside the log before it begins (R-M3).
+    const torn = this.writes[0]
+    if (this.settings.flush === 'sync' && torn?.kind === 'append' && entriesKept > 0)
+      this.#take(torn)
     const unsynced =
       this.settings.flush === 'sync'
         ? this.writes[0]?.kind === 'append'

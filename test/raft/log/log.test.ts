@@ -221,6 +221,33 @@ t.test('a damaged entry is found when it is read, and repaired in place', async 
   await a.stop()
 })
 
+t.test('damage that is found while it runs says where the entry before ends', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  const made = Array.from({ length: 30 }, () => a.append(900))
+  await a.written()
+  await a.stop()
+
+  const b = await Process.start(disk)
+  const begins = made.findIndex(entry => entry.position === SEGMENT_BYTES)
+  const before = made[begins - 1]!
+  const end = before.position + before.bytes.length
+  t.ok(end < SEGMENT_BYTES, 'there is a blank between')
+  for (const at of [begins, begins + 1])
+    disk.corrupt(
+      `${DATA}/${String(SEGMENT_BYTES).padStart(20, '0')}`,
+      made[at]!.position - SEGMENT_BYTES + 300
+    )
+  t.equal((await b.wait(b.log.verify(1, 100_000))).damagedEntries, 2)
+  t.match(b.told.damaged, [
+    { index: begins + 1, position: SEGMENT_BYTES, previousEnd: end },
+    { index: begins + 2, previousEnd: made[begins + 1]!.position }
+  ])
+  b.cut(begins + 1)
+  t.equal(b.log.endPosition, end)
+  await b.stop()
+})
+
 t.test('a damaged index unit is mended from the entries', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, { tailCacheBytes: 0 })
