@@ -23,7 +23,8 @@ import {
   TopicConfigSerializeWrapper,
   TopicList
 } from '../../src/protocol/index.ts'
-import { freePorts, newDirectory, serving, startBroker, TestClient, until } from './helpers.ts'
+import { freePorts } from '../helpers/freePorts.ts'
+import { newDirectory, serving, startBroker, TestClient, until } from './helpers.ts'
 
 const newTopic = (topic: string): Record<string, string | number | boolean> => ({
   topic,

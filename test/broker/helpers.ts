@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import root, { type Test } from 'tap'
 import { type Broker, LiveConfig, openBroker } from '../../src/broker/index.ts'
 import {
@@ -96,21 +95,6 @@ export async function until(condition: () => boolean, timeoutMs = 10_000): Promi
       platform.clock.after(5, resolve)
     })
   }
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>(resolve => {
-          const server = createServer().listen(0, '127.0.0.1', () => resolve(server))
-        })
-    )
-  )
-  const ports = servers.map(server => (server.address() as { port: number }).port)
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-  return ports
 }
 
 /** What a client asks a broker, over one connection of its own. */

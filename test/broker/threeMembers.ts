@@ -1,15 +1,8 @@
 import type { Broker } from '../../src/broker/index.ts'
 import { silentLogger } from '../../src/platform/index.ts'
+import { freePorts } from '../helpers/freePorts.ts'
 import { Mortal } from '../raft/node/mortal.ts'
-import {
-  freePorts,
-  kill,
-  newDirectory,
-  platform,
-  type Settings,
-  startBroker,
-  until
-} from './helpers.ts'
+import { kill, newDirectory, platform, type Settings, startBroker, until } from './helpers.ts'
 
 /** Three members in one process, each with its own directory and ports. */
 export class Group {

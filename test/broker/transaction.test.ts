@@ -10,8 +10,8 @@ import {
   ResponseCode,
   type StoredMessage
 } from '../../src/protocol/index.ts'
+import { freePorts } from '../helpers/freePorts.ts'
 import {
-  freePorts,
   halt,
   newDirectory,
   type Settings,

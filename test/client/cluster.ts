@@ -1,14 +1,8 @@
 import type { Test } from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
 import { Admin } from '../../src/client/index.ts'
-import {
-  freePorts,
-  halt,
-  newDirectory,
-  type Settings,
-  startBroker,
-  until
-} from '../broker/helpers.ts'
+import { halt, newDirectory, type Settings, startBroker, until } from '../broker/helpers.ts'
+import { freePorts } from '../helpers/freePorts.ts'
 import { startNameServer } from '../namesrv/helpers.ts'
 
 export { until }

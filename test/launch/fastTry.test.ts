@@ -171,7 +171,7 @@ t.test('refusals are one sentence and a status', async t => {
     }
     const { status, stderr } = await fastTry(t, OTHER_OFFSET, 'start', 'n7')
     t.equal(status, 1)
-    t.equal(stderr, 'There is no n7 here: use namesrv, n0, n1, n2 or leader.\n')
+    t.equal(stderr, 'There is no n7 here: use namesrv, n0 to n4 or leader.\n')
   })
 
   t.test('help is no failure', async t => {

@@ -9,7 +9,8 @@ import {
   ResponseCode,
   request
 } from '../../src/protocol/index.ts'
-import { freePorts, serving, startBroker, TestClient, until } from '../broker/helpers.ts'
+import { serving, startBroker, TestClient, until } from '../broker/helpers.ts'
+import { freePorts } from '../helpers/freePorts.ts'
 import { RawPeer } from '../helpers/rawPeer.ts'
 import { RecordingLogger } from '../helpers/recordingLogger.ts'
 import { ask, startNameServer } from '../namesrv/helpers.ts'
@@ -101,7 +102,7 @@ t.test('codes, languages and versions that nobody knows', async t => {
   const broker = await startServing(t)
   const { connect } = await startNameServer(t)
   for (const peer of [await RawPeer.connect(broker.server.port), await connect()]) {
-    for (const code of [0, -1, 9, 999, 65_535, 200_050, 2_147_483_647]) {
+    for (const code of [0, -1, 9, 999, 65_535, 200_999, 2_147_483_647]) {
       const answer = await ask(peer, code)
       t.equal(answer.code, ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
       t.equal(answer.remark, ` request type ${code} not supported`)

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { Producer } from '../../src/client/index.ts'
+import { freePorts } from '../helpers/freePorts.ts'
 import { mib } from './fuzzRun.ts'
 import { HealthyClient, pause } from './healthyClient.ts'
 import { FAT_MESSAGES, type Order, type Role } from './people.ts'
-import { freePorts, VictimProcess, type VictimReport } from './victimProcess.ts'
+import { VictimProcess, type VictimReport } from './victimProcess.ts'
 
 /**
  * `node build/test/robustness/crowd.js`: crowds of unpleasant clients, one kind after the other, beside a well-behaved one. Prints memory and

@@ -1,8 +1,9 @@
+import { freePorts } from '../helpers/freePorts.ts'
 import { type Findings, NoiseAttacker, RequestAttacker } from './attackers.ts'
 import { Dice } from './dice.ts'
 import { FrameMaker } from './frames.ts'
 import { type HealthReport, HealthyClient, pause } from './healthyClient.ts'
-import { freePorts, VictimProcess, type VictimReport } from './victimProcess.ts'
+import { VictimProcess, type VictimReport } from './victimProcess.ts'
 
 /** What the fuzzer makes stays: topics, groups and their offsets. With these limits it soon makes no more. */
 const LIMITS = { maxTopics: '1500', maxGroups: '1500', maxSubscriptionsPerGroup: '200' }

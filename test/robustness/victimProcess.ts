@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:net'
 
 export interface VictimSettings {
   directory: string
@@ -111,16 +110,4 @@ export class VictimProcess {
     this.#child.kill('SIGKILL')
     await ended
   }
-}
-
-/** Ports that were free a moment ago; members must know each other's before they start. */
-export async function freePorts(count: number): Promise<number[]> {
-  const listening = Array.from({ length: count }, () => {
-    const server: Server = createServer().listen(0, '127.0.0.1')
-    return once(server, 'listening').then(() => server)
-  })
-  const servers = await Promise.all(listening)
-  const ports = servers.map(server => (server.address() as { port: number }).port)
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-  return ports
 }

@@ -33,7 +33,9 @@ export class MemoryState implements KeyValueStore {
   async *entries(from: Buffer, to: Buffer): AsyncGenerator<[Buffer, Buffer][]> {
     const low = from.toString('hex')
     const high = to.toString('hex')
-    const keys = [...this.pairs.keys()].filter(key => key >= low && key < high).sort()
+    const keys = [...this.pairs.keys()]
+      .filter(key => key >= low && key < high)
+      .sort((a, b) => (a < b ? -1 : 1))
     yield keys.map(key => [Buffer.from(key, 'hex'), this.pairs.get(key)!] as [Buffer, Buffer])
   }
 

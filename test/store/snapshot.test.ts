@@ -5,7 +5,8 @@ import { createRealPlatform, type Logger } from '../../src/platform/index.ts'
 import type { TopicSettings } from '../../src/store/index.ts'
 import { type Command, openStore, type Store, type StoreOptions } from '../../src/store/index.ts'
 import { dumpState, loadState } from '../../src/store/stateDump.ts'
-import { freePorts, TIMINGS } from '../raft/node/cluster.ts'
+import { freePorts } from '../helpers/freePorts.ts'
+import { TIMINGS } from '../raft/node/cluster.ts'
 import {
   fingerprint,
   MemoryState,

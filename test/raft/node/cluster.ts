@@ -1,5 +1,4 @@
 /** A raft group of several nodes in this process, over real sockets and the real disk. */
-import net from 'node:net'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Test } from 'tap'
@@ -17,6 +16,7 @@ import {
   type RaftStatus,
   type SavedState
 } from '../../../src/raft/index.ts'
+import { freePorts } from '../../helpers/freePorts.ts'
 import { Mortal } from './mortal.ts'
 
 export const TIMINGS = {
@@ -47,23 +47,6 @@ export async function until(
     }
     await new Promise(resolve => setTimeout(resolve, 5))
   }
-}
-
-/** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<net.Server>(resolve => {
-          const server = net.createServer()
-          server.listen(0, () => resolve(server))
-        })
-    )
-  )
-  const ports = servers.map(server => (server.address() as net.AddressInfo).port)
-  await Promise.all(servers.map(server => new Promise(closed => server.close(closed))))
-  return ports
 }
 
 class Batch implements Proposal {

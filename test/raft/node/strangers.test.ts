@@ -16,7 +16,8 @@ import {
   helloReplyCodec,
   WireRefuseCode
 } from '../../../src/raft/wire/index.ts'
-import { Cluster, freePorts, type TestNode, until } from './cluster.ts'
+import { freePorts } from '../../helpers/freePorts.ts'
+import { Cluster, type TestNode, until } from './cluster.ts'
 
 const HELLO: Hello = {
   protocol: 1,
