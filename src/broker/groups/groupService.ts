@@ -105,8 +105,9 @@ export class GroupService {
   async #make(name: string): Promise<GroupSettings> {
     try {
       await this.#store.execute({ type: 'putGroup', group: newGroup(name), ifAbsent: true })
-      const { size } = this.#store.tables.groups
-      if (size < this.#config.values.maxGroups) this.#limitSaid = false
+      // With those that are on their way, as for who asks; this one is counted among both.
+      const taken = this.#store.tables.groups.size + this.#making.size - 1
+      if (taken < this.#config.values.maxGroups) this.#limitSaid = false
       this.#logger.info('Subscription group made', { group: name })
       return this.find(name) ?? newGroup(name)
     } finally {
