@@ -207,7 +207,9 @@ export class Reader {
         if (chunks.length > 0) break
         if (position >= log.startPosition) throw error
         this.#host.counters.getMissed += 1
-        return emptyResult(PullStatus.MESSAGE_WAS_REMOVING, queue, selection.next)
+        // Only what is gone is passed over: the rest of the selection may lie behind the trim.
+        const last = selection.positions.findLastIndex(at => at < log.startPosition)
+        return emptyResult(PullStatus.MESSAGE_WAS_REMOVING, queue, selection.nexts[last]!)
       }
     }
     return this.#found(queue, selection, chunks)

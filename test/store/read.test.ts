@@ -193,6 +193,14 @@ t.test(
       status: 'MESSAGE_WAS_REMOVING',
       nextBeginOffset: 1
     })
+    log.startPosition = second[0]!.physicalOffset
+    const passed = await pull(store, { offset: 1 })
+    t.match(
+      passed,
+      { status: 'MESSAGE_WAS_REMOVING', nextBeginOffset: 3 },
+      'what was chosen with it and is still there is not passed over'
+    )
+    t.match(await pull(store, { offset: 3 }), { status: 'FOUND', messageCount: 3 })
     await store.stop()
   }
 )
