@@ -73,6 +73,8 @@ export class DerivedRepair {
   #running: Promise<void> | null = null
   #timer: Timer | null = null
   #retryMs = RETRY_MIN_MS
+  /** When a failed pass may be repeated because somebody reads what it is for, monotonic ms. */
+  #wantedFromMs = 0
   #started = false
   #stopped = false
 
@@ -99,7 +101,10 @@ export class DerivedRepair {
       blocks = new Set()
       this.#blocks.set(queue, blocks)
     }
-    if (blocks.has(first)) return
+    if (blocks.has(first)) {
+      this.#wanted()
+      return
+    }
     blocks.add(first)
     this.#blockCount += 1
     this.#host.files.forgetBlock(queue, first)
@@ -116,7 +121,10 @@ export class DerivedRepair {
   }
 
   runDamaged(run: RunRecord): void {
-    if (this.#runs.has(run)) return
+    if (this.#runs.has(run)) {
+      this.#wanted()
+      return
+    }
     this.#runs.add(run)
     this.#host.logger.error('A run of the key index is damaged; it is built again from the log', {
       run: run.sequence,
@@ -143,6 +151,14 @@ export class DerivedRepair {
     while (this.#running !== null) await this.#running
   }
 
+  /** A reader waits for it: the pause after a failure need not go to its end, which may be a minute away. */
+  #wanted(): void {
+    if (this.#timer === null || this.#host.clock.monotonicMs() < this.#wantedFromMs) return
+    this.#timer.cancel()
+    this.#timer = null
+    this.#wake()
+  }
+
   #wake(delayMs = 0): void {
     if (!this.#started || this.#stopped || this.#running !== null || this.#timer !== null) return
     if (this.#blockCount + this.#runs.size === 0) return
@@ -153,6 +169,8 @@ export class DerivedRepair {
       })
       return
     }
+    const { clock } = this.#host
+    const beganMs = clock.monotonicMs()
     this.#running = this.#pass().then(
       () => {
         this.#retryMs = RETRY_MIN_MS
@@ -166,6 +184,9 @@ export class DerivedRepair {
             error
           })
         }
+        const nowMs = clock.monotonicMs()
+        // Passes that fail late read much: at most half of the time.
+        this.#wantedFromMs = nowMs + Math.max(RETRY_MIN_MS, nowMs - beganMs)
         this.#ended(this.#retryMs)
         this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS)
       }

@@ -7,6 +7,7 @@ import { UNIT_BYTES } from '../../src/store/consumeQueue.ts'
 import type { ScrubStatus } from '../../src/store/scrubber.ts'
 import { FakeClock } from '../helpers/fakeClock.ts'
 import { FakeLog } from '../helpers/fakeRaft.ts'
+import { RecordingLogger } from '../helpers/recordingLogger.ts'
 import {
   bodies,
   fingerprint,
@@ -243,6 +244,37 @@ t.test('a part of the log that cannot be read is waited for', async t => {
   await t.rejects(pull(again.store, {}), /built again/)
   log.damagedFrom = Number.MAX_SAFE_INTEGER
   t.equal((await pullAgain(again, 0)).texts[0], 'body 0')
+  await again.store.stop()
+})
+
+t.test('who reads what could not be built again is not kept waiting for the next try', async t => {
+  const directory = t.testdir()
+  const first = await openLeader(directory, OPTIONS)
+  await fill(first, 300)
+  await first.store.stop()
+  await DAMAGE['a flipped bit in a tag']!(directory)
+  const { log, state } = first
+  const readEntries = log.readEntries.bind(log)
+  log.readEntries = async () => []
+  const clock = new FakeClock()
+  const logger = new RecordingLogger()
+  const platform = { ...createRealPlatform(), clock }
+  const again = await openFake(directory, { log, state, platform, logger, ...OPTIONS })
+  const tries = (): number =>
+    logger.messages('warn').filter(text => /could not be built again yet/.test(text)).length
+  await t.rejects(pull(again.store, {}), /built again/)
+  await until('the pauses are long', () => {
+    clock.advance(500)
+    return tries() >= 6
+  })
+  log.readEntries = readEntries
+  await t.rejects(pull(again.store, {}), /built again/)
+  clock.advance(1_000)
+  t.equal(tries(), 6, 'it would come much later')
+  await t.rejects(pull(again.store, {}), /built again/)
+  await until('it is whole', () => again.store.runtime().damage.queueBlocks === 0)
+  const { texts } = await pullAgain(again, 0)
+  t.equal(texts[0], 'body 0')
   await again.store.stop()
 })
 
