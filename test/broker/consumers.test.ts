@@ -115,6 +115,21 @@ t.test('consumer offsets', async t => {
     }
   )
 
+  t.test(
+    'a new group is told nothing while the units are damaged: an error would send it to the end',
+    async t => {
+      const store = broker.store as { isInDisk: typeof broker.store.isInDisk }
+      const { isInDisk } = store
+      store.isInDisk = () => Promise.reject(new Error('units of the queue are damaged'))
+      const asked = { consumerGroup: 'New', topic: 'O', queueId: 0 }
+      await t.rejects(client.ask(RequestCode.QUERY_CONSUMER_OFFSET, asked, null, 300), /300 ms/)
+      const none = await query({ setZeroIfNotFound: false })
+      t.equal(none.code, ResponseCode.QUERY_NOT_FOUND, 'who wants none is told so')
+      store.isInDisk = isInDisk
+      t.equal((await query({ consumerGroup: 'New' })).extFields?.['offset'], '0')
+    }
+  )
+
   t.test('a question sees the one-way update before it', async t => {
     await client.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, { ...update, commitOffset: 3 })
     t.equal((await query()).extFields?.['offset'], '3')
