@@ -12,6 +12,7 @@ import {
 import { UnusableLogError } from './errors.ts'
 import { HardStateFile, type StoredState } from './hardState.ts'
 import { IndexFile } from './indexFile.ts'
+import { isNoKilledWrite, PAGE_BYTES } from './killedWrite.ts'
 import { fileName, fileNumber, joinPath } from './names.ts'
 import { withPreviousEnd } from './previousEnd.ts'
 import { DiskLog } from './raftLog.ts'
@@ -22,8 +23,6 @@ import type { LogOptions, RaftLog, Recovery } from './types.ts'
 
 const SEGMENT_BYTES_MIN = 4096
 const CHUNK_BYTES = 1024 * 1024
-/** A write that a kill interrupts has come to the end of a page. */
-const PAGE_BYTES = 4096
 export const UNITS_PER_INDEX_FILE = 1_048_576
 
 /**
@@ -111,7 +110,10 @@ async function recover(
 
   const lastIndex = scanner.nextIndex - 1
   const endLost =
-    !state.clean && (scanner.faults.has(lastIndex) || (await isCutOff(segments, scanner.end)))
+    !state.clean &&
+    (scanner.faults.has(lastIndex) ||
+      (await isCutOff(segments, scanner.end)) ||
+      (!powerLoss && (await isNoKilledWrite(segments, scanner.end, SEARCH_BYTES))))
   const leftovers = state.clean ? false : await wipeBehind(segments, scanner.end, powerLoss)
   await index.zeroFrom(scanner.nextIndex)
   index.writtenIndex = lastIndex

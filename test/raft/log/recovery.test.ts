@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import {
+  ENTRY_HEADER_BYTES,
   type Entry,
   entryHeaderCrc,
   type LogOptions,
@@ -10,6 +11,7 @@ import { MemoryDisk } from '../../helpers/memoryDisk.ts'
 import { DATA, HARD_STATE, INDEX, Process, readAll, SEGMENT_BYTES } from './harness.ts'
 
 const ENTRIES = 40
+const PAGE_BYTES = 4096
 /** No unit and no watermark is written before the process dies. */
 const NO_WITNESS: Partial<LogOptions> = { indexDelayMs: 1e9, watermarkIntervalMs: 1e9 }
 const NO_WATERMARK: Partial<LogOptions> = { watermarkIntervalMs: 1e9 }
@@ -53,6 +55,14 @@ async function repairAll(process: Process, made: readonly Entry[]): Promise<void
   }
 }
 
+function isZeroBehind(disk: MemoryDisk, position: number): boolean {
+  const { path, at } = place(position)
+  return disk
+    .contents(path)
+    .subarray(at)
+    .every(byte => byte === 0)
+}
+
 async function same(t: Test, process: Process, made: readonly Entry[]): Promise<void> {
   const read = await readAll(process)
   t.same(
@@ -66,21 +76,16 @@ for (const [part, byte] of [
   ['body', 300]
 ] as const) {
   t.test(
-    `a bad ${part} at the end without a witness is a write that never returned: cut`,
+    `a bad ${part} at the end without a witness, and no write ends like that: cut, and the node is recovering`,
     async t => {
       const { disk, made } = await dead(NO_WITNESS)
       flip(disk, made[ENTRIES - 1]!, byte)
       const b = await Process.start(disk)
       t.match(b.log, { lastIndex: ENTRIES - 1, endPosition: made[ENTRIES - 2]!.position + 564 })
-      t.match(b.log.recovery, { powerLoss: false, recovering: null, faults: [], cutFrom: ENTRIES })
-      t.equal(b.log.hardState.bootId, 'boot-1')
-      const { path, at } = place(b.log.endPosition)
-      t.ok(
-        disk
-          .contents(path)
-          .subarray(at)
-          .every(zero => zero === 0)
-      )
+      const recovering = /acknowledged entries may have followed/
+      t.match(b.log.recovery, { powerLoss: false, recovering, faults: [], cutFrom: ENTRIES })
+      t.equal(b.log.hardState.bootId, '', 'the next start is as careful')
+      t.ok(isZeroBehind(disk, b.log.endPosition))
       await same(t, b, made)
       await b.stop()
     }
@@ -226,6 +231,67 @@ t.test(
     }
   }
 )
+
+/** A log without index units whose last entry has `ofPage` of its bytes in one page, the rest in the next. */
+async function deadAcrossPages(ofPage: number): Promise<Dead & { file: string; at: number }> {
+  const disk = new MemoryDisk()
+  const process = await Process.start(disk, NO_WITNESS)
+  const filler = PAGE_BYTES - ofPage - 2 * ENTRY_HEADER_BYTES - 100
+  const made = [100, filler, 1000].map(bytes => process.append(bytes, { term: 1 }))
+  await process.written()
+  await process.rest()
+  disk.kill()
+  const { path: file, at } = place(made[2]!.position)
+  return { disk, made, file, at }
+}
+
+for (const [part, ofPage] of [
+  ['header', 20],
+  ['body', 500]
+] as const) {
+  t.test(`a last ${part} that stops at a page is a write that a kill stopped: cut`, async t => {
+    const { disk, made, file, at } = await deadAcrossPages(ofPage)
+    t.equal(at, PAGE_BYTES - ofPage)
+    disk.overwrite(file, PAGE_BYTES, Buffer.alloc(PAGE_BYTES))
+    const b = await Process.start(disk)
+    t.match(b.log.recovery, { powerLoss: false, recovering: null, faults: [], cutFrom: 3 })
+    t.equal(b.log.hardState.bootId, 'boot-1')
+    t.ok(isZeroBehind(disk, b.log.endPosition))
+    await same(t, b, made)
+    await b.stop()
+  })
+
+  t.test(`a last ${part} that stops elsewhere may have been acknowledged: recovering`, async t => {
+    for (const [from, bytes] of [
+      [ofPage - 3, 40],
+      [ofPage, 80],
+      [ofPage + 200, 2000]
+    ] as const) {
+      const { disk, made, file, at } = await deadAcrossPages(ofPage)
+      disk.overwrite(file, at + from, Buffer.alloc(bytes))
+      const b = await Process.start(disk)
+      t.equal(b.log.lastIndex, 2)
+      t.match(b.log.recovery, { recovering: /acknowledged entries may have followed/, cutFrom: 3 })
+      t.ok(isZeroBehind(disk, b.log.endPosition))
+      await same(t, b, made)
+      await b.stop()
+    }
+  })
+}
+
+t.test('a cut that a kill stopped left headers of zeros with bodies behind: no damage', async t => {
+  const { disk, made } = await dead(NO_WITNESS)
+  for (const { position } of made.slice(-2)) {
+    const { path, at } = place(position)
+    disk.overwrite(path, at, Buffer.alloc(ENTRY_HEADER_BYTES))
+  }
+  const b = await Process.start(disk)
+  t.equal(b.log.lastIndex, ENTRIES - 2)
+  t.match(b.log.recovery, { recovering: null, faults: [], cutFrom: ENTRIES - 1 })
+  t.ok(isZeroBehind(disk, b.log.endPosition))
+  await same(t, b, made)
+  await b.stop()
+})
 
 t.test('a last entry without any identity is dropped, and the node is recovering', async t => {
   const { disk, made } = await dead()
