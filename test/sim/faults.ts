@@ -420,6 +420,15 @@ export class Faults {
       disk.overwrite(path, at, Buffer.from(other.subarray(from, from + bytes)))
     } else if (how === 'cut') disk.shorten(path, at)
     else disk.delete(path)
+    if (atEnd && (how === 'zeros' || how === 'misplaced')) {
+      if (
+        disk
+          .contents(path)
+          .subarray(end - 1)
+          .every(byte => byte === 0)
+      )
+        judge.zeroedEnd(victim)
+    }
   }
 }
 

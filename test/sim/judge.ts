@@ -11,6 +11,8 @@ const ACKNOWLEDGEMENT_MS = 60_000
 interface Committed {
   /** When it was first applied. */
   readonly atMs: number
+  /** The leader that committed it was of this term or an earlier one. */
+  readonly committedBy: number
   readonly term: number
   readonly crc: number
   readonly position: number
@@ -85,6 +87,14 @@ export class Judge {
 
   harmed(machine: Machine): void {
     this.#member(machine).harmedMs = this.#o.nowMs()
+  }
+
+  /**
+   * There are zeros where its last entry ended. Until its index unit is written, some milliseconds later, nobody can tell such a
+   * log from one whose last write was stopped by the kill.
+   */
+  zeroedEnd(machine: Machine): void {
+    this.#member(machine).syncedIndex = 0
   }
 
   /** The disk is another one. */
@@ -214,7 +224,7 @@ export class Judge {
     if (leader === undefined) {
       this.#leaders.set(status.term, name)
       this.electionsWon += 1
-      const certain = Math.min(this.#committed.length, this.#tentativeFrom - 1)
+      const certain = this.#certainBefore(status.term)
       if (status.lastIndex < certain) {
         this.#o.violation(
           `leader completeness: ${name} leads in term ${status.term} with a log up to ${status.lastIndex}, entry ${certain} is committed`
@@ -226,6 +236,16 @@ export class Judge {
       )
     }
     member.highestLedTerm = Math.max(member.highestLedTerm, status.term)
+  }
+
+  /**
+   * The last entry that leaders of earlier terms committed. Votes may be counted late: of a term below that of the others, and
+   * a leader of it, which nobody follows, has none of what was committed after it.
+   */
+  #certainBefore(term: number): number {
+    let certain = Math.min(this.#committed.length, this.#tentativeFrom - 1)
+    while (certain > 0 && this.#committed[certain - 1]!.committedBy >= term) certain -= 1
+    return certain
   }
 
   #apply(member: Member, entries: readonly Entry[], store: StateMachine): void {
@@ -265,7 +285,8 @@ export class Judge {
       }
       const { term, position } = entry
       const atMs = this.#o.nowMs()
-      this.#committed.push({ atMs, term, crc, position, bytes: entry.bytes.length })
+      const committedBy = Math.max(...this.#leaders.keys())
+      this.#committed.push({ atMs, committedBy, term, crc, position, bytes: entry.bytes.length })
       this.#onMajority(name, entry)
       return
     }
