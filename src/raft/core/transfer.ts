@@ -55,8 +55,9 @@ export function tryTimeoutNow(s: RaftState, role: LeaderRole): void {
  * committed, nor does a hand-over come about. After two timeouts without a repair the others elect one without it.
  */
 export function leaveStuckLog(s: RaftState, role: LeaderRole, count: number): boolean {
-  const fault = s.log.faults[0]
-  if (fault === undefined || fault.index <= s.commitIndex) {
+  // There may be others before it that are committed and trimmed everywhere else: those alone do not bar a hand-over.
+  const fault = s.log.faults.find(({ index }) => index > s.commitIndex)
+  if (fault === undefined) {
     role.stuckTicks = 0
     return false
   }
