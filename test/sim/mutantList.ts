@@ -478,22 +478,6 @@ export const MUTANTS: readonly Mutant[] = [
     { with: ['isolate', 'killAll', 'killInElection'] }
   ),
   one(
-    'R-M3',
-    'a cut of the log leaves the configuration that it took away in force',
-    'core',
-    `${CORE}/logState.js`,
-    'this.configurations.pop();',
-    'break;'
-  ),
-  one(
-    'R-M5',
-    'a leader proposes its own removal',
-    'core',
-    `${CORE}/membership.js`,
-    'if (id === s.selfId)',
-    "if (id === '')"
-  ),
-  one(
     'R-M7',
     'a leader counts by a configuration that its own disk does not have yet',
     'core',

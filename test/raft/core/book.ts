@@ -13,6 +13,8 @@ export class Book {
   readonly #entries = new Map<string, TestEntry>()
   /** Every entry that any node ever called committed, by index. */
   readonly committed: TestEntry[] = []
+  /** The term of the leader that committed it. */
+  readonly #committedIn: number[] = []
   #crc = 1000
 
   nextCrc(): number {
@@ -23,13 +25,14 @@ export class Book {
     throw new Error(`invariant broken: ${text}`)
   }
 
-  /** Election safety and leader completeness. */
+  /** Election safety, and leader completeness: of what was committed in earlier terms; who slept may be elected late. */
   leads(id: NodeId, uid: string, term: number, log: readonly TestEntry[]): void {
     const known = this.#leaders.get(term)
     if (known !== undefined && known !== uid)
       this.fail(`election safety: ${known} and ${uid} lead term ${term}`)
     this.#leaders.set(term, uid)
     this.committed.forEach((entry, at) => {
+      if ((this.#committedIn[at] as number) >= term) return
       if (log[at]?.headerCrc !== entry.headerCrc)
         this.fail(
           `leader completeness: ${id} leads term ${term} without committed entry ${entry.index} of term ${entry.term}`
@@ -61,13 +64,15 @@ export class Book {
   }
 
   /** State machine safety. */
-  commits(id: NodeId, from: number, to: number, log: readonly TestEntry[]): void {
+  commits(id: NodeId, term: number, from: number, to: number, log: readonly TestEntry[]): void {
     for (let index = from; index <= to; index++) {
       const entry = log[index - 1]
       if (entry === undefined) this.fail(`${id} commits ${index} and does not have it`)
       const known = this.committed[index - 1]
-      if (known === undefined) this.committed[index - 1] = entry
-      else if (known.headerCrc !== entry.headerCrc)
+      if (known === undefined) {
+        this.committed[index - 1] = entry
+        this.#committedIn[index - 1] = term
+      } else if (known.headerCrc !== entry.headerCrc)
         this.fail(
           `state machine safety: ${id} commits term ${entry.term} at ${index}, term ${known.term} was committed`
         )

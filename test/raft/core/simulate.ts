@@ -39,6 +39,16 @@ export class Chance {
 }
 
 const FORCE_AFTER_TICKS = 120
+/** Effects that are counted by what they say, or of which there are any number. */
+const uncounted: ReadonlySet<string> = new Set([
+  'roleChanged',
+  'readReady',
+  'transferEnded',
+  'membershipEnded',
+  'fatal',
+  'report',
+  'send'
+])
 
 /** What has been seen over many schedules: a simulation that never met a case proves nothing about it. */
 export class Coverage {
@@ -79,6 +89,9 @@ export class Simulation {
   readonly #diskSpeeds: Map<NodeId, number>
   /** A node whose clock nearly stands leads on long after the others took it for dead. */
   readonly #clockSpeeds: Map<NodeId, number>
+  readonly #copySpeed: number
+  /** Messages and saves need less than a tick; else a campaign hardly ever gets its answers in time. */
+  readonly #quick: boolean
   #token = 0
   #readId = 0
   #requestId = 0
@@ -86,6 +99,16 @@ export class Simulation {
   /** Cut off from all others, until they are let in again. */
   #alone: NodeId | null = null
   #leaderChanges = 0
+  /** Leads still, while another one of a later term has just committed something. */
+  #deposed: TestNode | null = null
+  /** Has just committed the first entry of its term. */
+  #elected: TestNode | null = null
+  /** Begins to copy a snapshot. */
+  #copier: TestNode | null = null
+  /** Its clock stands while it is cut off: a leader that was put to sleep goes on to believe in itself. */
+  #asleep: NodeId | null = null
+  /** Has just called itself whole again. */
+  #recovered: TestNode | null = null
   readonly trace: string[] = []
 
   constructor(schedule: Schedule, coverage: Coverage) {
@@ -122,6 +145,8 @@ export class Simulation {
     this.#clockSpeeds = new Map(this.#nodes.map(n => [n.id, chance.pick([0.05, 1, 1, 1])]))
     this.#damaged = chance.pick(this.#nodes).id
     this.#rates = this.#drawRates(size, changing)
+    this.#copySpeed = chance.pick([0.1, 0.3, 1])
+    this.#quick = chance.below(4) > 0
     this.#listen()
   }
 
@@ -184,7 +209,11 @@ export class Simulation {
       if (effect.kind === 'roleChanged') {
         this.#coverage.saw(`role ${effect.role}`)
         if (effect.role === 'leader') this.#leaderChanges++
-      } else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
+        if (effect.ready) this.#elected = node
+      } else if (effect.kind === 'committed') this.#noteCommit(node)
+      else if (effect.kind === 'whole') this.#recovered = node
+      else if (effect.kind === 'installSnapshot') this.#copier = node
+      else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
       else if (effect.kind === 'transferEnded') this.#coverage.saw(`transfer ${effect.ok}`)
       else if (effect.kind === 'membershipEnded')
         this.#coverage.saw(`change ${effect.refusal ?? 'done'}`)
@@ -193,8 +222,50 @@ export class Simulation {
       } else if (effect.kind === 'report') {
         if (effect.level === 'error' && !mayErr)
           book.fail(`quiet: ${node.id} reports an error without a fault for it: ${effect.text}`)
-      } else if (effect.kind !== 'send') this.#coverage.saw(effect.kind)
+      }
+      if (!uncounted.has(effect.kind)) this.#coverage.saw(effect.kind)
     }
+  }
+
+  #noteCommit({ core }: TestNode): void {
+    if (core?.role !== 'leader') return
+    const isDeposed = (n: TestNode): boolean => n.core?.role === 'leader' && n.core.term < core.term
+    this.#deposed = this.#nodes.find(isDeposed) ?? null
+  }
+
+  /** At the moments at which a broken rule would show, and which chance alone hardly meets. */
+  #pressOn(): void {
+    const { core } = this.#deposed ?? {}
+    if (core?.role === 'leader') {
+      this.#coverage.saw('deposed leader read')
+      this.#ask(this.#deposed as TestNode)
+    }
+    this.#deposed = null
+    // Who leads next may have what the copier needs: its log then gets ahead of the copy.
+    const copier = this.#copier?.core
+    this.#copier = null
+    const giver = this.#nodes.find(n => n.id === copier?.leaderId)
+    if (giver !== undefined && this.#rates.get('kill') !== 0 && this.#chance.below(2) === 0) {
+      this.#coverage.saw('leader killed while its snapshot is copied')
+      giver.kill(0, 0)
+      this.#cluster.disconnectAll(giver.id)
+    }
+    const recovered = this.#recovered?.core
+    this.#recovered = null
+    const elected = this.#elected
+    this.#elected = null
+    if (this.#alone !== null || this.#rates.get('isolate') === 0 || this.#nodes.length === 1) return
+    if (elected?.core?.role === 'leader' && this.#chance.below(6) === 0) {
+      this.#coverage.saw('fresh leader cut off')
+      this.#cutOff(elected)
+      return
+    }
+    if (recovered == null) return
+    const leader = this.#nodes.find(n => n.id === recovered.leaderId)
+    if (leader === undefined || leader.log.length <= recovered.lastIndex) return
+    if (this.#chance.below(2) === 0) return
+    this.#coverage.saw('leader cut off from who recovered')
+    this.#cutOff(leader)
   }
 
   /** Linearizable: not below what was committed anywhere when the question came. */
@@ -224,14 +295,19 @@ export class Simulation {
   }
 
   #act(): void {
+    this.#actOnce()
+    this.#pressOn()
+  }
+
+  #actOnce(): void {
     const chance = this.#chance
     const node = chance.pick(this.#nodes)
     const roll = chance.next() * 100
     if (roll < 12) {
-      if (chance.next() < (this.#clockSpeeds.get(node.id) ?? 1))
+      if (node.id !== this.#asleep && chance.next() < (this.#clockSpeeds.get(node.id) ?? 1))
         node.step({ kind: 'tick', count: 1 + chance.below(4) })
     } else if (roll < 52) this.#deliverOne()
-    else if (roll < 60) node.finishSave()
+    else if (roll < 60) this.#saving(node).finishSave()
     else if (roll < 70) {
       if (chance.next() < (this.#diskSpeeds.get(node.id) ?? 1)) node.finishWrite()
     } else if (roll < 74) node.finishApply()
@@ -244,18 +320,23 @@ export class Simulation {
     else this.#fault(node)
   }
 
+  #saving(node: TestNode): TestNode {
+    const saving = this.#quick ? this.#nodes.filter(n => n.saves.length > 0) : []
+    return this.#chance.anyOf(saving) ?? node
+  }
+
   /** Reads and snapshots under way. */
   #finishSlow(node: TestNode): void {
     if (node.finishRead() || node.finishSnapshot()) return
     if (this.#cluster.switchLog(node)) this.#coverage.saw('log switched')
-    else if (node.finishCopy()) this.#coverage.saw('snapshot copied')
+    else if (this.#chance.next() < this.#copySpeed && node.finishCopy())
+      this.#coverage.saw('snapshot copied')
   }
 
   #deliverOne(): void {
-    const c = this.#chance.anyOf(this.#cluster.connections)
-    if (c === undefined) return
-    const queue = this.#chance.below(2) === 0 ? c.requests : c.replies
-    const packet = queue.shift()
+    const queues = this.#cluster.connections.flatMap(c => [c.requests, c.replies])
+    const chosen = this.#quick ? queues.filter(queue => queue.length > 0) : queues
+    const packet = this.#chance.anyOf(chosen)?.shift()
     if (packet !== undefined) this.#cluster.deliver(packet)
   }
 
@@ -271,9 +352,13 @@ export class Simulation {
   #read(node: TestNode): void {
     const leaders = this.#nodes.filter(n => n.core?.role === 'leader')
     const asked = this.#chance.below(4) === 0 ? node : (this.#chance.anyOf(leaders) ?? node)
+    this.#ask(asked)
+  }
+
+  #ask(node: TestNode): void {
     this.#readId++
     this.#readFloor.set(this.#readId, this.#cluster.book.committed.length)
-    asked.step({ kind: 'readIndex', id: this.#readId })
+    node.step({ kind: 'readIndex', id: this.#readId })
   }
 
   #connectOne(): void {
@@ -400,11 +485,13 @@ export class Simulation {
     }
   }
 
-  /** Half of them the leader, which goes on to believe in itself. */
+  /** Most of them the leader, which goes on to believe in itself. */
   #isolate(node: TestNode): boolean {
     const cluster = this.#cluster
     if (this.#nodes.length === 1) return false
     if (this.#alone !== null) {
+      // The others need time to elect one of them.
+      if (this.#asleep !== null && this.#chance.below(4) > 0) return false
       for (const { id } of this.#nodes) if (id !== this.#alone) cluster.unblock(this.#alone, id)
       // Often just when the one dies who led meanwhile: what was written alone then stands against what was committed.
       const next = this.#nodes.find(n => n.core?.role === 'leader' && n.id !== this.#alone)
@@ -414,13 +501,19 @@ export class Simulation {
         this.#coverage.saw('leader killed at a reunion')
       }
       this.#alone = null
+      this.#asleep = null
       return true
     }
     const leader = this.#nodes.find(n => n.core?.role === 'leader')
-    const chosen = this.#chance.below(2) === 0 ? (leader ?? node) : node
-    this.#alone = chosen.id
-    for (const { id } of this.#nodes) if (id !== chosen.id) cluster.block(chosen.id, id)
+    const chosen = this.#chance.below(4) > 0 ? (leader ?? node) : node
+    this.#cutOff(chosen)
     return true
+  }
+
+  #cutOff(node: TestNode): void {
+    this.#alone = node.id
+    this.#asleep = this.#chance.below(2) === 0 ? node.id : null
+    for (const { id } of this.#nodes) if (id !== node.id) this.#cluster.block(node.id, id)
   }
 
   /** A write or fsync fails: the node ends, what was not synced may be gone, and the next start says so (R-D8). */
@@ -438,7 +531,11 @@ export class Simulation {
   /** A read finds bytes that have changed. */
   #damageRunning(node: TestNode): boolean {
     if (node.id !== this.#damaged || node.core === null) return false
-    const entry = node.written[this.#chance.below(node.written.length)]
+    return this.#damageAt(node, this.#chance.below(node.written.length))
+  }
+
+  #damageAt(node: TestNode, at: number): boolean {
+    const entry = node.written[at]
     if (entry === undefined || entry.index <= node.startIndex || node.bad.has(entry.index))
       return false
     // Being cut at this moment: no read would come to it.
@@ -462,6 +559,7 @@ export class Simulation {
   #wipe(node: TestNode): boolean {
     const uids = new Set(this.#nodes.filter(n => n !== node).map(n => n.uid))
     if (this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)) return false
+    if (this.#isFounding()) return false
     for (const { members } of this.#cluster.configurations()) {
       const voters = members.filter(member => member.role === 'voter')
       const gone = voters.filter(voter => !uids.has(voter.uid)).length
@@ -471,6 +569,15 @@ export class Simulation {
     if (node.core !== null) node.kill(0, 0)
     node.wipe()
     return true
+  }
+
+  /**
+   * A founder that has not yet saved who founds the group cannot vote, and learns it from a leader only. Another one's disk
+   * that goes just then leaves no majority: a limit that docs/raft.md names.
+   */
+  #isFounding(): boolean {
+    const uids = new Set(this.#cluster.configurations().flatMap(c => c.members.map(m => m.uid)))
+    return this.#nodes.some(n => uids.has(n.uid) && n.hard.founders === null)
   }
 
   /** Fewest voters of any configuration that anyone may go by; disks that are gone do not count. */
@@ -531,12 +638,14 @@ export class Simulation {
     const cluster = this.#cluster
     cluster.blocked.clear()
     this.#alone = null
+    this.#asleep = null
     cluster.stale.length = 0
     for (const node of this.#nodes) {
       if (node.core === null) cluster.start(node.id)
       node.step({ kind: 'storageSlow', slow: false })
       node.step({ kind: 'diskPressure', level: 'room', freePermille: 900 })
     }
+    this.#damageUnsent()
     let proposedAt = -1
     let proposedTerm = 0
     // 15 s of virtual time; a leader is there after two, what is left is repair and ways out.
@@ -567,6 +676,18 @@ export class Simulation {
         `${n.id} ${n.core?.role} t${n.core?.term} last ${n.core?.lastIndex} commit ${n.committed}${n.core?.recovering === true ? ' recovering' : ''}${n.core?.damaged === true ? ' damaged' : ''}${n.core?.configuration === null ? ' unfounded' : ''} ${n.core?.membership} v${n.core?.configuration?.version}/${n.core?.committedConfiguration?.version} [${n.core?.configuration?.members.map(m => `${m.uid} ${m.role}`).join(',')}]`
     )
     this.#cluster.book.fail(`liveness: no progress within 15 s of health: ${states.join('; ')}`)
+  }
+
+  /** The last fault: what a leader alone has is damaged on its disk. Nothing behind it is committed while it leads (R-E11). */
+  #damageUnsent(): void {
+    if (this.#rates.get('damage') === 0) return
+    const node = this.#cluster.node(this.#damaged)
+    const { core } = node
+    const last = node.written.at(-1)
+    if (core?.role !== 'leader' || last === undefined || last.index <= core.commitIndex) return
+    const others = this.#nodes.filter(n => n !== node)
+    if (others.some(n => n.log[last.index - 1]?.headerCrc === last.headerCrc)) return
+    if (this.#damageAt(node, last.index - 1)) this.#coverage.saw('unsent entry damaged')
   }
 
   /** No further election: hand-overs to a preferred leader are over first. */

@@ -299,6 +299,10 @@ export class TestNode {
         this.copying = null
         return
       case 'switchLog':
+        if (effect.snapshot.index <= this.committed)
+          this.world.book.fail(
+            `${this.id} changes over to snapshot ${effect.snapshot.snapshotId}, committed ${this.committed}`
+          )
         this.switching = effect.snapshot
         return
       case 'whole':
@@ -348,8 +352,13 @@ export class TestNode {
         )
       if (entry.term !== this.core.term)
         this.world.book.fail(`commit rule: ${this.id} commits ${index} of an older term`)
+      const by = this.log.findLast(({ configuration }) => configuration !== null)
+      if (by !== undefined && this.durableLog[by.index - 1]?.headerCrc !== by.headerCrc)
+        this.world.book.fail(
+          `commit rule: ${this.id} commits ${index} by configuration ${by.index}, which its disk does not have (R-M7)`
+        )
     }
-    this.world.book.commits(this.id, this.committed + 1, index, this.log)
+    this.world.book.commits(this.id, this.core?.term ?? 0, this.committed + 1, index, this.log)
     this.committed = index
   }
 
