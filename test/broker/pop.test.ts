@@ -77,6 +77,23 @@ t.test('pop, acknowledge, and what comes back', async t => {
     t.equal(broker.store.tables.consumerOffset('G', 'A', 1), 1)
   })
 
+  t.test('a queue that cannot be read takes nothing away from the others', async t => {
+    await topic(client, 'Part', 3)
+    for (const queueId of [0, 1, 2]) await sendAll(client, 'Part', [`m${queueId}`], queueId)
+    const store = broker.store as { pull: typeof broker.store.pull }
+    const { pull } = store
+    t.teardown(() => Object.assign(store, { pull }))
+    store.pull = request =>
+      request.topic === 'Part' && request.queueId === 1
+        ? Promise.reject(new Error('units of the queue are damaged'))
+        : pull(request)
+    const given = await client.popped('Part')
+    t.strictSame(bodies(given).sort(), ['m0', 'm2'])
+    await t.rejects(client.popped('Part'), /damaged/, 'nothing else is there')
+    store.pull = pull
+    t.strictSame(bodies(await client.popped('Part')), ['m1'])
+  })
+
   t.test('the number of messages is kept, and what is left is told', async t => {
     await topic(client, 'Rest')
     await sendAll(client, 'Rest', ['0', '1', '2', '3', '4'])

@@ -50,6 +50,8 @@ export class Taken {
   limited = false
   /** An offset moved over messages that did not match. */
   moved = false
+  /** Of the first queue that cannot be read just now: what it is made of is damaged, and being put back. */
+  unreadable: unknown = null
   /** When the first queue that is blocked becomes free, time of the log. */
   freeMs = Number.POSITIVE_INFINITY
 
@@ -85,7 +87,7 @@ export class Taker {
     this.#positions = positions
   }
 
-  /** All queues of a pop in the original's order, until it is full. */
+  /** All queues of a pop in the original's order, until it is full. Rejects when none gives anything and one cannot be read. */
   async take(pop: PopRequest, topic: TopicSettings, reviveQueueId: number): Promise<Taken> {
     const { platform, store, config, topics } = this.#broker
     const { popFromRetryProbability, enableRetryTopicV2, retrieveMessageFromPopRetryTopicV1 } =
@@ -100,6 +102,7 @@ export class Taker {
     if (pop.queueId < 0) await this.#takeTopic(pop, taken, topic, chance)
     else await this.#takeQueue(pop, taken, topic.topicName, pop.queueId)
     if (!retryFirst && retry !== undefined) await this.#takeTopic(pop, taken, retry, chance)
+    if (taken.count === 0 && taken.unreadable !== null) throw taken.unreadable
     return taken
   }
 
@@ -169,12 +172,9 @@ export class Taker {
     // Its offset is the group's already.
     if (resets.find(queue.group, queue.topic, queue.queueId) !== null)
       resets.followed(queue.group, queue.topic, queue.queueId)
-    let offset = known >= 0 ? known : await this.#firstOffset(pop, queue)
-    let result = await this.#pull(pop, queue, offset, pop.maxMessages - taken.count)
-    if (wrongOffset.includes(result.status)) {
-      offset = result.nextBeginOffset
-      result = await this.#pull(pop, queue, offset, pop.maxMessages - taken.count)
-    }
+    const looked = await this.#look(pop, taken, queue, known)
+    if (looked === null) return
+    const { offset, result } = looked
     const next = passing.includes(result.status) ? Math.max(offset, result.nextBeginOffset) : offset
     if (result.messageCount > 0) this.#found(pop, taken, queue, { known, offset, result })
     else if (next !== known) {
@@ -185,6 +185,31 @@ export class Taker {
     }
     const seen = result.messageCount > 0 ? result.nextBeginOffset : next
     taken.restNum += Math.max(0, result.maxOffset - seen)
+  }
+
+  /**
+   * Null: it cannot be read. What was taken of other queues is hidden already and must be given out: pops that failed each
+   * time would wear its deliveries out.
+   */
+  async #look(
+    pop: PopRequest,
+    taken: Taken,
+    queue: PopQueueRef,
+    known: number
+  ): Promise<{ offset: number; result: PullResult } | null> {
+    try {
+      const offset = known >= 0 ? known : await this.#firstOffset(pop, queue)
+      const result = await this.#pull(pop, queue, offset, pop.maxMessages - taken.count)
+      if (!wrongOffset.includes(result.status)) return { offset, result }
+      const next = result.nextBeginOffset
+      const again = await this.#pull(pop, queue, next, pop.maxMessages - taken.count)
+      return { offset: next, result: again }
+    } catch (error) {
+      if (error instanceof NotLeaderError) throw error
+      taken.unreadable ??= error
+      this.#pass(taken, queue)
+      return null
+    }
   }
 
   async #firstOffset(pop: PopRequest, { topic, queueId }: PopQueueRef): Promise<number> {
