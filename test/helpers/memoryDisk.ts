@@ -4,6 +4,7 @@ import type { Disk, DiskFile, DiskSpace, FileInfo } from '../../src/platform/ind
 import { generator } from './generator.ts'
 
 const SECTOR_BYTES = 512
+const PAGE_BYTES = 4096
 
 export type DiskOperation = 'open' | 'read' | 'write' | 'sync' | 'truncate' | 'directory'
 
@@ -20,6 +21,8 @@ export interface MemoryDiskOptions {
   readonly defer?: (callback: () => void) => void
   /** Sum of all file lengths; beyond it writes answer ENOSPC. */
   readonly capacityBytes?: number
+  /** Where a kill can stop a write: after any byte (default), or at the end of a page, as on Linux. */
+  readonly killedAt?: 'byte' | 'page'
 }
 
 /** What a power loss does with sectors that were not synced, each by itself when 'random'. */
@@ -66,6 +69,7 @@ export class MemoryDisk {
   /** Called before each operation takes effect: may be slow, may throw, may kill. */
   hook: ((operation: OperationInfo) => Promise<void> | undefined) | null = null
   readonly #defer: (callback: () => void) => void
+  readonly #killedAt: 'byte' | 'page'
   #random: () => number
   #generation = 0
   #killIn = 0
@@ -80,6 +84,7 @@ export class MemoryDisk {
   constructor(options: MemoryDiskOptions = {}) {
     this.#random = generator(options.seed ?? 1)
     this.#defer = options.defer ?? (callback => setImmediate(callback))
+    this.#killedAt = options.killedAt ?? 'byte'
     this.capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER
   }
 
@@ -98,11 +103,14 @@ export class MemoryDisk {
     this.#failures = []
   }
 
-  /** The process dies: its handles answer nothing any more, a write under way may have come to any byte. */
+  /** The process dies: its handles answer nothing any more, a write under way may have come to any byte, or page. */
   kill(): void {
     this.#generation += 1
     for (const { inode, bytes, position } of this.#writing) {
-      const reached = Math.floor(this.#random() * (bytes.length + 1))
+      let reached = Math.floor(this.#random() * (bytes.length + 1))
+      if (this.#killedAt === 'page' && reached < bytes.length) {
+        reached = Math.max(0, reached - ((position + reached) % PAGE_BYTES))
+      }
       this.#place(inode, bytes.subarray(0, reached), position)
     }
     this.#writing.clear()

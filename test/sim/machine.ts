@@ -55,7 +55,7 @@ export class Machine {
     const defer = (callback: () => void): void => {
       scheduler.after(this.#diskDelayMs(settings.diskMs), this.process, 'disk', callback)
     }
-    this.disk = new MemoryDisk({ seed: dice.below(2 ** 32), defer })
+    this.disk = new MemoryDisk({ seed: dice.below(2 ** 32), defer, killedAt: 'page' })
     this.disk.shownBytes = SHOWN_DISK_BYTES
     this.disk.hook = ({ kind }) => (kind === 'sync' ? this.#syncDelay() : undefined)
     this.state = new StateDisk(dice.fork('state'), () => this.#write())

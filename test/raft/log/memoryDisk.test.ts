@@ -30,6 +30,22 @@ t.test('a kill keeps the page cache, a power loss what was synced', async t => {
   t.same(disk.contents('/d/f'), Buffer.alloc(1024, 1))
 })
 
+t.test('a kill stops a write at any byte, or at the end of a page if that is wanted', async t => {
+  for (const killedAt of ['byte', 'page'] as const) {
+    const lengths = new Set<number>()
+    for (let seed = 1; seed <= 30; seed++) {
+      const disk = new MemoryDisk({ seed, killedAt })
+      const { file } = await fileOn(disk)
+      void file.write([Buffer.alloc(10_000, 1)], 1000)
+      disk.kill()
+      lengths.add(disk.contents('/d/f').length)
+    }
+    const atPages = [...lengths].every(length => length % 4096 === 0 || length === 11_000)
+    t.equal(atPages, killedAt === 'page')
+    t.ok(lengths.size > 2, 'not always the same')
+  }
+})
+
 t.test('sectors that were not synced are kept or lost one by one', async t => {
   const kept = new Set<string>()
   for (let seed = 1; seed <= 20; seed++) {
