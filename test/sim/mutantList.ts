@@ -423,7 +423,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'R-D6',
     'recovered by a commit of an older term',
-    'core',
+    'golden',
     `${CORE}/commit.js`,
     ' || log.terms.termAt(commit) !== s.term)',
     ')'
@@ -431,7 +431,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'R-D6w',
     'a member that was never founded is waited for as a whole one',
-    'core',
+    'golden',
     `${CORE}/votes.js`,
     's.recovering || s.configuration === null,',
     's.recovering,'
@@ -447,7 +447,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'R-E9',
     'proposals are taken before the own entry is committed',
-    'core',
+    'golden',
     `${CORE}/commit.js`,
     'if (role.ready || s.commitIndex < role.ownFirstIndex || s.appliedIndex < role.ownFirstIndex)',
     'if (role.ready || s.commitIndex < 0)'

@@ -43,6 +43,7 @@ t.test('no schedule of faults breaks an invariant, and health brings progress ba
     'change pending',
     'committed',
     'cut',
+    'deposed leader read',
     'fault add leader',
     'fault damage',
     'fault isolate leader',
@@ -63,6 +64,7 @@ t.test('no schedule of faults breaks an invariant, and health brings progress ba
     'start damaged',
     'start recovering',
     'transfer true',
+    'unsent entry damaged',
     'whole'
   ])
     t.ok(seen(what) >= 5, `seen often enough to mean something: ${what}, ${seen(what)} times`)
