@@ -63,6 +63,27 @@ t.test('a follower does what it may and forwards what only the leader may do', a
   })
 
   t.test(
+    'one that comes by way of a follower unanswered may have been long on its way: it only raises',
+    async t => {
+      const update = { consumerGroup: 'G', topic: 'Fwd', queueId: 0 }
+      await client.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, { ...update, commitOffset: 1 })
+      // Comes behind it, and is answered when both are committed.
+      await client.ask(RequestCode.UPDATE_CONSUMER_OFFSET, {
+        ...update,
+        queueId: 1,
+        commitOffset: 1
+      })
+      const stored = (): number => leader.store.tables.consumerOffset('G', 'Fwd', 0)
+      t.equal(stored(), 2)
+      const direct = new TestClient(t, leader.address)
+      await direct.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, { ...update, commitOffset: 1 })
+      await until(() => stored() === 1)
+      await client.oneway(RequestCode.UPDATE_CONSUMER_OFFSET, { ...update, commitOffset: 2 })
+      await until(() => stored() === 2)
+    }
+  )
+
+  t.test(
     'an offset that a member read after it had stood still may raise the group’s, not lower it',
     async t => {
       const key = leader.store.tables.values(forwardKeyRoom).get(forwardKeyName)!

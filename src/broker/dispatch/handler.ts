@@ -14,7 +14,7 @@ export interface Caller {
   readonly forwarded: boolean
   /** How long the member held it before it came here, ms; 0 when it came directly. */
   readonly heldMs: number
-  /** The member had stood still when it read the request: nobody knows how long that had waited. */
+  /** Nobody knows how long it was under way: the member had stood still when it read the request, or it is one-way and nobody waits for it. */
   readonly mayBeOld: boolean
 }
 

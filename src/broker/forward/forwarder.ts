@@ -119,11 +119,13 @@ export class Forwarder {
     const body = request.body === null ? null : Buffer.from(request.body)
     const kept = { ...request, body }
     const bytes = (body?.length ?? 0) + fieldBytes(request) + requestOverheadBytes
+    // Who waits for an answer asks again when a partition keeps it. What nobody waits for may come much later.
+    const mayBeOld = isOneway(request) || this.#stallWatch.stalled()
     const item = new Forwarded(
       this,
       handler,
       kept,
-      this.#stallWatch.stalled() ? { ...caller, mayBeOld: true } : caller,
+      mayBeOld ? { ...caller, mayBeOld } : caller,
       this.#platform.clock.monotonicMs(),
       bytes
     )
