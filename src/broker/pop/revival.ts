@@ -1,4 +1,3 @@
-import type { Timer } from '../../platform/index.ts'
 import { getReconsumeTimes, popRetryTopic, RETRY_PREFIX } from '../../protocol/index.ts'
 import type {
   Command,
@@ -9,6 +8,7 @@ import type {
 } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { LogAlarm } from '../timer/index.ts'
 import { newTopic } from '../topics/index.ts'
 import { DueQueue } from '../transaction/index.ts'
 import type { InFlight } from './inFlight.ts'
@@ -22,8 +22,6 @@ const entryBytesMax = 1_048_576
 const retryMs = 100
 /** What could not be given out anew is tried again after so long, while the others go on. Ms. */
 const againMs = 1_000
-/** The log's time is not this node's clock, so no wait is longer, ms. */
-const sleepMsMax = 5_000
 /** The queue of what comes due is filled anew when so much of it is done with, and this many more. */
 const staleFactor = 2
 const staleRoom = 10_000
@@ -50,9 +48,7 @@ export class Revival {
   #generation = 0
   #running: boolean = false
   #pumping: boolean = false
-  #timer: Timer | null = null
-  /** When `#timer` is to look again, time of the log. */
-  #wakesAtMs = Number.POSITIVE_INFINITY
+  readonly #alarm: LogAlarm
   /** Messages given out anew since the start, and those of them that went to the dead letters. */
   revived = 0
   dead = 0
@@ -60,7 +56,13 @@ export class Revival {
   constructor(broker: BrokerContext, inFlight: InFlight) {
     this.#broker = broker
     this.#inFlight = inFlight
-    broker.store.onPops(added => {
+    const { platform, store } = broker
+    this.#alarm = new LogAlarm(
+      platform.clock,
+      () => store.timeMs(),
+      () => this.#wake()
+    )
+    store.onPops(added => {
       if (this.#running) this.#added(added)
     })
   }
@@ -77,7 +79,7 @@ export class Revival {
     this.#running = false
     this.#generation++
     this.#due.clear()
-    this.#cancelTimer()
+    this.#alarm.cancel()
   }
 
   #fill(): void {
@@ -90,27 +92,12 @@ export class Revival {
     for (const checkpoint of added) this.#due.add(checkpoint.dueMs, checkpoint)
     const { count } = this.#broker.store.tables.pops
     if (this.#due.size > staleFactor * count + staleRoom) this.#fill()
-    if (!this.#pumping && this.#due.nextDueMs < this.#wakesAtMs)
-      this.#sleepUntil(this.#due.nextDueMs)
-  }
-
-  #cancelTimer(): void {
-    this.#timer?.cancel()
-    this.#timer = null
-    this.#wakesAtMs = Number.POSITIVE_INFINITY
-  }
-
-  #sleepUntil(logMs: number): void {
-    this.#cancelTimer()
-    if (logMs === Number.POSITIVE_INFINITY) return
-    const { store, platform } = this.#broker
-    this.#wakesAtMs = logMs
-    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(logMs - store.timeMs())))
-    this.#timer = platform.clock.after(ms, () => this.#wake())
+    if (!this.#pumping && this.#due.nextDueMs < this.#alarm.atMs)
+      this.#alarm.set(this.#due.nextDueMs)
   }
 
   #wake(): void {
-    this.#cancelTimer()
+    this.#alarm.cancel()
     if (this.#pumping) return
     this.#pumping = true
     const generation = this.#generation
@@ -120,14 +107,14 @@ export class Revival {
         this.#broker.logger.warn('Messages in flight not revived, trying again', {
           reason: error instanceof Error ? error.message : String(error)
         })
-        this.#sleepUntil(this.#broker.store.timeMs() + retryMs)
+        this.#alarm.set(this.#broker.store.timeMs() + retryMs)
       })
       .finally(() => {
         this.#pumping = false
         if (!this.#running) return
         // A new leadership began while this one's last answer was awaited.
         if (generation !== this.#generation) this.#wake()
-        else if (this.#timer === null) this.#sleepUntil(this.#due.nextDueMs)
+        else if (!this.#alarm.isSet) this.#alarm.set(this.#due.nextDueMs)
       })
   }
 

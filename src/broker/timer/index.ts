@@ -1,2 +1,3 @@
+export { LogAlarm } from './logAlarm.ts'
 export { recallMessage } from './recall.ts'
 export { TimerService } from './timerService.ts'

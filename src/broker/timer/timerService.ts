@@ -1,4 +1,3 @@
-import type { Timer } from '../../platform/index.ts'
 import {
   ByteRange,
   getPropertiesRange,
@@ -11,6 +10,7 @@ import { compareTimers, type MessageInput, StoreError, type TimerRef } from '../
 import { deliveryOf } from '../delay/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { type AppendOutcome, encodePair, PromiseWaiter } from '../send/index.ts'
+import { LogAlarm } from './logAlarm.ts'
 
 /** Timers that are looked at together, and messages of one entry. */
 const timersMax = 1_024
@@ -22,8 +22,6 @@ const readsMax = 64
 const entryBytesMax = 1_048_576
 /** Wait after a failure, ms. */
 const retryMs = 100
-/** The time of the log draws near to the wall clock, so no wait is longer, ms. */
-const sleepMsMax = 5_000
 /** Recalls that may wait for the delivery under way. */
 const recallsMax = 10_000
 
@@ -55,9 +53,7 @@ export class TimerService {
   #generation = 0
   #running: boolean = false
   #pumping: boolean = false
-  #timer: Timer | null = null
-  /** When `#timer` is to look again, by the time of the log. */
-  #wakesAtMs = Number.POSITIVE_INFINITY
+  readonly #alarm: LogAlarm
   /** Nothing before it waits, but what arrived since the last look. */
   #from: TimerRef = start
   /** Earliest time of what arrived since the last look. */
@@ -75,10 +71,16 @@ export class TimerService {
 
   constructor(broker: BrokerContext) {
     this.#broker = broker
-    broker.store.onTimers(earliestDueMs => {
+    const { platform, store } = broker
+    this.#alarm = new LogAlarm(
+      platform.clock,
+      () => store.timeMs(),
+      () => this.#wake()
+    )
+    store.onTimers(earliestDueMs => {
       if (!this.#running) return
       this.#arrivedMs = Math.min(this.#arrivedMs, earliestDueMs)
-      if (!this.#pumping && earliestDueMs < this.#wakesAtMs) this.#sleepUntil(earliestDueMs)
+      if (!this.#pumping && earliestDueMs < this.#alarm.atMs) this.#alarm.set(earliestDueMs)
     })
   }
 
@@ -94,7 +96,7 @@ export class TimerService {
   stop(): void {
     this.#running = false
     this.#generation++
-    this.#cancelTimer()
+    this.#alarm.cancel()
     this.#flights.clear()
     this.#flying.clear()
     this.#isOpen = false
@@ -123,23 +125,8 @@ export class TimerService {
     return new NotLeaderError(this.#broker.store.status().leaderId)
   }
 
-  #cancelTimer(): void {
-    this.#timer?.cancel()
-    this.#timer = null
-    this.#wakesAtMs = Number.POSITIVE_INFINITY
-  }
-
-  #sleepUntil(timeMs: number): void {
-    const { store, platform } = this.#broker
-    this.#cancelTimer()
-    if (timeMs === Number.POSITIVE_INFINITY) return
-    this.#wakesAtMs = timeMs
-    const ms = Math.min(sleepMsMax, Math.max(1, Math.ceil(timeMs - store.timeMs())))
-    this.#timer = platform.clock.after(ms, () => this.#wake())
-  }
-
   #wake(): void {
-    this.#cancelTimer()
+    this.#alarm.cancel()
     if (this.#pumping) return
     this.#pumping = true
     const generation = this.#generation
@@ -158,7 +145,7 @@ export class TimerService {
       dueMs: this.#from.dueMs,
       reason: error instanceof Error ? error.message : String(error)
     })
-    this.#sleepUntil(this.#broker.store.timeMs() + retryMs)
+    this.#alarm.set(this.#broker.store.timeMs() + retryMs)
   }
 
   #ended(generation: number): void {
@@ -166,7 +153,7 @@ export class TimerService {
     // A new leadership began while this one's last answer was awaited.
     if (generation !== this.#generation && this.#running) this.#wake()
     else if (this.#recalls.length > 0) this.#wake()
-    else if (this.#running && this.#arrivedMs < this.#wakesAtMs) this.#sleepUntil(this.#arrivedMs)
+    else if (this.#running && this.#arrivedMs < this.#alarm.atMs) this.#alarm.set(this.#arrivedMs)
   }
 
   /** Sends what is due and leaves a timer for what is next, or none when nothing waits. */
@@ -182,7 +169,7 @@ export class TimerService {
       if (this.#again !== null) {
         this.#from = this.#again
         this.#again = null
-        this.#sleepUntil(store.timeMs() + retryMs)
+        this.#alarm.set(store.timeMs() + retryMs)
         return
       }
       await this.#recallAll(generation)
@@ -198,13 +185,13 @@ export class TimerService {
         const [first] = await store.timers(this.#from, Number.MAX_SAFE_INTEGER - 1, 1)
         if (generation !== this.#generation) return
         if (this.#recalls.length > 0 || this.#again !== null) continue
-        this.#sleepUntil(first?.dueMs ?? Number.POSITIVE_INFINITY)
+        this.#alarm.set(first?.dueMs ?? Number.POSITIVE_INFINITY)
         return
       }
       const last = await this.#deliver(due, generation)
       if (generation !== this.#generation) return
       if (last === null) {
-        this.#sleepUntil(nowMs + retryMs)
+        this.#alarm.set(nowMs + retryMs)
         return
       }
       this.#from = { dueMs: last.dueMs, position: last.position + 1 }
