@@ -34,6 +34,8 @@ export class Preparer {
   readonly #logger: Logger
   readonly #endPosition: () => number
   readonly #zeros: Buffer
+  /** To the segment's end when it is to be warm. */
+  readonly #aheadBytes: number
   #spareReady = false
   #seenEnd: number
   #seenMs: number
@@ -59,6 +61,7 @@ export class Preparer {
     segments.onSpareTaken = () => {
       this.#spareReady = false
     }
+    this.#aheadBytes = options.warm ? Number.POSITIVE_INFINITY : options.aheadBytes
     this.#zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(options.aheadBytes, 1)))
   }
 
@@ -120,16 +123,14 @@ export class Preparer {
   #wantsZeros(): boolean {
     const { last, room } = this.#ahead()
     const isPrepared = last.preparedBytes >= this.#segments.segmentBytes
-    return (this.#options.warm || room * 2 < this.#options.aheadBytes) && !isPrepared
+    return room * 2 < this.#aheadBytes && !isPrepared
   }
 
   /** Bytes written behind the log's end in its last segment; 0: enough is there. */
   async #zeroAhead(): Promise<number> {
     const { last, from, room } = this.#ahead()
     const { segmentBytes } = this.#segments
-    const wanted = this.#options.warm
-      ? segmentBytes - from
-      : Math.min(this.#options.aheadBytes - room, segmentBytes - from)
+    const wanted = Math.min(this.#aheadBytes - room, segmentBytes - from)
     const length = Math.min(wanted, this.#zeros.length)
     if (length <= 0) return 0
     last.zeroingFrom = from
@@ -146,13 +147,16 @@ export class Preparer {
   async #zero(segment: ReturnType<Segments['last']>, from: number, length: number): Promise<void> {
     const file = await this.#segments.acquire(segment)
     try {
-      const zeros = [this.#zeros.subarray(0, length)]
-      if (this.#options.warm) await file.writeDurably(zeros, from)
-      else await file.write(zeros, from)
+      await this.#writeZeros(file, from, length)
       segment.preparedBytes = Math.max(segment.preparedBytes, from + length)
     } finally {
       this.#segments.release(segment)
     }
+  }
+
+  #writeZeros(file: DiskFile, at: number, length: number): Promise<void> {
+    const zeros = [this.#zeros.subarray(0, length)]
+    return this.#options.warm ? file.writeDurably(zeros, at) : file.write(zeros, at)
   }
 
   async #zeroSpare(): Promise<number> {
@@ -161,17 +165,13 @@ export class Preparer {
     if (this.#spare === null) {
       const path = joinPath(directory, SPARE_UNFINISHED_NAME)
       const file = await disk.open(path, { create: true })
-      const bytes = this.#options.warm
-        ? segmentBytes
-        : Math.min(this.#options.aheadBytes, segmentBytes)
+      const bytes = Math.min(this.#aheadBytes, segmentBytes)
       this.#spare = { path, file, bytes, done: 0 }
     }
     const spare = this.#spare
     const length = Math.min(this.#zeros.length, spare.bytes - spare.done)
     if (length > 0) {
-      const zeros = [this.#zeros.subarray(0, length)]
-      if (this.#options.warm) await spare.file.writeDurably(zeros, spare.done)
-      else await spare.file.write(zeros, spare.done)
+      await this.#writeZeros(spare.file, spare.done, length)
       spare.done += length
     }
     if (spare.done < spare.bytes) return length
