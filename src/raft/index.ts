@@ -41,4 +41,4 @@ export type {
   StateMachine,
   StopOptions
 } from './types.ts'
-export { NotLeaderError, RaftStartError } from './types.ts'
+export { NotLeaderError, noCounters, RaftStartError } from './types.ts'

@@ -138,6 +138,25 @@ export interface RaftCounters {
   readonly elections: number
 }
 
+/** Of a node that has done nothing yet. */
+export const noCounters: RaftCounters = {
+  entriesProposed: 0,
+  entriesWritten: 0,
+  writtenBytes: 0,
+  writes: 0,
+  writeMsSum: 0,
+  writeMsMax: 0,
+  syncs: 0,
+  syncMsSum: 0,
+  syncMsMax: 0,
+  commits: 0,
+  commitMsSum: 0,
+  commitMsMax: 0,
+  sentBytes: 0,
+  receivedBytes: 0,
+  elections: 0
+}
+
 export interface RaftStatus {
   readonly group: string
   readonly selfId: string

@@ -9,6 +9,7 @@ import {
   EntryKind,
   type LogReader,
   NotLeaderError,
+  noCounters,
   type ProposalSource,
   type RaftNode,
   type RaftOptions,
@@ -329,23 +330,7 @@ export class FakeNode implements RaftNode {
       configurationCommitted: true,
       members: [],
       snapshots: [],
-      counters: {
-        entriesProposed: 0,
-        entriesWritten: 0,
-        writes: 0,
-        writtenBytes: 0,
-        writeMsSum: 0,
-        writeMsMax: 0,
-        syncs: 0,
-        syncMsSum: 0,
-        syncMsMax: 0,
-        commits: 0,
-        commitMsSum: 0,
-        commitMsMax: 0,
-        sentBytes: 0,
-        receivedBytes: 0,
-        elections: 0
-      }
+      counters: noCounters
     }
   }
 

@@ -3,6 +3,7 @@ import {
   type ChangeAnswer,
   type LogReader,
   NotLeaderError,
+  noCounters,
   type RaftLog,
   type RaftNode,
   type RaftOptions,
@@ -138,23 +139,7 @@ export class OfflineNode implements RaftNode {
       stopReason: null,
       peers: [],
       snapshots: [],
-      counters: {
-        entriesProposed: 0,
-        entriesWritten: 0,
-        writtenBytes: 0,
-        writes: 0,
-        writeMsSum: 0,
-        writeMsMax: 0,
-        syncs: 0,
-        syncMsSum: 0,
-        syncMsMax: 0,
-        commits: 0,
-        commitMsSum: 0,
-        commitMsMax: 0,
-        sentBytes: 0,
-        receivedBytes: 0,
-        elections: 0
-      }
+      counters: noCounters
     }
   }
 
