@@ -39,6 +39,36 @@ function pairs(from: readonly string[], to: readonly string[]): [string, string]
   return from.flatMap(a => to.map((b): [string, string] => [a, b]))
 }
 
+/** Both directions between these two sets. */
+function both(some: readonly string[], others: readonly string[]): [string, string][] {
+  return [...pairs(some, others), ...pairs(others, some)]
+}
+
+/** Nothing passes these ways for a while. */
+async function cutOff(scene: Scene, ways: [string, string][]): Promise<void> {
+  await scene.agent({ op: 'cut', pairs: ways })
+  await hold(scene)
+  await scene.agent({ op: 'heal' })
+}
+
+/** Cuts ways between the leader and the other brokers. */
+function leaderCut(
+  name: string,
+  said: string,
+  ways: (leader: readonly string[], peers: readonly string[]) => [string, string][]
+): Fault {
+  return {
+    name,
+    async run(scene, began) {
+      const leader = await scene.leader()
+      began(leader)
+      const peers = BROKERS.filter(other => other !== leader)
+      await cutOff(scene, ways([leader], peers))
+      return said
+    }
+  }
+}
+
 function roles(
   name: string,
   make: (role: Role) => Fault['run'],
@@ -114,72 +144,21 @@ const links: Fault[] = [
     const node = await nodeOf(scene, role)
     const rest = [...BROKERS, ...NAME_SERVERS, HARNESS].filter(other => other !== node)
     began(node)
-    await scene.agent({ op: 'cut', pairs: [...pairs([node], rest), ...pairs(rest, [node])] })
-    await hold(scene)
-    await scene.agent({ op: 'heal' })
+    await cutOff(scene, both([node], rest))
     return 'cut off from everything'
   }),
-  {
-    name: 'partition-peers',
-    async run(scene, began) {
-      const node = await scene.leader()
-      const rest = BROKERS.filter(other => other !== node)
-      began(node)
-      await scene.agent({ op: 'cut', pairs: [...pairs([node], rest), ...pairs(rest, [node])] })
-      await hold(scene)
-      await scene.agent({ op: 'heal' })
-      return 'the leader loses its peers and keeps its clients'
-    }
-  },
-  {
-    name: 'one-way-out',
-    async run(scene, began) {
-      const node = await scene.leader()
-      began(node)
-      await scene.agent({
-        op: 'cut',
-        pairs: pairs(
-          [node],
-          BROKERS.filter(other => other !== node)
-        )
-      })
-      await hold(scene)
-      await scene.agent({ op: 'heal' })
-      return 'peers do not hear the leader'
-    }
-  },
-  {
-    name: 'one-way-in',
-    async run(scene, began) {
-      const node = await scene.leader()
-      began(node)
-      await scene.agent({
-        op: 'cut',
-        pairs: pairs(
-          BROKERS.filter(other => other !== node),
-          [node]
-        )
-      })
-      await hold(scene)
-      await scene.agent({ op: 'heal' })
-      return 'the leader does not hear its peers'
-    }
-  },
+  leaderCut('partition-peers', 'the leader loses its peers and keeps its clients', both),
+  leaderCut('one-way-out', 'peers do not hear the leader', pairs),
+  leaderCut('one-way-in', 'the leader does not hear its peers', (leader, peers) =>
+    pairs(peers, leader)
+  ),
   {
     name: 'one-link',
     async run(scene, began) {
       const [follower = ''] = await scene.followers()
       const leader = await scene.leader()
       began(leader, follower)
-      await scene.agent({
-        op: 'cut',
-        pairs: [
-          [leader, follower],
-          [follower, leader]
-        ]
-      })
-      await hold(scene)
-      await scene.agent({ op: 'heal' })
+      await cutOff(scene, both([leader], [follower]))
       return 'leader and one follower do not reach each other'
     }
   },
