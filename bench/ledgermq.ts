@@ -60,7 +60,6 @@ export class LedgerMq implements System {
   }
 
   async measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report> {
-    if (this.space === 'warm') await this.#warmed()
     return runLoad('sendLoad.js', [
       ...(await this.#target()),
       ...loadArgs(load, seconds, warmupSeconds),
@@ -80,8 +79,9 @@ export class LedgerMq implements System {
       await rm(this.#root, { recursive: true, force: true })
   }
 
-  /** The segment in use and the spare are zeros, or messages, to their end. */
-  async #warmed(): Promise<void> {
+  /** In warm space: the segment in use and the spare are zeros, or messages, to their end. */
+  async rest(): Promise<void> {
+    if (this.space !== 'warm') return
     const { stateDirectory } = this.#session!.layout
     const endMs = performance.now() + WARM_TIMEOUT_MS
     for (const node of ['node00', 'node01', 'node02']) {

@@ -74,6 +74,7 @@ async function measureRow(load: Load, systems: readonly System[], options: Optio
   for (let round = 0; round < options.rounds; round += 1) {
     for (let turn = 0; turn < systems.length; turn += 1) {
       const i = (turn + round) % systems.length
+      for (const system of systems) await system.rest?.()
       const report = await systems[i]!.measure(load, options.seconds, options.warmupSeconds)
       if (report !== null) series[i]!.reports.push(report)
     }

@@ -15,6 +15,8 @@ export interface System {
   readonly space: Space
   /** Resolves when it serves; otherwise to the reason why it is left out here. */
   start(): Promise<string | null>
+  /** Resolves when the system does nothing of its own any more that would take the disk from the others; left out: it never does. */
+  rest?(): Promise<void>
   /** One run of a load; null when the system has nothing like it. */
   measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report | null>
   /** Ends its processes and removes its data. Also after a start that failed. */
