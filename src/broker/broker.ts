@@ -20,7 +20,7 @@ import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
 import { GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
 import { lockHandlers } from './locks/index.ts'
-import { OffsetService, offsetHandlers, PendingResets } from './offsets/index.ts'
+import { CommitOrder, OffsetService, offsetHandlers, PendingResets } from './offsets/index.ts'
 import { PopService } from './pop/index.ts'
 import { PullHolds, PullPath } from './pull/index.ts'
 import { Registration } from './registration/index.ts'
@@ -103,7 +103,7 @@ export class Broker implements BrokerContext {
     this.startedMs = platform.clock.wallMs()
     this.topics = new TopicService(store, config, logger)
     this.groups = new GroupService(store, config, logger)
-    this.offsets = new OffsetService(store)
+    this.offsets = new OffsetService(store, new CommitOrder(platform.clock, config.settings.idleMs))
     this.resets = new PendingResets(store, logger)
     this.stats = new BrokerStats(platform.clock, config.settings.clusterName)
     this.rates = new RuntimeRates(platform.clock, store.counters)
@@ -275,6 +275,7 @@ export class Broker implements BrokerContext {
   /** What a leader has to have before it is published: at the first start its topics, else they are there. */
   #lead(term: number): void {
     this.#leads = true
+    this.offsets.order.led()
     this.#delay.start()
     this.#timers.start()
     this.#transactions.start()

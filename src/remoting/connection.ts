@@ -34,6 +34,7 @@ const REMARK_CHARACTERS_MAX = 2_048
  */
 export class SocketConnection implements OwnedConnection {
   readonly id: number
+  readonly openedMs: number
   remoteHost: string
   remotePort: number
   remoteAddress: string
@@ -67,6 +68,7 @@ export class SocketConnection implements OwnedConnection {
     this.#endpoint = endpoint
     this.#socket = socket
     this.id = endpoint.nextConnectionId()
+    this.openedMs = endpoint.clock.monotonicMs()
     this.#input = new InputQueue(endpoint.limits.frameBytesMax)
     this.#output = new OutputBuffer(endpoint.pool)
     this.activeTick = endpoint.wheel.now

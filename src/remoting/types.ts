@@ -48,6 +48,8 @@ export interface Connection {
   /** 8 or 20 bytes, as a stored message has it for its born host. */
   readonly remoteHostBytes: Buffer
   readonly localHost: string
+  /** Monotonic ms. */
+  readonly openedMs: number
   /** Output that the operating system has not taken yet. */
   readonly bufferedBytes: number
   readonly closed: boolean

@@ -268,3 +268,24 @@ t.test('what waits when the leader is killed', async t => {
   t.strictSame(bodies(retried), ['failed'], 'the failed one came again once')
   t.equal(retried[0]?.reconsumeTimes, 1)
 })
+
+t.test('a commit from before the failover that comes behind it lowers no offset', async t => {
+  const start = await scene(t)
+  const update = { consumerGroup: 'G', topic: 'T', queueId: 0 }
+  const code = RequestCode.UPDATE_CONSUMER_OFFSET
+  const olds = start.group.brokers
+    .filter(broker => broker !== start.leader)
+    .map(broker => ({ broker, client: new TestClient(t, broker.address) }))
+  for (const { client } of olds) await client.ask(code, { ...update, commitOffset: 35 })
+  const leader = await next(start)
+  const stored = (): number => leader.store.tables.consumerOffset('G', 'T', 0)
+  const old = olds.find(({ broker }) => broker === leader)!.client
+  const refused = await old.ask(code, { ...update, commitOffset: 28 })
+  t.equal(refused.code, ResponseCode.SERVICE_NOT_AVAILABLE)
+  await old.oneway(code, { ...update, commitOffset: 28 })
+  t.equal((await old.ask(code, { ...update, commitOffset: 36 })).code, ResponseCode.SUCCESS)
+  t.equal(stored(), 36)
+  const fresh = new TestClient(t, leader.address)
+  t.equal((await fresh.ask(code, { ...update, commitOffset: 28 })).code, ResponseCode.SUCCESS)
+  t.equal(stored(), 28)
+})

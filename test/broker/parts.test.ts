@@ -1,6 +1,7 @@
 import t from 'tap'
 import { tagSubscription } from '../../src/broker/clients/index.ts'
-import { StallWatch } from '../../src/broker/forward/stallWatch.ts'
+import type { Caller } from '../../src/broker/dispatch/handler.ts'
+import { CommitOrder } from '../../src/broker/offsets/index.ts'
 import { encodePair, PropertyScan } from '../../src/broker/send/index.ts'
 import { BrokerStats } from '../../src/broker/stats/index.ts'
 import { DueQueue } from '../../src/broker/transaction/index.ts'
@@ -139,24 +140,29 @@ t.test('the queue of what falls due gives the earliest first', async t => {
   t.equal(queue.size, 0)
 })
 
-t.test(
-  'a loop that stood still is suspected for a second, also by who asks before its timer runs',
-  async t => {
-    const clock = new FakeClock()
-    const watch = new StallWatch(clock)
-    clock.advance(5_000)
-    t.equal(watch.stalled(), false, 'its timer ran all the while')
-    let askedFirst = false
-    clock.after(100, () => {
-      askedFirst = watch.stalled()
-    })
-    clock.stall(3_000)
-    t.equal(askedFirst, true)
-    t.equal(watch.stalled(), true)
-    clock.advance(900)
-    t.equal(watch.stalled(), true)
-    clock.advance(200)
-    t.equal(watch.stalled(), false)
-    watch.stop()
-  }
-)
+t.test('a commit is sure to be in order when nothing older could come behind it', async t => {
+  const clock = new FakeClock()
+  const order = new CommitOrder(clock, 120_000)
+  const by = (forwarded: boolean, openedMs: number): boolean =>
+    order.isSure({ forwarded, heldMs: 0, connection: { openedMs } } as unknown as Caller, 'T@G@0')
+  const first = clock.monotonicMs()
+  clock.advance(1_000)
+  t.equal(by(false, first), true, 'there was no other leader')
+  order.led()
+  t.equal(by(false, first), false, 'sent to this member when it did not lead yet, perhaps')
+  t.equal(by(false, clock.monotonicMs()), true)
+  const second = clock.monotonicMs()
+  clock.advance(120_001)
+  t.equal(by(false, first), true, 'a connection that was silent for so long is closed')
+  t.equal(by(true, clock.monotonicMs()), false, 'by way of a member it never is')
+  clock.advance(10)
+  t.equal(by(false, second), false, 'the client may have gone to that member after it sent this')
+  t.equal(
+    order.isSure({ forwarded: false, connection: { openedMs: second } } as Caller, 'T@G@1'),
+    true,
+    'another queue'
+  )
+  t.equal(by(false, clock.monotonicMs()), true)
+  clock.advance(120_001)
+  t.equal(by(false, second), true)
+})

@@ -14,8 +14,6 @@ export interface Caller {
   readonly forwarded: boolean
   /** How long the member held it before it came here, ms; 0 when it came directly. */
   readonly heldMs: number
-  /** Nobody knows how long it was under way: the member had stood still when it read the request, or it is one-way and nobody waits for it. */
-  readonly mayBeOld: boolean
 }
 
 /** Null: answered later through `caller.connection.respond`, or never. */

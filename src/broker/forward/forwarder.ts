@@ -5,7 +5,6 @@ import type { Store } from '../../store/index.ts'
 import type { LiveConfig } from '../config/index.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
 import { forwardKeyName, forwardKeyRoom, isNotLeaderAnswer, wrapForwarded } from './mark.ts'
-import { StallWatch } from './stallWatch.ts'
 
 /** Between two looks at what is held, ms; a role change looks at once. */
 const retryPeriodMs = 50
@@ -76,7 +75,6 @@ export class Forwarder {
   readonly #client: RemotingClient
   readonly #acceptsWrites: () => boolean
   readonly #runHere: RunHere
-  readonly #stallWatch: StallWatch
   #held: Forwarded[] = []
   #heldBytes = 0
   #inFlight = 0
@@ -101,7 +99,6 @@ export class Forwarder {
     this.#client = o.client
     this.#acceptsWrites = o.acceptsWrites
     this.#runHere = o.runHere
-    this.#stallWatch = new StallWatch(o.platform.clock)
   }
 
   get heldRequests(): number {
@@ -119,13 +116,11 @@ export class Forwarder {
     const body = request.body === null ? null : Buffer.from(request.body)
     const kept = { ...request, body }
     const bytes = (body?.length ?? 0) + fieldBytes(request) + requestOverheadBytes
-    // Who waits for an answer asks again when a partition keeps it. What nobody waits for may come much later.
-    const mayBeOld = isOneway(request) || this.#stallWatch.stalled()
     const item = new Forwarded(
       this,
       handler,
       kept,
-      mayBeOld ? { ...caller, mayBeOld } : caller,
+      caller,
       this.#platform.clock.monotonicMs(),
       bytes
     )
@@ -145,7 +140,6 @@ export class Forwarder {
   /** Refuses what is held; nothing is forwarded any more. */
   stop(): void {
     this.#stopped = true
-    this.#stallWatch.stop()
     this.#timer?.cancel()
     this.#timer = null
     const held = this.#held
@@ -171,8 +165,7 @@ export class Forwarder {
       key === undefined
     )
       return false
-    const { address: from, mayBeOld } = item.caller
-    const command = wrapForwarded(item.request, { key, address: from, heldMs, mayBeOld })
+    const command = wrapForwarded(item.request, { key, address: item.caller.address, heldMs })
     this.#inFlight++
     const patienceMs = item.handler.heldMs?.(item.request) ?? 0
     const timeoutMs = this.#config.values.forwardTimeoutMillis + patienceMs

@@ -14,7 +14,6 @@ const fields = {
   key: '__LMQ_FWD',
   address: '__LMQ_ADDR',
   heldMs: '__LMQ_HELD',
-  mayBeOld: '__LMQ_OLD',
   /** In an answer: the receiver does not lead, nothing was done. */
   notLeader: '__LMQ_NL'
 } as const
@@ -26,7 +25,7 @@ export const forwardKeyName = 'forwardKey'
 /** A copy of the request for another member; the original is left as it came. */
 export function wrapForwarded(
   request: RemotingCommand,
-  mark: { key: string; address: string; heldMs: number; mayBeOld?: boolean }
+  mark: { key: string; address: string; heldMs: number }
 ): RemotingCommand {
   return {
     ...request,
@@ -36,8 +35,7 @@ export function wrapForwarded(
       [fields.code]: String(request.code),
       [fields.key]: mark.key,
       [fields.address]: mark.address,
-      [fields.heldMs]: String(Math.round(mark.heldMs)),
-      ...(mark.mayBeOld === true ? { [fields.mayBeOld]: '1' } : {})
+      [fields.heldMs]: String(Math.round(mark.heldMs))
     }
   }
 }
@@ -49,8 +47,7 @@ export function directCaller(connection: Connection): Caller {
     address: connection.remoteAddress,
     hostBytes: connection.remoteHostBytes,
     forwarded: false,
-    heldMs: 0,
-    mayBeOld: false
+    heldMs: 0
   }
 }
 
@@ -65,7 +62,6 @@ export function unwrapForwarded(
     [fields.key]: given,
     [fields.address]: address,
     [fields.heldMs]: held,
-    [fields.mayBeOld]: old,
     ...rest
   } = request.extFields ?? {}
   if (key === undefined || given !== key || code === undefined || address === undefined) return null
@@ -74,7 +70,7 @@ export function unwrapForwarded(
   if (hostBytes === null || !Number.isInteger(Number(code)) || !(heldMs >= 0)) return null
   return {
     request: { ...request, code: Number(code), extFields: rest },
-    caller: { connection, address, hostBytes, forwarded: true, heldMs, mayBeOld: old === '1' }
+    caller: { connection, address, hostBytes, forwarded: true, heldMs }
   }
 }
 

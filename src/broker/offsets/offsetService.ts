@@ -1,12 +1,15 @@
 import { NotLeaderError } from '../../raft/index.ts'
 import type { Store } from '../../store/index.ts'
+import type { CommitOrder } from './commitOrder.ts'
 
 /** Consumers' progress. It is in the log (R-A2): nothing here is remembered beside it. */
 export class OffsetService {
+  readonly order: CommitOrder
   readonly #store: Store
 
-  constructor(store: Store) {
+  constructor(store: Store, order: CommitOrder) {
     this.#store = store
+    this.order = order
   }
 
   /** An offset that rides on a pull: forward only, nothing happens when it is known. */

@@ -33,23 +33,24 @@ export const updateConsumerOffset: Handler = {
     if (broker.resets.find(group, topic, queueId) !== null)
       return response(ResponseCode.SUCCESS, 'Offset has been previously reset')
     const progress = { group, topic, queueId, offset }
-    // What hung in a connection that the client has replaced is older than it looks.
-    const replaced = !caller.forwarded && broker.consumers.isReplaced(group, caller.connection)
-    const { heldMs, mayBeOld } = caller
+    const isSure = broker.offsets.order.isSure(caller, `${topic}@${group}@${queueId}`)
+    const mayGoBack = isSure && !broker.consumers.isReplaced(group, caller.connection)
+    const { heldMs } = caller
     if (isOneway(request)) {
-      broker.offsets.update(progress, { heldMs, mayGoBack: !replaced && !mayBeOld })
+      broker.offsets.update(progress, { heldMs, mayGoBack })
       return response(ResponseCode.SUCCESS)
     }
     // A client that still waits asks again; one that has asked another member since has gone on.
-    if (mayBeOld && broker.store.tables.consumerOffset(group, topic, queueId) > offset)
-      return response(ResponseCode.SERVICE_NOT_AVAILABLE, laterRemark)
-    await broker.offsets.updateAndWait(progress, { heldMs, mayGoBack: !mayBeOld })
+    if (!mayGoBack && broker.store.tables.consumerOffset(group, topic, queueId) > offset)
+      return response(ResponseCode.SERVICE_NOT_AVAILABLE, backRemark)
+    await broker.offsets.updateAndWait(progress, { heldMs, mayGoBack })
     return response(ResponseCode.SUCCESS)
   }
 }
 
-const laterRemark =
-  'the member that was asked had stood still, and the group has a larger offset now. Try again if it is to go back.'
+const backRemark =
+  'the group has a larger offset, and this one may have been long on its way: it came by way of another broker, or over a connection that is older than this leader. ' +
+  'If it is to go back, try again over a new connection to the leader.'
 
 /** What no queue has. */
 function offsetProblem(queueId: number, queues: number, offset: number): string | null {
