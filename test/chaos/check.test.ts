@@ -49,6 +49,15 @@ const stored = values.map((value, offset) => placed('stored', value, offset))
 const delivered = values.map((value, offset) => placed('deliver', value, offset))
 const good = [...sends, ...stored, ...delivered]
 
+t.test('a copy that came when the consumers were done need not have been delivered', async t => {
+  const late = { ...placed('stored', 'loose:0', 3), late: true } as HistoryEvent
+  const copied = [...good, fault(0, 'start'), fault(90, 'end'), late]
+  t.strictSame(check(copied, rules).violations, [])
+  t.strictSame(check([...copied, placed('deliver', 'loose:0', 3)], rules).violations, [])
+  const only = [...good, ...sent(80, 'loose:1', 3), { ...late, value: 'loose:1' } as HistoryEvent]
+  t.match(check(only, rules).violations, [/^lost or changed: loose:1 was acknowledged at T\/0@3/])
+})
+
 t.test('a good history has no violations', async t => {
   const registers = [
     offsetOf('commit', 'invoke', 1),

@@ -58,15 +58,16 @@ export function check(events: readonly HistoryEvent[], rules: Rules): Findings {
       terms.set(event.term, (terms.get(event.term) ?? new Set()).add(event.client))
     } else offsets.push(event)
   }
-  const places = new Map(stored.map(event => [placeOf(event), event.value]))
+  const places = valuesByPlace(stored)
   const report = new Report()
-  const gone = notWhereAcknowledged(sends, places)
+  const punctual = stored.filter(event => !isLate(event))
+  const gone = notWhereAcknowledged(sends, valuesByPlace(punctual))
   report.add('lost or changed', gone)
   report.add('invented', invented(sends, stored))
   report.add('hole', holes(stored))
   report.add('out of order', outOfOrder(stored, rules))
   report.add('delivered something else', deliveredOtherwise(delivered, places))
-  report.add('not delivered', notDelivered(stored, delivered, rules))
+  report.add('not delivered', notDelivered(punctual, delivered, rules))
   report.add('delivered out of order', orderedDelivery(delivered, rules.orderlyGroups))
   report.add('committed offset', registers(offsets))
   report.add('committed before it was delivered', committedBeyondDelivery(events))
@@ -87,6 +88,14 @@ export function check(events: readonly HistoryEvent[], rules: Rules): Findings {
 
 export function placeOf(event: { topic: string; queue?: number; offset?: number }): string {
   return `${event.topic}/${event.queue}@${event.offset}`
+}
+
+function isLate(event: PlaceEvent): boolean {
+  return event.op === 'stored' && event.late === true
+}
+
+function valuesByPlace(stored: readonly PlaceEvent[]): Map<string, string> {
+  return new Map(stored.map(event => [placeOf(event), event.value]))
 }
 
 function notWhereAcknowledged(

@@ -39,6 +39,8 @@ export class Consumers {
   readonly #reader: PullConsumer
   readonly #admin: Admin
   readonly #got = new Set<string>()
+  /** Of each queue of a topic, the first offset that was not read. */
+  readonly #read = new Map<MessageQueue, number>()
   #sampling: Promise<void> | null = null
   #working = true
 
@@ -70,11 +72,12 @@ export class Consumers {
   async finish(topics: readonly string[]): Promise<void> {
     const wanted: string[] = []
     for (const topic of topics) {
-      for (const queue of await this.#reader.queues(topic)) {
-        for (const place of await this.#readAll(queue)) {
-          for (const [group, subscribed] of RULES.groups) {
-            if (subscribed.includes(topic)) wanted.push(`${group} ${place}`)
-          }
+      for (const queue of await this.#reader.queues(topic)) this.#read.set(queue, 0)
+    }
+    for (const queue of this.#read.keys()) {
+      for (const place of await this.#readOn(queue)) {
+        for (const [group, subscribed] of RULES.groups) {
+          if (subscribed.includes(queue.topic)) wanted.push(`${group} ${place}`)
         }
       }
     }
@@ -84,8 +87,14 @@ export class Consumers {
     await this.#sampling
   }
 
-  async close(): Promise<void> {
+  /** Ends the deliveries, but for those of another process. */
+  async leave(): Promise<void> {
     await Promise.all(this.#consumers.map(consumer => consumer.close()))
+  }
+
+  /** When nobody consumes any more: what came behind the ends that were read. */
+  async close(): Promise<void> {
+    for (const queue of this.#read.keys()) await this.#readOn(queue, { late: true })
     await Promise.all([this.#reader.close(), this.#admin.close()])
   }
 
@@ -105,11 +114,13 @@ export class Consumers {
     }
   }
 
-  async #readAll(queue: MessageQueue): Promise<string[]> {
+  async #readOn(queue: MessageQueue, more: { late?: true } = {}): Promise<string[]> {
     const places: string[] = []
-    const head = { client: 'reader', op: 'stored', kind: 'ok', topic: queue.topic } as const
+    const { topic } = queue
+    const head = { client: 'reader', op: 'stored', kind: 'ok', topic, ...more } as const
     const end = await this.#reader.maxOffset(queue)
-    for (let offset = 0; offset < end; ) {
+    let offset = this.#read.get(queue)!
+    while (offset < end) {
       const page = await this.#patiently(() =>
         this.#reader.fetch(queue, offset, { maxMessages: PAGE_MESSAGES })
       )
@@ -123,6 +134,7 @@ export class Consumers {
       }
       offset = page.nextOffset
     }
+    this.#read.set(queue, offset)
     return places
   }
 

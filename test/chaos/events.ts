@@ -43,6 +43,8 @@ export interface DeliverEvent extends Placed {
 /** As it lies in a queue at the end. */
 export interface StoredEvent extends Placed {
   op: 'stored'
+  /** Came when the consumers were done: a copy that a cut connection had kept. Nobody has to have got it, and it is not what was acknowledged. */
+  late?: boolean
 }
 
 export type PlaceEvent = DeliverEvent | StoredEvent

@@ -56,7 +56,8 @@ bus.serve<LoadRequest>(Subject.load, async request => {
     case 'finish': {
       await consumers.finish([ORDERED, LOOSE, JAVA])
       await register.finish()
-      await Promise.all([producers.close(), consumers.close(), register.close(), java?.close()])
+      await Promise.all([producers.close(), consumers.leave(), register.close(), java?.close()])
+      await consumers.close()
       running = null
       return recorder.end()
     }
