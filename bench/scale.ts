@@ -1,9 +1,9 @@
 /**
- * What many topics, groups, clients and messages cost one broker, beside the same broker with none of them:
+ * What many topics, groups, clients and messages cost one broker; sends to it are measured in turns with sends to one that has none of them:
  *
  *   npm run scale -- [--topics 10000] [--groups 2000] [--clients 5000] [--backlog 1000000] [--seconds 5]
  *
- * A name server and a broker (a group of one, ASYNC_FLUSH, so that the disk does not hide the CPU) run as processes of their own in a
+ * A name server and two brokers (groups of one, ASYNC_FLUSH, so that the disk does not hide the CPU) run as processes of their own in a
  * directory that is removed. Takes PORT_OFFSET (default 5000). Every client is a connection with a heartbeat each 30 s and a pull that waits.
  * The limit of open files must allow twice the clients.
  */
@@ -52,13 +52,17 @@ const TIMEOUT_MS = 60_000
 const HEARTBEAT_MS = 30_000
 const IDLE_SECONDS = 20
 const REST_LOOK_MS = 2_000
-const REST_SHARE = 0.03
+const REST_SHARE = 0.1
+const ROUNDS = 9
+/** Longer than the pause between two checkpoints may be. */
+const REST_LOOKS = 18
 const REST_ROUNDS_MAX = 150
 
 const platform = createRealPlatform()
 const offset = Number(process.env['PORT_OFFSET'] ?? '5000')
 const namesrv = `127.0.0.1:${9_876 + offset}`
 const address = `127.0.0.1:${10_911 + offset}`
+const emptyAddress = `127.0.0.1:${11_011 + offset}`
 const children: ChildProcess[] = []
 const remotings: RemotingClient[] = []
 
@@ -90,9 +94,10 @@ async function ask(
   code: number,
   fields: Record<string, string> | null,
   body: Buffer | null = null,
-  client = tool
+  client = tool,
+  to = address
 ): Promise<RemotingCommand> {
-  const answer = await client.invoke(address, request(code, fields, body), TIMEOUT_MS)
+  const answer = await client.invoke(to, request(code, fields, body), TIMEOUT_MS)
   if (answer.code !== 0) throw new Error(`code ${code}: ${answer.code} ${answer.remark}`)
   return answer
 }
@@ -118,12 +123,12 @@ function sendFields(topic: string, queueId: number, batch: boolean): Record<stri
   })
 }
 
-async function serving(): Promise<number> {
+async function serving(to = address): Promise<number> {
   const startedMs = performance.now()
   for (;;) {
     try {
       const fields = sendFields('BenchmarkTest', 0, false)
-      await ask(RequestCode.SEND_MESSAGE_V2, fields, Buffer.alloc(10, 'x'))
+      await ask(RequestCode.SEND_MESSAGE_V2, fields, Buffer.alloc(10, 'x'), tool, to)
       return performance.now() - startedMs
     } catch (error) {
       if (performance.now() - startedMs > 10 * TIMEOUT_MS) throw error
@@ -139,10 +144,10 @@ interface Figures {
 }
 
 /** One at a time: latency; then many at a time: CPU of the broker for each message. */
-async function sends(pid: string): Promise<Figures> {
+async function sends(pid: string, to: string, seconds: number): Promise<Figures> {
   const body = Buffer.alloc(BODY_BYTES, 'x')
   const one = (): Promise<RemotingCommand> =>
-    ask(RequestCode.SEND_MESSAGE_V2, sendFields('BenchmarkTest', 0, false), body)
+    ask(RequestCode.SEND_MESSAGE_V2, sendFields('BenchmarkTest', 0, false), body, tool, to)
   const tookUs: number[] = []
   for (const endMs = performance.now() + seconds * 1_000; performance.now() < endMs; ) {
     const startedMs = performance.now()
@@ -289,42 +294,75 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 
 const files = async (pid: string): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length
 
-/** The files of ten thousand queues take a while to be synced, each. */
+/** The files of ten thousand queues take a while to be made and synced, each, and that begins some time after the messages came. */
 async function rested(pid: string): Promise<void> {
+  const looks = [cpuSeconds(pid)]
   for (let left = REST_ROUNDS_MAX; left > 0; left--) {
-    const cpu = cpuSeconds(pid)
     await new Promise(resolve => setTimeout(resolve, REST_LOOK_MS))
-    if ((cpuSeconds(pid) - cpu) * 1_000 < REST_LOOK_MS * REST_SHARE) return
+    looks.push(cpuSeconds(pid))
+    if (looks.length <= REST_LOOKS) continue
+    const spent = looks.at(-1)! - looks.shift()!
+    if (spent * 1_000 < REST_LOOKS * REST_LOOK_MS * REST_SHARE) return
   }
 }
 
+async function writeConf(directory: string, name: string, to: string): Promise<string> {
+  const conf = join(directory, `${name}.conf`)
+  const lines = [
+    'brokerClusterName=C',
+    `brokerName=${name}`,
+    'brokerIP1=127.0.0.1',
+    `listenPort=${to.split(':')[1]}`,
+    `namesrvAddr=${namesrv}`,
+    `storePathRootDir=${directory}/${name}`,
+    'flushDiskType=ASYNC_FLUSH',
+    'maxTopics=1000000',
+    'shutdownGraceSeconds=0',
+    'traceTopicEnable=true'
+  ]
+  await writeFile(conf, lines.join('\n'))
+  return conf
+}
+
+/** Sends to the empty broker and to the full one in turns; for each figure the median of both and of their ratios. */
+async function compare(emptyPid: string, fullPid: string): Promise<void> {
+  const rounds: { empty: Figures; full: Figures }[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const empty = await sends(emptyPid, emptyAddress, seconds / ROUNDS)
+    rounds.push({ empty, full: await sends(fullPid, address, seconds / ROUNDS) })
+  }
+  for (const [name, key] of [
+    ['send, one at a time, p50 µs', 'p50Us'],
+    ['send, one at a time, p99 µs', 'p99Us'],
+    ['CPU of the broker for a send, 64 at a time, µs', 'cpuUs']
+  ] as const) {
+    const empty = median(rounds.map(round => round.empty[key])).toFixed(0)
+    const full = median(rounds.map(round => round.full[key])).toFixed(0)
+    const ratio = median(rounds.map(round => round.full[key] / round.empty[key])).toFixed(2)
+    say(`${name}: empty, full, ratio`, `${empty}, ${full}, ${ratio}`)
+  }
+}
+
+const median = (figures: readonly number[]): number =>
+  [...figures].sort((a, b) => a - b)[figures.length >> 1]!
+
 async function main(directory: string): Promise<void> {
-  const conf = join(directory, 'broker.conf')
-  await writeFile(
-    conf,
-    [
-      'brokerClusterName=C',
-      'brokerName=scale',
-      'brokerIP1=127.0.0.1',
-      `listenPort=${10_911 + offset}`,
-      `namesrvAddr=${namesrv}`,
-      `storePathRootDir=${directory}/store`,
-      'flushDiskType=ASYNC_FLUSH',
-      'maxTopics=1000000',
-      'shutdownGraceSeconds=0',
-      'traceTopicEnable=true'
-    ].join('\n')
-  )
+  const conf = await writeConf(directory, 'scale', address)
   const nameConf = join(directory, 'namesrv.conf')
   await writeFile(nameConf, `listenPort=${9_876 + offset}\nkvConfigPath=${directory}/kv.json\n`)
   const names = start('mqnamesrv', ['-c', nameConf])
   let broker = start('mqbroker', ['-c', conf])
   let pid = String(broker.pid)
   await serving()
-  await sends(pid)
-  const before = await sends(pid)
-  const emptyMb = residentMb(pid)
-  say('memory of the broker, nothing in it, MiB', emptyMb)
+  const empty = start('mqbroker', ['-c', await writeConf(directory, 'empty', emptyAddress)])
+  const emptyPid = String(empty.pid)
+  await serving(emptyAddress)
+  for (const [of, to] of [
+    [pid, address],
+    [emptyPid, emptyAddress]
+  ] as const)
+    await sends(of, to, seconds)
+  say('memory of the broker, nothing in it, MiB', residentMb(pid))
 
   say(`make ${topics} topics × ${QUEUES} queues, ms`, await timed(makeTopics))
   say(`make ${groups} groups, ms`, await timed(makeGroups))
@@ -344,18 +382,8 @@ async function main(directory: string): Promise<void> {
   const idle = cpuSeconds(pid)
   await new Promise(resolve => setTimeout(resolve, IDLE_SECONDS * 1_000))
   say('CPU while only heartbeats and waiting pulls come, %', share(cpuSeconds(pid) - idle))
-  const after = await sends(pid)
-  for (const [name, key] of [
-    ['send, one at a time, p50 µs', 'p50Us'],
-    ['send, one at a time, p99 µs', 'p99Us'],
-    ['CPU of the broker for a send, 64 at a time, µs', 'cpuUs']
-  ] as const) {
-    const ratio = (after[key] / before[key]).toFixed(2)
-    say(
-      `${name}: empty, full, ratio`,
-      `${before[key].toFixed(0)}, ${after[key].toFixed(0)}, ${ratio}`
-    )
-  }
+  await compare(emptyPid, pid)
+  empty.kill('SIGKILL')
   ending = true
   for (const client of remotings.splice(1)) await client.close()
   const stopMs = await timed(async () => {
