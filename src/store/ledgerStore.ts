@@ -91,6 +91,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
         transactionsOpened: this.newTransactions.tell,
         timersAdded: this.newTimers.tell,
         popsAdded: this.newPops.tell,
+        offsetsMovedBack: this.offsetsBack.tell,
         inherited: (bytes, at, entry) =>
           this.inheritances.tell({ bytes, at, timeMs: entry.timeMs }),
         queuesRemoved: removed => this.#checkpoints.queuesRemoved(removed),

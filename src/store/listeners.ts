@@ -1,5 +1,6 @@
 import type { Logger } from '../platform/index.ts'
 import type { RaftStatus } from '../raft/index.ts'
+import type { ConsumerOffset } from './commands.ts'
 import type { PopCheckpoint } from './pop.ts'
 import type { TransactionInDoubt } from './transactions.ts'
 import type { Arrival, InheritedMessage, TablesChange } from './types.ts'
@@ -40,6 +41,7 @@ export class StoreEvents {
   protected readonly tableChanges: Listeners<TablesChange>
   protected readonly newTimers: Listeners<number>
   protected readonly newPops: Listeners<readonly PopCheckpoint[]>
+  protected readonly offsetsBack: Listeners<readonly ConsumerOffset[]>
   protected readonly newTransactions: Listeners<readonly TransactionInDoubt[]>
   protected readonly inheritances: Listeners<InheritedMessage>
 
@@ -50,6 +52,7 @@ export class StoreEvents {
     this.tableChanges = isShared ? from.tableChanges : new Listeners(from)
     this.newTimers = isShared ? from.newTimers : new Listeners(from)
     this.newPops = isShared ? from.newPops : new Listeners(from)
+    this.offsetsBack = isShared ? from.offsetsBack : new Listeners(from)
     this.newTransactions = isShared ? from.newTransactions : new Listeners(from)
     this.inheritances = isShared ? from.inheritances : new Listeners(from)
   }
@@ -72,6 +75,10 @@ export class StoreEvents {
 
   onPops(listener: Listener<readonly PopCheckpoint[]>): void {
     this.newPops.add(listener)
+  }
+
+  onOffsetsBack(listener: Listener<readonly ConsumerOffset[]>): void {
+    this.offsetsBack.add(listener)
   }
 
   onTransactions(listener: Listener<readonly TransactionInDoubt[]>): void {

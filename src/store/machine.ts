@@ -7,7 +7,7 @@ import { ENTRY_HEADER_BYTES, type Entry, EntryKind, type RaftStatus } from '../r
 import type { Appender } from './appender.ts'
 import type { CommandBatch, MessageBatch } from './batch.ts'
 import { decodeCommands, FLAG_COMMANDS_TRAILER, trailerStart } from './commandCodec.ts'
-import type { CommandResult } from './commands.ts'
+import type { CommandResult, ConsumerOffset } from './commands.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
 import { topicSeed } from './keyHash.ts'
@@ -57,6 +57,7 @@ export interface MachineHost {
   inherited(bytes: Uint8Array, at: number, entry: Entry): void
   /** Messages were given out. */
   popsAdded(added: readonly PopCheckpoint[]): void
+  offsetsMovedBack(moved: readonly ConsumerOffset[]): void
   /** Their files are to go with the next checkpoint. */
   queuesRemoved(queues: readonly ConsumeQueue[]): void
   trimDecided(): void
@@ -124,6 +125,8 @@ export class Machine {
     this.#tellTimers()
     const pops = this.#host.tables.pops.takeAdded()
     if (pops.length > 0) this.#host.popsAdded(pops)
+    const moved = this.#host.tables.takeMovedBack()
+    if (moved.length > 0) this.#host.offsetsMovedBack(moved)
   }
 
   #applyEntry(entry: Entry): void {

@@ -115,10 +115,12 @@ export class PopOrderTable {
     return true
   }
 
-  /** The offset was set, so that the batch says nothing any more. */
-  forget(queue: PopQueueRef): void {
+  /** The offset was set, so that the batch says nothing any more. False: there was none. */
+  forget(queue: PopQueueRef): boolean {
     const name = orderName(queue)
-    if (this.#orders.delete(name)) this.#dirty.add(name)
+    if (!this.#orders.delete(name)) return false
+    this.#dirty.add(name)
+    return true
   }
 
   /** Without `topic`: all of the group. Without `group`: of all groups for the topic. */

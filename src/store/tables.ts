@@ -48,6 +48,8 @@ export interface StoreTables {
   delayProgress(level: number): number
   /** Who holds the queue at that time (of the log, `timeMs` below), null when nobody or expired. */
   lockOwner(group: string, queue: QueueRef, atMs: number): string | null
+  /** A queue is locked for the group. */
+  hasLocks(group: string, atMs: number): boolean
   /** Of putValue. */
   values(room: string): ReadonlyMap<string, string>
   /** Half messages that were neither committed nor rolled back, by their place in the log, the oldest first. */
@@ -104,6 +106,7 @@ export class Tables implements StoreTables {
   trim = { index: 0, position: 0 }
   timeMs = 0
   dirty = new DirtyKeys()
+  #movedBack: ConsumerOffset[] = []
 
   consumerOffset(group: string, topic: string, queueId: number): number {
     return this.offsets.get(offsetsKey(topic, group))?.get(queueId) ?? -1
@@ -134,6 +137,12 @@ export class Tables implements StoreTables {
   lockOwner(group: string, queue: QueueRef, atMs: number): string | null {
     const lock = this.locks.get(group)?.get(queueKey(queue))
     return lock === undefined || isExpired(lock, atMs) ? null : lock.clientId
+  }
+
+  hasLocks(group: string, atMs: number): boolean {
+    for (const lock of this.locks.get(group)?.values() ?? [])
+      if (!isExpired(lock, atMs)) return true
+    return false
   }
 
   values(room: string): ReadonlyMap<string, string> {
@@ -263,10 +272,21 @@ export class Tables implements StoreTables {
       if (before !== undefined && (mayGoBack ? before === offset : before >= offset)) continue
       queues.set(queueId, offset)
       this.dirty.offsets.add(key)
-      if (mayGoBack) this.orders.forget({ group, topic, queueId })
+      if (mayGoBack) {
+        const freed = this.orders.forget({ group, topic, queueId })
+        if (freed || (before !== undefined && offset < before))
+          this.#movedBack.push({ group, topic, queueId, offset })
+      }
       any = true
     }
     return any ? CHANGED : NOTHING
+  }
+
+  /** Offsets that went back since the last call, and those that ended a batch in order. */
+  takeMovedBack(): readonly ConsumerOffset[] {
+    const moved = this.#movedBack
+    if (moved.length > 0) this.#movedBack = []
+    return moved
   }
 
   #deleteOffsets(group: string | undefined, topic: string | undefined): CommandResult {

@@ -238,6 +238,8 @@ export interface Store {
   onArrival(listener: (arrivals: readonly Arrival[]) => void): void
   /** One call for each apply that brought messages into flight; valid during the call only. */
   onPops(listener: (added: readonly PopCheckpoint[]) => void): void
+  /** One call for each apply that set offsets of groups back, or ended a batch in order by setting one. */
+  onOffsetsBack(listener: (moved: readonly ConsumerOffset[]) => void): void
   onRole(listener: (status: RaftStatus) => void): void
   /** After commands were applied: what changed (for registration and notices). One call for each apply. */
   onTables(listener: (change: TablesChange) => void): void

@@ -4,12 +4,13 @@ import {
   MessageProperty,
   QueryAssignmentRequestBody,
   QueryAssignmentResponseBody,
+  type RemotingCommand,
   RequestCode,
   ResponseCode,
   SetMessageRequestModeRequestBody
 } from '../../src/protocol/index.ts'
 import { halt, newDirectory, platform, serving, startBroker, until } from './helpers.ts'
-import { messagesOf, PopClient } from './popClient.ts'
+import { messagesOf, PopClient, type PopGiven } from './popClient.ts'
 
 const { clock } = platform
 const LONG = 60_000
@@ -519,6 +520,42 @@ t.test('a reset of offsets holds for pops, whether their clients are online or n
   await until(() => broker.resets.find('G', 'Rs', 0) === null)
   await client.ackAll('Rs', again)
   t.strictSame(await client.popped('Rs'), [])
+})
+
+t.test('a poll that waits is woken by an offset that is set', async t => {
+  const { client } = await start(t)
+  await topic(client, 'W')
+  await sendAll(client, 'W', ['0', '1', '2'])
+  const waits = (given: PopGiven): Promise<RemotingCommand> =>
+    client.pop('W', { pollMs: 30_000, bornMs: clock.wallMs(), invisibleMs: LONG, ...given })
+  const bodiesOf = (answer: RemotingCommand, group = 'G'): string[] =>
+    bodies(messagesOf(answer, 'W', group))
+  const held = async (consumerGroup: string): Promise<void> => {
+    const info = { consumerGroup, topic: 'W', queueId: -1 }
+    while ((await client.ask(RequestCode.POLLING_INFO, info)).extFields?.['pollingNum'] !== '1')
+      await new Promise<void>(resolve => clock.after(5, resolve))
+  }
+
+  await client.ackAll('W', await client.popped('W'))
+  const asked = { consumerGroup: 'G', topic: 'W', queueId: -1, bornTime: 0, pollTime: 30_000 }
+  const notified = client.ask(RequestCode.NOTIFICATION, asked, null, 40_000)
+  const popped = waits({})
+  const startedMs = clock.monotonicMs()
+  await held('G')
+  const reset = { topic: 'W', group: 'G', timestamp: 0, isForce: true }
+  client.version = 479
+  t.equal((await client.ask(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset)).code, 0)
+  t.strictSame(bodiesOf(await popped), ['0', '1', '2'])
+  t.equal((await notified).extFields?.['hasMsg'], 'true')
+
+  const [first] = await client.popped('W', { group: 'O', order: true, max: 1 })
+  t.equal(first?.body, '0')
+  const ordered = waits({ group: 'O', order: true })
+  await held('O')
+  const commit = { consumerGroup: 'O', topic: 'W', queueId: 0, commitOffset: 2 }
+  t.equal((await client.ask(RequestCode.UPDATE_CONSUMER_OFFSET, commit)).code, 0)
+  t.strictSame(bodiesOf(await ordered, 'O'), ['2'], 'the batch before it ended')
+  t.ok(clock.monotonicMs() - startedMs < 25_000)
 })
 
 t.test('assignments', async t => {

@@ -23,7 +23,7 @@ type Waiting = Set<PopRequest>
  * Long polling of pops (grpc.md 6.8): those that found nothing wait here for one message, which wakes one of a group, or for their time.
  *
  *   held ── a message arrived for it ──▶ woken ──▶ taken up again at the end of the turn; may be held again
- *     ├─ its queue is free again ──▶ woken
+ *     ├─ its queue is free again, or its group's offset was set ──▶ woken
  *     ├─ time over, or this node leads no more ──▶ woken
  *     └─ connection closed ──▶ dropped
  */
@@ -122,6 +122,14 @@ export class PopHolds {
   wakeQueue(topic: string, group: string, queueId: number): void {
     this.wakeOne(topic, group, -1)
     this.wakeOne(topic, group, queueId)
+  }
+
+  /** The group's offset of the queue was set: there may be something for who waits, and for who has just looked. */
+  offsetSet(topic: string, group: string, queueId: number): void {
+    for (const pop of this.#looking.keys())
+      if (pop.group === group && [pop.topic, ...retryNames(pop)].includes(topic))
+        this.#looking.set(pop, true)
+    this.wakeQueue(topic, group, queueId)
   }
 
   #hasRoom(pop: PopRequest): boolean {

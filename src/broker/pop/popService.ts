@@ -22,6 +22,12 @@ export class PopService {
     this.#inFlight = new InFlight(broker)
     this.#acks = new Acks(broker, this.#inFlight, this.#path.holds)
     this.#revival = new Revival(broker, this.#inFlight)
+    broker.store.onOffsetsBack(moved => {
+      for (const { topic, group, queueId } of moved) {
+        this.#path.holds.offsetSet(topic, group, queueId)
+        this.#notifications.holds.offsetSet(topic, group, queueId)
+      }
+    })
   }
 
   handlers(): Handler[] {
