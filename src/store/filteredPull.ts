@@ -36,6 +36,8 @@ export class FilteredPull {
   #work = 0
   #diskReads = 0
   #lastPosition = 0
+  /** Of the last that was looked at. */
+  #passedPosition = Number.POSITIVE_INFINITY
   #lastSize = 0
   #lastStoreTimestamp = 0
 
@@ -119,6 +121,7 @@ export class FilteredPull {
       if (this.#messages > 0 && this.#isFull(position, size)) return false
       this.#take(message, position, size)
     }
+    this.#passedPosition = position
     this.#next += 1
     this.#index += 1
     return true
@@ -197,7 +200,10 @@ export class FilteredPull {
     const { counters } = this.#host
     if (this.#messages === 0) {
       counters.getMissed += 1
-      return emptyResult(PullStatus.NO_MATCHED_MESSAGE, queue, this.#next)
+      return {
+        ...emptyResult(PullStatus.NO_MATCHED_MESSAGE, queue, this.#next),
+        behindBytes: Math.max(0, this.#host.log().committedPosition - this.#passedPosition)
+      }
     }
     counters.getFound += 1
     counters.getMessages += this.#messages

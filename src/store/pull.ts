@@ -44,7 +44,7 @@ export interface PullResult {
   chunks: Buffer[]
   bytes: number
   messageCount: number
-  /** Log bytes between the last message taken and the end of the log; for the slave read hint and GROUP_GET_FALL_SIZE. */
+  /** Log bytes between the last message taken, or passed when none was, and the end of the log; for the slave read hint and GROUP_GET_FALL_SIZE. */
   behindBytes: number
   /** Store time of the last message taken; 0 unless FOUND. */
   lastStoreTimestamp: number

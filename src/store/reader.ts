@@ -38,6 +38,8 @@ class Selection {
   bytes = 0
   next: number
   lastPosition = 0
+  /** Of the last that did not match. */
+  passedPosition = Number.POSITIVE_INFINITY
   done = false
   /** Some units come from the disk. */
   cold = false
@@ -141,11 +143,12 @@ export class Reader {
         return
       }
       const at = span.at + i * UNIT_BYTES
+      const position = unitPosition(span.bytes, at)
       if (tagHashes !== null && !tagHashes.has(unitTagsLow(span.bytes, at))) {
         selection.next += 1
+        selection.passedPosition = position
         continue
       }
-      const position = unitPosition(span.bytes, at)
       const size = unitSize(span.bytes, at)
       if (selection.messages > 0) {
         const old = logEnd - position > limits.memoryReachBytes
@@ -178,7 +181,10 @@ export class Reader {
   #read(queue: ConsumeQueue, selection: Selection): PullResult | Promise<PullResult> {
     if (selection.messages === 0) {
       this.#host.counters.getMissed += 1
-      return emptyResult(PullStatus.NO_MATCHED_MESSAGE, queue, selection.next)
+      return {
+        ...emptyResult(PullStatus.NO_MATCHED_MESSAGE, queue, selection.next),
+        behindBytes: Math.max(0, this.#host.log().committedPosition - selection.passedPosition)
+      }
     }
     const log = this.#host.log()
     const chunks: Buffer[] = []
