@@ -51,6 +51,25 @@ t.test('groups of clients', async t => {
     t.strictSame(broker.producers.groups(), [])
   })
 
+  t.test('a group that wants no notices of changes gets none', async t => {
+    const one = new TestClient(t, broker.address, 'one')
+    const notices: string[] = []
+    one.remoting.onRequest(RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, request => {
+      notices.push(request.extFields!['consumerGroup']!)
+      return null
+    })
+    const quiet = { groupName: 'Quiet', notifyConsumerIdsChangedEnable: false }
+    const body = Buffer.from(JSON.stringify(quiet))
+    await one.ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body)
+    await one.heartbeat('Quiet', { T: {} })
+    // Notices of one broker leave in the order of their groups' changes.
+    await one.heartbeat('Loud', { T: {} })
+    await until(() => notices.length > 0)
+    t.strictSame(notices, ['Loud'])
+    await one.remoting.close()
+    await until(() => broker.consumers.find('Loud') === undefined)
+  })
+
   t.test('limits of groups and members hold', async t => {
     broker.config.update([['maxClientsPerGroup', '1']])
     const one = new TestClient(t, broker.address, 'one')

@@ -5,6 +5,7 @@ import {
   decodeStoredMessages,
   encodeBatch,
   encodeProperties,
+  LockBatchRequestBody,
   MessageProperty,
   parseOffsetMessageId,
   RequestCode,
@@ -140,6 +141,14 @@ t.test('sends', async t => {
     )
     t.equal(broken.code, ResponseCode.MESSAGE_ILLEGAL)
     t.equal((await client.read('Batched', 3)).length, 3, 'nothing of it is stored')
+  })
+
+  t.test('the handle of a received message is not stored with one that is sent on', async t => {
+    const props = { A: '1', POP_CK: '0 1 2 0 0 b 0 0', POP_CKS: 'kept', PGROUP: 'PG' }
+    await client.send('SentOn', 'x', { props })
+    const [message] = await client.read('SentOn', 0)
+    const { POP_CK, ...kept } = props
+    t.strictSame(Object.fromEntries(message!.properties), { ...kept, ...ofBroker })
   })
 
   t.test('a one-way send is stored and not answered', async t => {
@@ -338,7 +347,7 @@ t.test('pulls', async t => {
 t.test('what its group allows a pull', async t => {
   // Of 2 000 bytes 40 per cent are recent.
   const machine = { ...platform, host: { ...platform.host, memoryBytes: () => 2_000 } }
-  const broker = await startBroker(t, {}, silentLogger, machine)
+  const broker = await startBroker(t, { maxFilterMessageSize: '20' }, silentLogger, machine)
   await serving(broker)
   const client = new TestClient(t, broker.address)
   const group = async (more: Record<string, unknown>): Promise<void> => {
@@ -369,13 +378,17 @@ t.test('what its group allows a pull', async t => {
   })
   t.test('where to pull next: with slaveReadEnable, by how far behind it is', async t => {
     await group({ brokerId: 0, whichBrokerWhenConsumeSlowly: 3 })
-    const suggested = async (offset: number): Promise<string | undefined> =>
-      (await client.pull('T', 0, offset, { max: 1 })).extFields?.['suggestWhichBrokerId']
+    const suggested = async (offset: number, subscription = '*'): Promise<string | undefined> =>
+      (await client.pull('T', 0, offset, { max: 1, subscription })).extFields?.[
+        'suggestWhichBrokerId'
+      ]
     t.equal(await suggested(0), '0')
     broker.config.update([['slaveReadEnable', 'true']])
     t.equal(await suggested(0), '3')
     await client.send('T', 'the newest')
     t.equal(await suggested(12), '0')
+    t.equal(await suggested(0, 'none'), '3', 'also when nothing matched')
+    t.equal(await suggested(12, 'none'), '0')
   })
 })
 
@@ -461,6 +474,55 @@ t.test('delays and retries', async t => {
     t.equal((await client.read('%DLQ%SG', 0))[0]?.body.toString(), 'x')
     t.equal((await client.send('%RETRY%SG', 'y', { ...given, reconsumeTimes: 2 })).code, 0)
     t.equal(broker.store.maxOffset('%DLQ%SG', 0), 1)
+    client.version = 479
+    t.equal((await client.send('%RETRY%SG', 'of 5.x', given)).code, 0)
+    t.equal(broker.store.maxOffset('%DLQ%SG', 0), 1, 'clients of 5.x count one more')
+    const mqSet = [{ topic: 'SGT', brokerName: 'b', queueId: 0 }]
+    const body = { consumerGroup: 'SG', clientId: 'c', mqSet, onlyThisBroker: false }
+    await client.send('SGT', 'makes the topic')
+    await client.ask(RequestCode.LOCK_BATCH_MQ, null, LockBatchRequestBody.encode(body))
+    t.equal((await client.send('%RETRY%SG', 'in order', given)).code, 0)
+    t.equal(broker.store.maxOffset('%DLQ%SG', 0), 2, 'not those that consume in order')
+    client.version = 409
+  })
+
+  t.test('the group says how often and where to it is tried again', async t => {
+    const group = (more: Record<string, unknown>) =>
+      client.ask(
+        RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+        {},
+        Buffer.from(JSON.stringify({ groupName: 'GG', ...more }))
+      )
+    const sent = await client.send('GT', 'failing')
+    const offset = parseOffsetMessageId(sent.extFields!['msgId']!)!.physicalOffset
+    const back = async (): Promise<number> => {
+      const fields = { offset, group: 'GG', delayLevel: 0, originTopic: 'GT' }
+      return (await client.ask(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).code
+    }
+    await group({ retryQueueNums: 0 })
+    t.equal(await back(), 0)
+    t.equal(broker.topics.find('%RETRY%GG'), undefined, 'no retries: it is over')
+    await group({ retryQueueNums: 3, retryMaxTimes: 0 })
+    await client.heartbeat('GG', { GT: {} })
+    t.match(broker.topics.find('%RETRY%GG'), { readQueueNums: 3, writeQueueNums: 3, perm: 6 })
+    t.equal(await back(), 0)
+    const [dead] = await client.read('%DLQ%GG', 0)
+    t.match(dead, { reconsumeTimes: 1, queueId: 0 })
+    t.match(Object.fromEntries(dead!.properties), { DELAY: '0', RETRY_TOPIC: 'GT' })
+    t.match(broker.topics.find('%DLQ%GG'), { readQueueNums: 1, writeQueueNums: 1, perm: 6 })
+  })
+
+  t.test('a group with more retry queues than its retry topic loses nothing', async t => {
+    const sent = await client.send('Q', 'failing')
+    const offset = parseOffsetMessageId(sent.extFields!['msgId']!)!.physicalOffset
+    const fields = { offset, group: 'QG', delayLevel: 1, originTopic: 'Q' }
+    await client.ask(RequestCode.CONSUMER_SEND_MSG_BACK, fields)
+    const group = Buffer.from(JSON.stringify({ groupName: 'QG', retryQueueNums: 64 }))
+    await client.ask(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, group)
+    for (let i = 0; i < 9; i++)
+      t.equal((await client.ask(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).code, 0)
+    t.equal(broker.topics.find('%RETRY%QG')?.readQueueNums, 1)
+    await until(() => broker.store.maxOffset('%RETRY%QG', 0) === 10)
   })
 })
 

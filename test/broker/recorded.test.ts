@@ -1,6 +1,15 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import type { RemotingCommand } from '../../src/protocol/index.ts'
+import {
+  decodeCommand,
+  decodeStoredMessage,
+  decodeStoredMessages,
+  FrameReader,
+  MessageProperty,
+  parseOffsetMessageId,
+  type RemotingCommand,
+  type StoredMessage
+} from '../../src/protocol/index.ts'
 import { RawPeer } from '../helpers/rawPeer.ts'
 import { serving, startBroker, TestClient } from './helpers.ts'
 
@@ -105,4 +114,57 @@ t.test('recorded requests of real clients', async t => {
       }
     }
   )
+})
+
+/** The same message as the original and we store it; ours names region and trace, as 5.3 does. */
+function sameMessage(t: Test, ours: StoredMessage, theirs: StoredMessage, originId: string): void {
+  for (const field of ['topic', 'queueId', 'flag', 'sysFlag', 'reconsumeTimes'] as const)
+    t.equal(ours[field], theirs[field], field)
+  t.equal(ours.bornTimestamp, theirs.bornTimestamp)
+  t.equal(ours.body.toString(), theirs.body.toString())
+  t.strictSame(Object.fromEntries(ours.properties), {
+    ...Object.fromEntries(theirs.properties),
+    [MessageProperty.ORIGIN_MESSAGE_ID]: originId,
+    MSG_REGION: 'DefaultRegion',
+    TRACE_ON: 'true'
+  })
+}
+
+t.test('0036-CONSUMER_SEND_MSG_BACK: what is stored is what the original stored', async t => {
+  const broker = await startBroker(t, {
+    brokerClusterName: 'RaftCluster',
+    brokerName: 'RaftNode00',
+    messageDelayLevel: '1s 1s 1s'
+  })
+  await serving(broker)
+  const client = new TestClient(t, broker.address)
+  const path = 'test/vectors/store/sentBack-4.9.7.json'
+  const bytes = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>
+  const stored = (name: string): StoredMessage =>
+    decodeStoredMessage(Buffer.from(bytes[name]!, 'base64'))
+  const sent = stored('sent')
+  const { CLUSTER, WAIT, ...props } = Object.fromEntries(sent.properties)
+  const answer = await client.send(sent.topic, sent.body, {
+    queueId: sent.queueId,
+    bornTimestamp: sent.bornTimestamp,
+    flag: sent.flag,
+    props
+  })
+  const originId = answer.extFields!['msgId']!
+  const { physicalOffset } = parseOffsetMessageId(originId)!
+  const [exchange] = recorded('0036-CONSUMER_SEND_MSG_BACK')
+  const reader = new FrameReader()
+  reader.push(Buffer.from(exchange!.request.frame, 'base64'))
+  const command = decodeCommand(reader.next()!)
+  // Where it lies with us.
+  command.extFields = { ...command.extFields, offset: String(physicalOffset) }
+  const peer = await RawPeer.connect(broker.server.port)
+  t.teardown(() => peer.destroy())
+  const back = await peer.ask(command)
+  t.equal(back.code, 0, back.remark ?? '')
+  t.strictSame(fieldsOf(back), fieldsOf(exchange!.response!.header))
+  const [scheduled] = await client.read('SCHEDULE_TOPIC_XXXX', 2)
+  sameMessage(t, scheduled!, stored('scheduled'), originId)
+  const held = await client.pull('%RETRY%cap_group', 0, 0, { sysFlag: 2, suspendMs: 20_000 })
+  sameMessage(t, decodeStoredMessages(held.body!)[0]!, stored('delivered'), originId)
 })

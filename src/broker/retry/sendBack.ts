@@ -25,6 +25,7 @@ import type { GroupSettings, MessageInput } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { queueCount } from '../topics/index.ts'
 
 /** The first retry waits for this level: 10 s (broker.md 5.2). */
 const firstRetryLevel = 3
@@ -89,7 +90,9 @@ async function putBack(broker: BrokerContext, back: SendBack): Promise<RemotingC
     )
   const dead = message.reconsumeTimes >= back.maxReconsumeTimes || back.delayLevel < 0
   const target = dead ? await broker.topics.ensureDeadLetter(group.groupName) : retry
-  const queueId = dead ? 0 : broker.platform.random.below(group.retryQueueNums)
+  // A group may have been given more retry queues since: what lies in one that the topic does not have, nobody reads.
+  const queues = Math.min(group.retryQueueNums, Math.max(1, queueCount(retry)))
+  const queueId = dead ? 0 : broker.platform.random.below(queues)
   const level = dead ? 0 : back.delayLevel || firstRetryLevel + message.reconsumeTimes
   const input = inputOf(broker, message, { topic: target.topicName, queueId }, level)
   if (input === null) return response(ResponseCode.SYSTEM_ERROR, 'PROPERTIES_SIZE_EXCEEDED')
@@ -129,6 +132,7 @@ function inputOf(
   const delayed = level > 0 && levels > 0
   const usedLevel = Math.min(level, levels)
   properties.set(MessageProperty.DELAY, String(usedLevel))
+  properties.set(MessageProperty.WAIT, 'false')
   if (delayed) {
     properties.set(MessageProperty.REAL_TOPIC, target.topic)
     properties.set(MessageProperty.REAL_QID, String(target.queueId))

@@ -7,6 +7,7 @@ const additionsMax = 2_048
 
 const delayName = Buffer.from(MessageProperty.DELAY)
 const waitName = Buffer.from(MessageProperty.WAIT)
+const popName = Buffer.from(MessageProperty.POP_CK)
 const transactionName = Buffer.from(MessageProperty.TRAN_MSG)
 const timerNames = [
   MessageProperty.TIMER_DELAY_SEC,
@@ -17,6 +18,7 @@ const timerNames = [
 ].map(name => ({ name, bytes: Buffer.from(name) }))
 const firstOfDelay = delayName[0]
 const firstOfWait = waitName[0]
+const firstOfPop = popName[0]
 /** TRAN_MSG and TIMER_… */
 const firstOfT = transactionName[0]
 
@@ -51,8 +53,8 @@ function parseLevel(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * One pass over the properties of a send: notes what a broker acts on, and copies the rest into `bytes` without WAIT, which is not
- * stored (broker.md 3.10). One object serves all sends of a broker, one after the other; `bytes[0, length)` is valid until the next scan.
+ * One pass over the properties of a send: notes what a broker acts on, and copies the rest into `bytes` without what is not stored: WAIT (broker.md
+ * 3.10), and POP_CK (5.3), with which a message that is sent on would be acknowledged as the one that was received. One object serves all sends of a broker, one after the other; `bytes[0, length)` is valid until the next scan.
  */
 export class PropertyScan {
   readonly bytes: Buffer = Buffer.allocUnsafe(PROPERTIES_BYTES_MAX + additionsMax)
@@ -77,7 +79,10 @@ export class PropertyScan {
     while (at < end) {
       const start = at
       const first = source[at]
-      const keep = !(first === firstOfWait && startsWith(source, at, end, waitName))
+      const keep = !(
+        (first === firstOfWait && startsWith(source, at, end, waitName)) ||
+        (first === firstOfPop && startsWith(source, at, end, popName))
+      )
       const looked = first === firstOfDelay || first === firstOfT
       if (keep) while (at < end && source[at] !== pairEnd) target[to++] = source[at++]!
       else while (at < end && source[at] !== pairEnd) at++

@@ -112,8 +112,11 @@ class GeneralSend {
       header.version >= Version.V3_4_9 && header.maxReconsumeTimes !== null
         ? header.maxReconsumeTimes
         : group.retryMaxTimes
-    const dead =
-      header.version >= Version.V5_0_0 ? header.reconsumeTimes > max : header.reconsumeTimes >= max
+    // Orderly consumers before 5.1.4 count the last attempt one less than the others: the original knows them by their locks.
+    const { tables } = this.#broker.store
+    const atMax =
+      header.version < Version.V5_0_0 || tables.hasLocks(groupName, this.#broker.store.timeMs())
+    const dead = atMax ? header.reconsumeTimes >= max : header.reconsumeTimes > max
     if (!dead) return this.#put(topic)
     const refusal = this.#path.refusal(header, topic, this.#caller.address)
     if (refusal !== null) return refusal
