@@ -231,6 +231,14 @@ t.test('half messages and their ends', async t => {
     t.equal(answer.code, ResponseCode.SUCCESS)
     const longer = await client.half('Tx', 'U-8', { CHECK_IMMUNITY_TIME_IN_SECONDS: '3600' })
     t.equal((await client.end(longer, COMMIT)).code, ResponseCode.SUCCESS)
+    const none = await client.half('Tx', 'U-9', { CHECK_IMMUNITY_TIME_IN_SECONDS: '-1' })
+    broker.config.update([['transactionTimeOut', '0']])
+    const { storeTimestamp: sentMs } = broker.store.tables.transactions.get(none.physicalOffset)!
+    await until(() => broker.store.timeMs() > sentMs)
+    const late = await client.end(none, COMMIT)
+    t.equal(late.code, ResponseCode.ILLEGAL_OPERATION, '-1 is the broker’s own time')
+    broker.config.update([['transactionTimeOut', '3600000']])
+    t.equal((await client.end(none, COMMIT)).code, ResponseCode.SUCCESS)
   })
 
   t.test('what is no half message, and what can be none', async t => {

@@ -74,11 +74,10 @@ async function carryOut(
 
 function refusalOf(end: End, half: HalfMessage, broker: BrokerContext): RemotingCommand | null {
   const { stored } = half
-  const immunityMs =
-    Number(stored.properties.get(MessageProperty.CHECK_IMMUNITY_TIME_IN_SECONDS)) * 1_000
+  const immunityMs = immunityOf(half, broker.config.values.transactionTimeOut)
   const ageMs = broker.store.timeMs() - stored.storeTimestamp
   // 5.3: too late for a decision of its own; the check decides.
-  if (!end.fromCheck && immunityMs >= 0 && ageMs > immunityMs)
+  if (!end.fromCheck && immunityMs !== null && ageMs > immunityMs)
     return response(ResponseCode.ILLEGAL_OPERATION)
   if (half.group !== end.group)
     return response(ResponseCode.SYSTEM_ERROR, 'The producer group wrong')
@@ -87,6 +86,14 @@ function refusalOf(end: End, half: HalfMessage, broker: BrokerContext): Remoting
   if (stored.physicalOffset !== end.physicalOffset)
     return response(ResponseCode.SYSTEM_ERROR, 'The commit log offset wrong')
   return null
+}
+
+/** The message's own time, ms; the broker's where that is no number or -1. Null: it names none. */
+function immunityOf({ stored }: HalfMessage, timeOutMs: number): number | null {
+  const text = stored.properties.get(MessageProperty.CHECK_IMMUNITY_TIME_IN_SECONDS) ?? ''
+  if (text === '') return null
+  const seconds = /^[+-]?\d{1,15}$/.test(text) ? Number(text) : -1
+  return seconds === -1 ? timeOutMs : seconds * 1_000
 }
 
 /** As the original maps what its store says (broker.md 3.8, 5.4). */
