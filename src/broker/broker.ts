@@ -17,7 +17,7 @@ import { DelayService } from './delay/index.ts'
 import { type BrokerContext, Dispatcher, type Handler, LargeAnswers } from './dispatch/index.ts'
 import { FilterCache } from './filter/index.ts'
 import { Forwarder, forwardKeyName, forwardKeyRoom } from './forward/index.ts'
-import { GroupService } from './groups/index.ts'
+import { ForbiddenReads, GroupService } from './groups/index.ts'
 import { Handover } from './handover.ts'
 import { lockHandlers } from './locks/index.ts'
 import { CommitOrder, OffsetService, offsetHandlers, PendingResets } from './offsets/index.ts'
@@ -53,6 +53,7 @@ export class Broker implements BrokerContext {
   readonly consumers: ConsumerTable
   readonly topics: TopicService
   readonly groups: GroupService
+  readonly forbidden: ForbiddenReads
   readonly offsets: OffsetService
   readonly resets: PendingResets
   readonly holds: PullHolds
@@ -103,6 +104,7 @@ export class Broker implements BrokerContext {
     this.startedMs = platform.clock.wallMs()
     this.topics = new TopicService(store, config, logger)
     this.groups = new GroupService(store, config, logger)
+    this.forbidden = new ForbiddenReads(store)
     this.offsets = new OffsetService(store, new CommitOrder(platform.clock, config.settings.idleMs))
     this.resets = new PendingResets(store, logger)
     this.stats = new BrokerStats(platform.clock, config.settings.clusterName)
@@ -216,6 +218,9 @@ export class Broker implements BrokerContext {
     this.store.onRole(status => this.#roleChanged(status))
     this.store.onTables(change => {
       if (change.topics) this.registration.changed()
+    })
+    this.store.onOffsetsBack(moved => {
+      for (const { group, topic, queueId } of moved) this.stats.forgetPulled(group, topic, queueId)
     })
     this.config.onChange(changed => {
       if (changed.includes('brokerPermission')) this.registration.changed()

@@ -8,6 +8,7 @@ import {
   CreateTopicListRequestBody,
   decodeStoredMessages,
   encodeBatch,
+  GroupForbidden,
   GroupList,
   KVTable,
   MessageProperty,
@@ -99,11 +100,7 @@ t.test('topics', async t => {
       ['C', {}, /conflict with system topic/],
       ['Q', { readQueueNums: 65_537 }, /queues/],
       ['Q', { writeQueueNums: -1 }, /queues/],
-      ['Q', { perm: 16 }, /perm 16/],
-      ['Q', { attributes: '+colour=red' }, /unsupported key: colour/],
-      ['Q', { attributes: '-message.type' }, /nonexistent key/],
-      ['Q', { attributes: 'message.type=FIFO' }, /only \+ to set and - to remove/],
-      ['Q', { attributes: '+cleanup.policy=COMPACTION' }, /not possible/]
+      ['Q', { perm: 16 }, /perm 16/]
     ]
     for (const [topic, given, remark] of refusals) {
       client.version = 409
@@ -128,6 +125,35 @@ t.test('topics', async t => {
     })
     await make('A', { attributes: '-reserve.time' })
     t.strictSame(broker.topics.find('A')?.attributes, { 'message.type': 'FIFO' })
+    const refusals: [topic: string, attributes: string, remark: string][] = [
+      ['Q', '+colour=red', 'unsupported key: colour'],
+      [
+        'Q',
+        '-message.type',
+        'only add attribute is supported while creating topic. key: message.type'
+      ],
+      ['Q', 'message.type=FIFO', 'add/alter attribute format is wrong: message.type'],
+      ['Q', 'message.type', 'delete attribute format is wrong: message.type'],
+      ['Q', '+message.type=A,+message.type=B', 'key duplication: +message.type'],
+      ['Q', '+message+type=A', 'kv string format wrong.'],
+      ['Q', '+cleanup.policy=COMPACTION', 'value is not in set: [DELETE]'],
+      ['Q', '+queue.type=BatchCQ', 'value is not in set: [SimpleCQ]'],
+      ['Q', '+reserve.time=-2', `value is not in range(-1, ${Number.MAX_SAFE_INTEGER})`],
+      ['Q', '+reserve.time=x', 'For input string: "x"'],
+      ['A', '-reserve.time', 'attempt to delete a nonexistent key: reserve.time'],
+      ['A', '+queue.type=SimpleCQ', 'attempt to update an unchangeable attribute. key: queue.type'],
+      ['A', '+message.type=FIFO,-message.type', 'alter duplication key. key: message.type']
+    ]
+    for (const version of [409, 479]) {
+      client.version = version
+      for (const [topic, attributes, remark] of refusals)
+        t.match(await make(topic, { attributes }), { code: ResponseCode.SYSTEM_ERROR, remark })
+    }
+    client.version = 409
+    t.equal(broker.topics.find('Q'), undefined)
+    t.strictSame(broker.topics.find('A')?.attributes, { 'message.type': 'FIFO' })
+    const isStatic = await client.ask(RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC, { topic: 'Q' })
+    t.equal(isStatic.code, ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
     const shown = await client.ask(RequestCode.GET_TOPIC_CONFIG, { topic: 'A' })
     t.equal(TopicConfigAndQueueMapping.decode(shown.body).attributes.get('message.type'), 'FIFO')
     const none = await client.ask(RequestCode.GET_TOPIC_CONFIG, { topic: 'None' })
@@ -269,8 +295,64 @@ t.test('groups', async t => {
     t.equal(config.consumeEnable, true)
     t.equal(config.consumeTimeoutMinute, 15)
     const unknown = await client.ask(RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, { group: 'No' })
-    t.equal(unknown.code, ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST)
+    t.equal(SubscriptionGroupConfig.decode(unknown.body).retryMaxTimes, 16)
     t.equal(broker.groups.find('No'), undefined, 'asking makes nothing')
+    t.match(await client.ask(RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, { group: 'a@b' }), {
+      code: ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST,
+      remark: 'No group in this broker'
+    })
+  })
+
+  t.test('all that a group of 5.x can be told is kept, its retry policy too', async t => {
+    const groupRetryPolicy = {
+      type: 'EXPONENTIAL' as const,
+      exponentialRetryPolicy: { initial: 1_000, max: 9_000, multiplier: 3 }
+    }
+    const subscriptionDataSet = [{ topic: 'T', expression: 'a', expressionType: 'TAG', version: 7 }]
+    const given = {
+      groupName: 'Policy',
+      groupRetryPolicy,
+      subscriptionDataSet,
+      consumeMessageOrderly: true,
+      consumeFromMinEnable: false,
+      consumeTimeoutMinute: 9,
+      groupSysFlag: 1,
+      notifyConsumerIdsChangedEnable: false
+    }
+    t.equal((await put(given)).code, 0)
+    const shown = await client.ask(RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, { group: 'Policy' })
+    t.match(SubscriptionGroupConfig.decode(shown.body), given)
+  })
+
+  t.test('a group may be forbidden to read a topic', async t => {
+    const code = RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN
+    const ask = async (more: Record<string, string | boolean> = {}): Promise<boolean> => {
+      const answer = await client.ask(code, { group: 'F', topic: 'FT', ...more })
+      t.equal(answer.code, 0, answer.remark ?? '')
+      return GroupForbidden.decode(answer.body).readable
+    }
+    t.equal((await client.ask(code, { group: 'F', topic: 'FT', readable: false })).code, 26)
+    await put({ groupName: 'F' })
+    t.equal((await client.ask(code, { group: 'F', topic: 'FT', readable: false })).code, 17)
+    await client.send('FT', 'x')
+    await client.heartbeat('F', { FT: {} })
+    const pull = () => client.pull('FT', 0, 0, { group: 'F', subscription: null })
+    t.equal((await pull()).code, 0)
+    t.equal(await ask(), true)
+    t.equal(await ask({ readable: false }), false)
+    t.equal(await ask(), false)
+    t.match(await pull(), {
+      code: ResponseCode.NO_PERMISSION,
+      remark: 'the consumer group[F] is forbidden for topic[FT]'
+    })
+    const all = await client.ask(RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG)
+    const { forbiddenTable } = SubscriptionGroupWrapper.decode(all.body)
+    t.equal(forbiddenTable?.get('F')?.get('FT'), 4)
+    t.equal(await ask({ readable: true }), true)
+    t.equal((await pull()).code, 0)
+    await ask({ readable: false })
+    await client.ask(RequestCode.DELETE_SUBSCRIPTIONGROUP, { groupName: 'F' })
+    t.equal(await ask(), true, 'it goes with the group')
   })
 
   t.test('bad names and numbers are refused', async t => {
@@ -381,6 +463,7 @@ t.test('messages are found by place, by key, by unique key and in their queue', 
     'as the filter decides'
   )
   t.equal(live.subscriptionData?.subString, 'odd')
+  t.equal(live.filterData, 'null')
   const outside = await cq({ index: 5 })
   t.equal(outside.code, ResponseCode.SUCCESS)
   t.equal(outside.remark, 'Index 5 of 0@T is not exist!')

@@ -7,6 +7,7 @@ import {
   ConsumeStatsList,
   GetConsumerStatusBody,
   LanguageCode,
+  type OffsetWrapper,
   offsetMessageId,
   ProducerConnection,
   ProducerTableInfo,
@@ -86,11 +87,35 @@ t.test('progress of groups', async t => {
     await until(() => broker.consumers.find('G') === undefined)
   })
 
+  t.test('what was given out and is not committed yet is in flight', async t => {
+    const first = async (): Promise<Partial<OffsetWrapper>> => {
+      const { offsetTable } = await stats({ topic: 'T' })
+      return offsetTable.find(([queue]) => queue.queueId === 0)![1]
+    }
+    await client.pull('T', 0, 0, { max: 3 })
+    t.match(await first(), { consumerOffset: 2, pullOffset: 3 })
+    const all = await client.ask(RequestCode.GET_BROKER_CONSUME_STATS, { isOrder: false })
+    t.equal(ConsumeStatsList.decode(all.body).totalInflightDiff, 1)
+    await commit(client, 'G', 0, 1)
+    t.match(await first(), { consumerOffset: 1, pullOffset: 1 }, 'set back: it is pulled again')
+    await client.pull('T', 0, 1, { max: 1 })
+    t.match(await first(), { consumerOffset: 1, pullOffset: 2 })
+    await commit(client, 'G', 0, 2)
+    t.match(await first(), { consumerOffset: 2, pullOffset: 2 })
+  })
+
   t.test('of all groups, with the total they are behind', async t => {
     const answer = await client.ask(RequestCode.GET_BROKER_CONSUME_STATS, { isOrder: false })
     const list = ConsumeStatsList.decode(answer.body)
     t.equal(list.brokerAddr, broker.address)
     t.equal(list.totalDiff, 1 + 3)
+    t.equal(list.totalInflightDiff, 0)
+    const member = new TestClient(t, broker.address, 'member')
+    await member.heartbeat('G', { Other: {} })
+    const live = await client.ask(RequestCode.GET_BROKER_CONSUME_STATS, { isOrder: false })
+    t.equal(ConsumeStatsList.decode(live.body).totalDiff, 0, 'not behind in what it unsubscribed')
+    await member.remoting.close()
+    await until(() => broker.consumers.find('G') === undefined)
     const names = list.consumeStatsList.flatMap(entry => [...entry.keys()])
     t.ok(names.includes('TOOLS_CONSUMER'), 'groups without offsets too')
     const ordered = await client.ask(RequestCode.GET_BROKER_CONSUME_STATS, { isOrder: true })

@@ -6,7 +6,7 @@ import type { ConsumerTable } from '../clients/consumers.ts'
 import type { ProducerTable } from '../clients/producers.ts'
 import type { LiveConfig } from '../config/index.ts'
 import type { FilterCache } from '../filter/index.ts'
-import type { GroupService } from '../groups/index.ts'
+import type { ForbiddenReads, GroupService } from '../groups/index.ts'
 import type { OffsetService } from '../offsets/offsetService.ts'
 import type { PendingResets } from '../offsets/pendingResets.ts'
 import type { PullHolds } from '../pull/holds.ts'
@@ -28,6 +28,8 @@ export interface BrokerContext {
   readonly consumers: ConsumerTable
   readonly topics: TopicService
   readonly groups: GroupService
+  /** What groups may not read. */
+  readonly forbidden: ForbiddenReads
   readonly offsets: OffsetService
   /** Resets that consumers do not know yet. */
   readonly resets: PendingResets

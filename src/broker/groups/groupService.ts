@@ -74,6 +74,11 @@ export class GroupService {
     return settings
   }
 
+  /** What `findOrDefault` answers; nothing is made. */
+  peek(group: string): GroupSettings | undefined {
+    return this.find(group) ?? (this.mayBeMade(group) ? newGroup(group) : undefined)
+  }
+
   mayBeMade(group: string): boolean {
     const { autoCreateSubscriptionGroup, enableCreateSysGroup } = this.#config.values
     return (

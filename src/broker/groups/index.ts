@@ -1,1 +1,2 @@
+export { ForbiddenReads } from './forbiddenReads.ts'
 export { GroupService } from './groupService.ts'

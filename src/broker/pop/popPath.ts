@@ -158,7 +158,8 @@ export class PopPath {
         bytes,
         tookMs,
         behindBytes,
-        lastStoreMs
+        lastStoreMs,
+        nextOffset: offsets.at(-1)! + 1
       })
     if (!pop.order) stats.popped(pop.group, pop.topic)
     const fields = {

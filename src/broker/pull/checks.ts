@@ -97,6 +97,11 @@ export class PullChecks {
         ResponseCode.NO_PERMISSION,
         `the consumer group[${pull.group}] can not consume by broadcast way`
       )
+    if (this.#broker.forbidden.isForbidden(pull.group, pull.topic))
+      return response(
+        ResponseCode.NO_PERMISSION,
+        `the consumer group[${pull.group}] is forbidden for topic[${pull.topic}]`
+      )
     return this.#groupFilter(pull, consumers)
   }
 

@@ -199,7 +199,8 @@ export class PullPath {
       bytes: result.bytes,
       tookMs: this.#broker.platform.clock.monotonicMs() - pull.arrivedMs,
       behindBytes: result.behindBytes,
-      lastStoreMs: result.lastStoreTimestamp
+      lastStoreMs: result.lastStoreTimestamp,
+      nextOffset: result.nextBeginOffset
     })
   }
 

@@ -52,6 +52,8 @@ class GetStats {
   fallBytes = 0
   /** Age of the last message read, ms. */
   fallMs = 0
+  /** Behind the last message read; -1: none was read, or the group was set back since. */
+  nextOffset = -1
 
   constructor(items: {
     groupNums: StatItem
@@ -195,6 +197,8 @@ export class BrokerStats {
       tookMs: number
       behindBytes: number
       lastStoreMs: number
+      /** Absent: it was only looked at. */
+      nextOffset?: number
     }
   ): void {
     const stats = this.#getStats(group, topic, queueId)
@@ -204,10 +208,22 @@ export class BrokerStats {
     stats.queueSize.add(result.bytes, 1)
     stats.latency.add(result.tookMs, 1)
     stats.fallBytes = result.behindBytes
+    if (result.nextOffset !== undefined) stats.nextOffset = result.nextOffset
     stats.fallMs = Math.max(0, this.#clock.wallMs() - result.lastStoreMs)
     this.#brokerGet.add(result.messages, 1)
     this.getTotal += result.messages
     if (result.tookMs > this.getTookMaxMs) this.getTookMaxMs = result.tookMs
+  }
+
+  /** Up to where this node gave the queue out to the group; -1: not known here. */
+  pulledOffset(group: string, topic: string, queueId: number): number {
+    return this.#gets.get(group)?.get(topic)?.[queueId]?.nextOffset ?? -1
+  }
+
+  /** The group's offset was set back. */
+  forgetPulled(group: string, topic: string, queueId: number): void {
+    const stats = this.#gets.get(group)?.get(topic)?.[queueId]
+    if (stats !== undefined) stats.nextOffset = -1
   }
 
   #getStats(group: string, topic: string, queueId: number): GetStats {

@@ -8,7 +8,7 @@ import type { TopicSettings } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { success } from '../refusals.ts'
-import { addTopic } from './consumeStats.ts'
+import { addTopic, liveTopics } from './consumeStats.ts'
 
 /** GET_BROKER_CONSUME_STATS (317): progress of every group on every topic it has offsets for. Facts: remoting.md 2.13. */
 export const brokerConsumeStats: Handler = {
@@ -25,11 +25,15 @@ export const brokerConsumeStats: Handler = {
       const list = ConsumeStatsList.of({ brokerAddr: broker.address })
       for (const [group, topics] of topicsOf) {
         const ofTopics: ConsumeStats[] = []
+        const live = liveTopics(group, broker)
         for (const settings of topics) {
+          if (live !== null && !live.has(settings.topicName)) continue
           const stats = ConsumeStats.of()
           await addTopic(stats, group, settings, settings.writeQueueNums, broker, pace)
-          for (const [, { brokerOffset, consumerOffset }] of stats.offsetTable)
+          for (const [, { brokerOffset, consumerOffset, pullOffset }] of stats.offsetTable) {
             list.totalDiff += brokerOffset - consumerOffset
+            list.totalInflightDiff += pullOffset - consumerOffset
+          }
           ofTopics.push(stats)
         }
         list.consumeStatsList.push(new Map([[group, ofTopics]]))

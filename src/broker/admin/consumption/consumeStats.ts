@@ -48,9 +48,17 @@ function topicsToShow(
   // Each once, however often it is named.
   if (topicList.length > 0) return [...new Set(topicList)]
   const topics = topic === '' ? broker.store.tables.topicsOf(group) : [topic]
+  const live = liveTopics(group, broker)
+  return live === null ? topics : topics.filter(name => live.has(name))
+}
+
+/** What a group subscribes that consumes now: it is not behind in what it unsubscribed. Null: it does not consume. */
+export function liveTopics(
+  group: string,
+  broker: BrokerContext
+): { has(topic: string): boolean } | null {
   const live = broker.consumers.find(group)?.subscriptions
-  // A group that consumes now is not behind in what it unsubscribed.
-  return live === undefined || live.size === 0 ? topics : topics.filter(name => live.has(name))
+  return live === undefined || live.size === 0 ? null : live
 }
 
 /** Adds queues 0 to `queues` - 1 of a topic, and the group's rate on it. */
@@ -82,13 +90,16 @@ async function queueProgress(
   broker: BrokerContext
 ): Promise<OffsetWrapper> {
   const { store } = broker
+  const brokerOffset = store.maxOffset(topic, queueId)
   const consumerOffset = Math.max(0, store.tables.consumerOffset(group, topic, queueId))
+  // What this node gave out of a topic that was deleted since lies behind the new one's end.
+  const pulled = Math.min(brokerOffset, broker.stats.pulledOffset(group, topic, queueId))
   const before =
     consumerOffset > 0 ? await store.storeTimeAt(topic, queueId, consumerOffset - 1) : 0
   return {
-    brokerOffset: store.maxOffset(topic, queueId),
+    brokerOffset,
     consumerOffset,
     lastTimestamp: Math.max(0, before),
-    pullOffset: consumerOffset
+    pullOffset: Math.max(consumerOffset, pulled)
   }
 }

@@ -16,6 +16,7 @@ export const deleteGroup: Handler = {
       optionalBoolean(request.extFields, 'cleanOffset') === true
     const { changed } = await broker.store.execute({ type: 'deleteGroup', group, cleanOffsets })
     if (cleanOffsets) broker.resets.forget({ group })
+    await broker.forbidden.forget({ group })
     if (broker.config.values.autoDeleteUnusedStats) broker.stats.forgetGroup(group)
     if (changed)
       broker.logger.info('Subscription group deleted', { group, cleanOffsets, by: caller.address })

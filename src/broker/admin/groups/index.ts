@@ -1,6 +1,7 @@
 import type { Handler } from '../../dispatch/handler.ts'
 import { deleteGroup } from './deleteGroup.ts'
 import { groupConfig } from './groupConfig.ts'
+import { groupForbidden } from './groupForbidden.ts'
 import { groupTable } from './groupTable.ts'
 import { updateGroup } from './updateGroup.ts'
 import { updateGroupList } from './updateGroupList.ts'
@@ -10,5 +11,6 @@ export const groupAdminHandlers: readonly Handler[] = [
   updateGroupList,
   deleteGroup,
   groupTable,
-  groupConfig
+  groupConfig,
+  groupForbidden
 ]

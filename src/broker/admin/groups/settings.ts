@@ -7,12 +7,12 @@ import { type GroupSettings, QUEUE_ID_MAX } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Caller } from '../../dispatch/handler.ts'
 import { LimitReachedError } from '../../topics/index.ts'
-import { AttributeError, type AttributeRules, alterAttributes } from '../attributes.ts'
+import { AttributeError, type AttributeRules, alterAttributes, wholeNumber } from '../attributes.ts'
 import { groupProblemText, invalidParameter, systemError } from '../refusals.ts'
 
 /** Attributes of groups that are known (5.3). */
 const attributeRules: AttributeRules = {
-  'priority.factor': value => /^\d{1,9}$/.test(value)
+  'priority.factor': wholeNumber(0, 999_999_999)
 }
 
 /** A group's settings as the bodies show them. */
@@ -44,8 +44,9 @@ export function groupSettingsOf(
   wanted: SubscriptionGroupConfig,
   present: GroupSettings | undefined
 ): GroupSettings {
+  const before = present?.['attributes'] as Record<string, string> | undefined
   const attributes = alterAttributes(
-    (present?.['attributes'] as Record<string, string> | undefined) ?? {},
+    present === undefined ? undefined : (before ?? {}),
     wanted.attributes,
     attributeRules
   )
@@ -73,8 +74,8 @@ export async function putGroup(
 }
 
 /** What a limit or an impossible attribute is answered with. Anything else is thrown on. */
-export function groupChangeFailed(request: RemotingCommand, error: unknown): RemotingCommand {
-  if (error instanceof LimitReachedError) return systemError(error.message)
-  if (error instanceof AttributeError) return invalidParameter(request, error.message)
+export function groupChangeFailed(error: unknown): RemotingCommand {
+  if (error instanceof LimitReachedError || error instanceof AttributeError)
+    return systemError(error.message)
   throw error
 }

@@ -16,7 +16,7 @@ export const updateGroup: Handler = {
       await putGroup(settings, caller, broker)
       return success()
     } catch (error) {
-      return groupChangeFailed(request, error)
+      return groupChangeFailed(error)
     }
   }
 }

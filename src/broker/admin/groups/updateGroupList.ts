@@ -25,7 +25,7 @@ export const updateGroupList: Handler = {
       await Promise.all(groups.map(group => putGroup(group, caller, broker)))
       return success()
     } catch (error) {
-      return groupChangeFailed(request, error)
+      return groupChangeFailed(error)
     }
   }
 }

@@ -42,7 +42,7 @@ export const queryConsumeQueue: Handler = {
     })
     if (subscription !== undefined) {
       body.subscriptionData = subscriptionDataOf(subscription)
-      if (!isTagType(subscription.expressionType)) body.filterData = filterText(group, subscription)
+      body.filterData = filterText(group, subscription)
     } else if (group !== '') body.filterData = `${group}@${topic} is not online!`
     return success(QueryConsumeQueueResponseBody.encode(body))
   }
@@ -54,7 +54,7 @@ function hasQueue(topic: string, queueId: number, broker: BrokerContext): boolea
   return (queueId >= 0 && queueId < queues) || broker.store.queueIds(topic).includes(queueId)
 }
 
-/** The group's filter as JSON; `null` when its expression does not compile. */
+/** The group's filter as JSON; `null` when it has none, or its expression does not compile. */
 function filterText(group: string, subscription: Subscription): string {
   const { topic, expression, expressionType, version, filter } = subscription
   if (filter === null) return 'null'
@@ -66,6 +66,12 @@ function filterText(group: string, subscription: Subscription): string {
     topic
   }
   return JSON.stringify(data, null, '\t')
+}
+
+/** An expression over properties is not asked: the units do not hold them (the original says false too). */
+function passesByTag(subscription: Subscription | undefined, tagsCode: number): boolean {
+  if (subscription === undefined || !isTagType(subscription.expressionType)) return false
+  return subscription.codes?.has(tagsCode) ?? true
 }
 
 async function unitsFrom(
@@ -88,7 +94,7 @@ async function unitsFrom(
         physicOffset: unit.physicalOffset,
         physicSize: unit.size,
         tagsCode: unit.tagsCode,
-        eval: subscription !== undefined && (subscription.codes?.has(unit.tagsCode) ?? true)
+        eval: passesByTag(subscription, unit.tagsCode)
       })
   }
   return data

@@ -22,6 +22,7 @@ export const deleteTopic: Handler = {
     if (broker.config.values.clearRetryTopicWhenDeleteTopic) await deleteRetryTopics(topic, broker)
     const { changed } = await broker.store.execute({ type: 'deleteTopic', topic })
     broker.resets.forget({ topic })
+    await broker.forbidden.forget({ topic })
     if (broker.config.values.autoDeleteUnusedStats) broker.stats.forgetTopic(topic)
     if (changed) broker.logger.info('Topic deleted', { topic, by: caller.address })
     return success()

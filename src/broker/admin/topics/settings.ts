@@ -11,7 +11,13 @@ import { QUEUE_ID_MAX, type TopicSettings } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Caller } from '../../dispatch/handler.ts'
 import { LimitReachedError } from '../../topics/index.ts'
-import { AttributeError, type AttributeRules, alterAttributes } from '../attributes.ts'
+import {
+  AttributeError,
+  type AttributeRules,
+  alterAttributes,
+  oneOf,
+  wholeNumber
+} from '../attributes.ts'
 import { invalidParameter, systemError, systemTopicText } from '../refusals.ts'
 
 const permMax = 15
@@ -19,10 +25,10 @@ const messageTypes = ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'UNSPECIFIED', '
 
 /** Attributes of topics (remoting.md 3.2). Kinds of queues and of cleaning that are not kept here are refused, not promised. */
 const attributeRules: AttributeRules = {
-  'queue.type': value => value === 'SimpleCQ',
-  'cleanup.policy': value => value === 'DELETE',
-  'message.type': value => messageTypes.includes(value),
-  'reserve.time': value => /^-?\d{1,15}$/.test(value)
+  'queue.type': oneOf(['SimpleCQ'], false),
+  'cleanup.policy': oneOf(['DELETE'], false),
+  'message.type': oneOf(messageTypes, true),
+  'reserve.time': wholeNumber(-1, Number.MAX_SAFE_INTEGER)
 }
 
 /** What an operator wants of a topic; attributes as changes with a sign. */
@@ -72,7 +78,8 @@ export function topicSettingsOf(
   present: TopicSettings | undefined
 ): TopicSettings {
   const { attributeChanges, ...settings } = wanted
-  const attributes = alterAttributes(present?.attributes ?? {}, attributeChanges, attributeRules)
+  const before = present === undefined ? undefined : (present.attributes ?? {})
+  const attributes = alterAttributes(before, attributeChanges, attributeRules)
   return Object.keys(attributes).length === 0 ? settings : { ...settings, attributes }
 }
 
@@ -114,9 +121,9 @@ export function topicConfigOf(settings: TopicSettings): TopicConfig {
 }
 
 /** What a limit or an impossible attribute is answered with. Anything else is thrown on. */
-export function topicChangeFailed(request: RemotingCommand, error: unknown): RemotingCommand {
-  if (error instanceof LimitReachedError) return systemError(error.message)
-  if (error instanceof AttributeError) return invalidParameter(request, error.message)
+export function topicChangeFailed(error: unknown): RemotingCommand {
+  if (error instanceof LimitReachedError || error instanceof AttributeError)
+    return systemError(error.message)
   throw error
 }
 

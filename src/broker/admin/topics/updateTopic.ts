@@ -41,7 +41,7 @@ export const updateTopic: Handler = {
       await broker.registration.told()
       return success()
     } catch (error) {
-      return topicChangeFailed(request, error)
+      return topicChangeFailed(error)
     }
   }
 }

@@ -26,7 +26,7 @@ export const updateTopicList: Handler = {
       await broker.registration.told()
       return success()
     } catch (error) {
-      return topicChangeFailed(request, error)
+      return topicChangeFailed(error)
     }
   }
 }
