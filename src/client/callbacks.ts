@@ -60,6 +60,13 @@ export function serveBrokerRequests(group: ConsumerGroup, hooks: BrokerRequestHo
   )
 }
 
+const resultOf = {
+  done: 'CR_SUCCESS',
+  hold: 'CR_SUCCESS',
+  later: 'CR_LATER',
+  rollback: 'CR_ROLLBACK'
+} as const
+
 /** CONSUME_MESSAGE_DIRECTLY (309): an operator hands us one message; nothing of our offsets changes. */
 async function consumeDirectly(
   group: ConsumerGroup,
@@ -70,10 +77,11 @@ async function consumeDirectly(
     return response(ResponseCode.SYSTEM_ERROR, 'the request carries no message')
   }
   const outcome = await callListener(group, message.queue, [message])
-  const failed = outcome.thrown === null ? 'CR_LATER' : 'CR_THROW_EXCEPTION'
+  const consumeResult =
+    outcome.thrown === null ? resultOf[outcome.verdict] : ('CR_THROW_EXCEPTION' as const)
   const result = ConsumeMessageDirectlyResult.encode({
     autoCommit: true,
-    consumeResult: outcome.verdict === 'done' ? 'CR_SUCCESS' : failed,
+    consumeResult,
     order: group.options.orderly,
     ...(outcome.thrown === null ? {} : { remark: outcome.thrown }),
     spentTimeMills: Math.round(outcome.durationMs)

@@ -4,9 +4,13 @@ import type { ReceivedMessage } from './received.ts'
 /**
  * `done` (or nothing): consumed. `later`: deliver again; a concurrent consumer gets it back from the broker after a
  * delay, an orderly one at once after a pause, with the queue waiting. What a listener throws counts as `later`.
+ *
+ * Orderly only, else they count as `later`: `hold`: go on, but the place is not stored yet, and whoever has the queue next gets the messages again;
+ * the `done` that follows finishes them too. At most `queueMessagesMax` of a queue can be held. `rollback`: these messages, and what is held before
+ * them, are delivered again after a pause.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: a listener that returns nothing is the usual one
-export type ConsumeVerdict = 'done' | 'later' | void
+export type ConsumeVerdict = 'done' | 'later' | 'hold' | 'rollback' | void
 
 /** What a listener's call is about, and what it may say besides its verdict. */
 export interface ConsumeContext {
@@ -15,7 +19,7 @@ export interface ConsumeContext {
   delayLevel: number
   /** Concurrent only, for `done`: how many messages from the start were consumed; the others come again. */
   consumedCount: number
-  /** Orderly only, for `later`: pause in ms before the same messages are tried again, 10 to 30000. */
+  /** Orderly only, for `later` and `rollback`: pause in ms before the same messages are tried again, 10 to 30000. */
   suspendMs: number
 }
 

@@ -9,7 +9,7 @@ import { TraceOutcome } from './traceRecords.ts'
 const SUSPEND_DEFAULT_MS = 1_000
 
 export interface CallOutcome {
-  readonly verdict: 'done' | 'later'
+  readonly verdict: 'done' | 'later' | 'hold' | 'rollback'
   readonly context: ConsumeContext
   /** What the listener threw, as one line; null when it returned. */
   readonly thrown: string | null
@@ -33,10 +33,12 @@ export async function callListener(
   }
   const traced = group.tracer?.consuming(plain) ?? null
   const startedMs = clock.monotonicMs()
-  let verdict: 'done' | 'later' = 'later'
+  let verdict: CallOutcome['verdict'] = 'later'
   let thrown: string | null = null
   try {
-    verdict = (await group.options.listener(plain, context)) === 'later' ? 'later' : 'done'
+    const said = await group.options.listener(plain, context)
+    if (said !== 'later' && said !== 'hold' && said !== 'rollback') verdict = 'done'
+    else if (group.options.orderly) verdict = said
   } catch (error) {
     thrown = asError(error).message
     group.instance.logger.warn('The message listener failed', {
@@ -46,17 +48,14 @@ export async function callListener(
     })
   }
   const durationMs = clock.monotonicMs() - startedMs
+  const consumed = verdict === 'done' || verdict === 'hold'
   if (traced !== null) {
     const late = durationMs >= group.options.consumeTimeoutMs
     const failed = thrown === null ? TraceOutcome.failed : TraceOutcome.exception
     const outcome = late ? TraceOutcome.timeout : failed
-    group.tracer?.consumed(
-      traced,
-      verdict === 'done',
-      verdict === 'done' ? TraceOutcome.success : outcome
-    )
+    group.tracer?.consumed(traced, consumed, consumed ? TraceOutcome.success : outcome)
   }
-  const ok = verdict === 'done' ? Math.min(context.consumedCount, messages.length) : 0
+  const ok = consumed ? Math.min(context.consumedCount, messages.length) : 0
   const topic = messages[0]?.topic ?? queue.topic
   statsOf(group, topic.startsWith(RETRY_PREFIX) ? queue.topic : topic).consumed(
     ok,

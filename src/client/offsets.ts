@@ -89,6 +89,7 @@ export class LocalOffsetStore implements OffsetStore {
   readonly #offsets = new Map<string, { queue: MessageQueue; offset: number }>()
   #loading: Promise<void> | null = null
   #changed: boolean = false
+  #writing: Promise<void> = Promise.resolve()
 
   constructor(instance: ClientInstance, group: string, directory: string) {
     this.#instance = instance
@@ -112,6 +113,32 @@ export class LocalOffsetStore implements OffsetStore {
   }
 
   async persist(): Promise<void> {
+    try {
+      await this.write()
+    } catch (error) {
+      this.#instance.logger.warn('The offsets file could not be written', {
+        path: this.#path,
+        error: asError(error).message
+      })
+    }
+  }
+
+  /** As `persist`, but rejects with the disk's error. */
+  async write(): Promise<void> {
+    // One after the other: each stores what was told until it begins.
+    const turn = this.#writing.then(() => this.#writeChanged())
+    this.#writing = turn.catch(() => {})
+    await turn
+  }
+
+  /** `update` and `write` of one queue; the others stay as they are in the file. */
+  async store(queue: MessageQueue, offset: number): Promise<void> {
+    await this.read(queue)
+    this.update(queue, offset)
+    await this.write()
+  }
+
+  async #writeChanged(): Promise<void> {
     if (!this.#changed) return
     this.#changed = false
     // The file has the form of a reset's body (remoting.md 3.3).
@@ -123,10 +150,7 @@ export class LocalOffsetStore implements OffsetStore {
       await this.#instance.platform.disk.writeFileAtomic(this.#path, content)
     } catch (error) {
       this.#changed = true
-      this.#instance.logger.warn('The offsets file could not be written', {
-        path: this.#path,
-        error: asError(error).message
-      })
+      throw error
     }
   }
 
@@ -162,6 +186,12 @@ export async function queryOffset(
   return numberField(address, answer, 'offset')
 }
 
+/** Throws BAD_ARGUMENT. */
+export function checkOffset(offset: number): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return
+  throw badArgument(`an offset must be a whole number from 0 on, not ${offset}`)
+}
+
 /** UPDATE_CONSUMER_OFFSET (15), awaited. */
 export async function commitOffset(
   instance: ClientInstance,
@@ -169,9 +199,7 @@ export async function commitOffset(
   queue: MessageQueue,
   offset: number
 ): Promise<void> {
-  if (!Number.isSafeInteger(offset) || offset < 0) {
-    throw badArgument(`an offset must be a whole number from 0 on, not ${offset}`)
-  }
+  checkOffset(offset)
   const address = await instance.replica(queue.topic, queue.brokerName)
   await instance.caller.ask(
     address,

@@ -18,6 +18,8 @@ export class OrderlyService implements ConsumeService {
   readonly #working = new Map<ProcessQueue, { done: Promise<void>; sleeper: Sleeper }>()
   /** Failed deliveries of the message at the head of a queue; the stored count does not change while it waits here. */
   readonly #failures = new WeakMap<ReceivedMessage, number>()
+  /** What was consumed and is not to be stored yet, by queue. */
+  readonly #held = new WeakMap<ProcessQueue, ReceivedMessage[]>()
   readonly #slots: (() => void)[] = []
   #running = 0
   #stopped: boolean = false
@@ -75,7 +77,22 @@ export class OrderlyService implements ConsumeService {
     if (batch.length === 0) return 0
     const { verdict, context } = await callListener(this.#group, queue.queue, batch)
     if (queue.dropped) return 0
-    if (verdict === 'done' || !this.#group.options.clustering) {
+    if (verdict === 'done') {
+      this.#finish(queue, [...this.#takeHeld(queue), ...batch])
+      return 0
+    }
+    if (verdict === 'hold') {
+      const held = this.#held.get(queue)
+      if (held === undefined) this.#held.set(queue, batch)
+      else held.push(...batch)
+      return 0
+    }
+    const pauseMs = Math.min(Math.max(context.suspendMs, SUSPEND_MIN_MS), SUSPEND_MAX_MS)
+    if (verdict === 'rollback') {
+      queue.putBack([...this.#takeHeld(queue), ...batch])
+      return pauseMs
+    }
+    if (!this.#group.options.clustering) {
       this.#finish(queue, batch)
       return 0
     }
@@ -84,7 +101,13 @@ export class OrderlyService implements ConsumeService {
       return 0
     }
     queue.putBack(batch)
-    return Math.min(Math.max(context.suspendMs, SUSPEND_MIN_MS), SUSPEND_MAX_MS)
+    return pauseMs
+  }
+
+  #takeHeld(queue: ProcessQueue): readonly ReceivedMessage[] {
+    const held = this.#held.get(queue) ?? []
+    this.#held.delete(queue)
+    return held
   }
 
   /** True when every message of the batch failed too often and went to the retry topic, from where it becomes a dead letter. */

@@ -4,7 +4,14 @@ import { checkFilter } from './checkFilter.ts'
 import { type AssignmentListener, Division, difference, tellAssignment } from './division.ts'
 import { asError, badArgument, ClientError } from './errors.ts'
 import { ClientInstance } from './instance.ts'
-import { commitOffset, offsetByTime, queryOffset, queueEdge } from './offsets.ts'
+import {
+  checkOffset,
+  commitOffset,
+  LocalOffsetStore,
+  offsetByTime,
+  queryOffset,
+  queueEdge
+} from './offsets.ts'
 import { checkTopic, resolveOptions } from './options.ts'
 import { patiently } from './patiently.ts'
 import { type PullResult, pull } from './pull.ts'
@@ -34,14 +41,16 @@ export interface PullRequest {
 }
 
 /**
- * Reads at the pace of the user. `fetch` reads any queue at any offset; `poll` reads the queues given to `assign`, or this
- * member's share of the topics given to `subscribe`, which the members of the group divide among them.
+ * Reads at the pace of the user. `fetch` reads any queue at any offset; `poll` reads the queues given to `assign`, or of the topics given to
+ * `subscribe` this member's share, which the members of the group divide among them; with broadcasting all of them.
  */
 export class PullConsumer {
   readonly #instance: ClientInstance
   readonly #options: ResolvedPullOptions
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #queues: PullQueues
+  /** Of a broadcasting member; null: offsets lie at the brokers. */
+  readonly #local: LocalOffsetStore | null
   readonly #timers: Timer[] = []
   readonly #assignmentListeners: AssignmentListener[] = []
   readonly #queueListeners = new Map<string, ((queues: readonly MessageQueue[]) => void)[]>()
@@ -52,16 +61,20 @@ export class PullConsumer {
 
   constructor(options: PullConsumerOptions) {
     this.#options = resolvePullOptions(options)
-    this.#instance = new ClientInstance(resolveOptions(options), {
+    const { clustering, offsetDirectory, group } = this.#options
+    // A broadcasting client finds its offsets again under the same id (broker.md 4.7).
+    const common = clustering ? options : { instanceName: 'DEFAULT', ...options }
+    this.#instance = new ClientInstance(resolveOptions(common), {
       producerGroup: null,
       consumer: {
-        group: this.#options.group,
+        group,
         consumeType: 'CONSUME_ACTIVELY',
-        messageModel: 'CLUSTERING',
+        messageModel: clustering ? 'CLUSTERING' : 'BROADCASTING',
         consumeFrom: 'CONSUME_FROM_LAST_OFFSET',
         subscriptions: () => [...this.#subscriptions.values()]
       }
     })
+    this.#local = clustering ? null : new LocalOffsetStore(this.#instance, group, offsetDirectory!)
     this.#queues = new PullQueues(this.#instance.platform.clock, {
       startOffset: queue => this.#startOffset(queue),
       pull: (queue, offset, brokerId) => this.#pullNext(queue, offset, brokerId),
@@ -235,7 +248,7 @@ export class PullConsumer {
     return this.#queues.position(this.#fullQueue(queue))
   }
 
-  /** Stores the positions of all queues, or of one, as the group's offsets. */
+  /** Stores the positions of all queues, or of one, as the group's offsets; with broadcasting as this member's, in its file. */
   async commit(queue?: MessageQueue): Promise<void> {
     this.#checkStarted()
     const queues = queue === undefined ? this.#queues.queues : [this.#fullQueue(queue)]
@@ -245,15 +258,12 @@ export class PullConsumer {
   /** Stores any offset for any queue. */
   commitOffset(queue: MessageQueue, offset: number): Promise<void> {
     this.#checkStarted()
-    const full = this.#fullQueue(queue)
-    return this.#patiently(full, () =>
-      commitOffset(this.#instance, this.#options.group, full, offset)
-    )
+    return this.#store(this.#fullQueue(queue), offset)
   }
 
-  /** The group's stored offset, null when it has none. */
+  /** The group's stored offset, with broadcasting this member's; null when there is none. */
   committed(queue: MessageQueue): Promise<number | null> {
-    return this.#ask(queue, full => queryOffset(this.#instance, this.#options.group, full))
+    return this.#ask(queue, full => this.#stored(full))
   }
 
   /** The oldest message's offset. */
@@ -357,15 +367,24 @@ export class PullConsumer {
   }
 
   async #startOffset(queue: MessageQueue): Promise<number> {
-    const stored = await queryOffset(this.#instance, this.#options.group, queue)
+    const stored = await this.#stored(queue)
     return stored ?? startOffset(this.#instance, queue, this.#options.consumeFrom)
   }
 
   async #commit(queue: MessageQueue): Promise<void> {
     const position = this.#queues.position(queue)
-    if (position === null) return
+    if (position !== null) await this.#store(queue, position)
+  }
+
+  #stored(queue: MessageQueue): Promise<number | null> {
+    return this.#local?.read(queue) ?? queryOffset(this.#instance, this.#options.group, queue)
+  }
+
+  async #store(queue: MessageQueue, offset: number): Promise<void> {
+    checkOffset(offset)
     const { group } = this.#options
-    await this.#patiently(queue, () => commitOffset(this.#instance, group, queue, position))
+    await (this.#local?.store(queue, offset) ??
+      this.#patiently(queue, () => commitOffset(this.#instance, group, queue, offset)))
   }
 
   /** Failures are logged: what is not stored now is stored the next time. */

@@ -1,5 +1,6 @@
 import { type AllocationStrategy, averageAllocation } from './allocation.ts'
 import type { ConsumeFrom } from './consumerOptions.ts'
+import { badArgument } from './errors.ts'
 import { Namespace } from './namespace.ts'
 import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 
@@ -7,6 +8,10 @@ import { type ClientOptions, checkGroup, positive, whole } from './options.ts'
 export interface PullConsumerOptions extends ClientOptions {
   /** Offsets are stored for the group; members that subscribe share the queues. */
   group: string
+  /** Clustering: members that subscribe share the queues, and offsets lie at the brokers. Broadcasting: each has all queues, and offsets of its own. Default clustering. */
+  messageModel?: 'clustering' | 'broadcasting'
+  /** Broadcasting: directory of the offset files; needed for that model, made when it is not there. */
+  offsetDirectory?: string
   /** Messages that one pull asks for, from 1 on; brokers give fewer when they are large. Default 32. */
   messagesPerPull?: number
   /** The broker holds a pull of `poll` for so long when there is no message; ms. Default 20000. */
@@ -27,7 +32,8 @@ export interface PullConsumerOptions extends ClientOptions {
 
 export interface ResolvedPullOptions {
   readonly group: string
-  readonly clustering: true
+  readonly clustering: boolean
+  readonly offsetDirectory: string | null
   readonly messagesPerPull: number
   readonly pullSuspendMs: number
   readonly retryWithinMs: number
@@ -41,9 +47,14 @@ export interface ResolvedPullOptions {
 export function resolvePullOptions(options: PullConsumerOptions): ResolvedPullOptions {
   const group = new Namespace(options.namespace ?? '').full(options.group)
   checkGroup(group)
+  const clustering = options.messageModel !== 'broadcasting'
+  if (!clustering && options.offsetDirectory === undefined) {
+    throw badArgument('a broadcasting consumer needs an offsetDirectory for its offsets')
+  }
   return {
     group,
-    clustering: true,
+    clustering,
+    offsetDirectory: options.offsetDirectory ?? null,
     messagesPerPull: whole('messagesPerPull', options.messagesPerPull, 32, 1),
     pullSuspendMs: positive('pullSuspendMs', options.pullSuspendMs, 20_000),
     retryWithinMs: positive('retryWithinMs', options.retryWithinMs, 10_000),

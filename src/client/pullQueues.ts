@@ -1,5 +1,6 @@
 import type { Clock } from '../platform/index.ts'
 import { asError, badArgument, ClientError } from './errors.ts'
+import { checkOffset } from './offsets.ts'
 import type { PullResult } from './pull.ts'
 import { describeQueue, type MessageQueue, queueKey } from './queue.ts'
 import type { ReceivedMessage } from './received.ts'
@@ -90,9 +91,7 @@ export class PullQueues {
 
   /** Goes on at this offset. */
   seek(queue: MessageQueue, offset: number): void {
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw badArgument(`an offset must be a whole number from 0 on, not ${offset}`)
-    }
+    checkOffset(offset)
     const assigned = this.#known(queue)
     assigned.position = offset
     assigned.generation++

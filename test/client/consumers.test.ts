@@ -184,6 +184,40 @@ t.test('with one broker', async t => {
     }
   )
 
+  t.test('an orderly consumer may hold its place, and go back to it', async t => {
+    await cluster.topic('Held', 1)
+    const got = new Collector<string>()
+    const open = (): Promise<Consuming> =>
+      consume(t, cluster, 'Held', {
+        group: 'G_held',
+        orderly: true,
+        listener: ([message], context) => {
+          context.suspendMs = 10
+          const text = message!.body.toString()
+          got.add(text)
+          const isFirst = got.items.filter(each => each === text).length === 1
+          if (text === 'back' && isFirst) return 'rollback'
+          return text.startsWith('hold') || text === 'back' ? 'hold' : 'done'
+        }
+      })
+    for (const body of ['done0', 'hold1', 'back', 'done2', 'hold3'])
+      await producer.send({ topic: 'Held', body })
+    const first = await open()
+    await got.reach(7, 25_000)
+    t.strictSame(got.items, ['done0', 'hold1', 'back', 'hold1', 'back', 'done2', 'hold3'])
+    await first.consumer.close()
+    const stats = await cluster.admin.offsets.consumeStats(
+      cluster.leader().address,
+      'G_held',
+      'Held'
+    )
+    const [, progress] = stats.offsetTable[0]!
+    t.equal(progress.consumerOffset, 4, 'what is held is not stored')
+    await open()
+    await got.reach(8, 25_000)
+    t.equal(got.items.at(-1), 'hold3', 'whoever has the queue next gets it again')
+  })
+
   t.test('two members share the queues, and when one leaves the other has them all', async t => {
     await cluster.topic('Share', 4)
     const first = await consume(t, cluster, 'Share', { group: 'G_share' })

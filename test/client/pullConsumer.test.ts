@@ -101,6 +101,39 @@ t.test('a subscribing pull consumer', async t => {
     t.equal(await stored(), 8)
   })
 
+  t.test('of a broadcasting group has all queues, and finds its own places again', async t => {
+    await cluster.topic('Cast', 2)
+    await send('Cast', 4)
+    const offsetDirectory = t.testdir()
+    const cast = async (instanceName: string): Promise<PullConsumer> => {
+      const given = { group: 'G_cast', instanceName, offsetDirectory, autoCommit: true } as const
+      const consumer = open(t, { ...given, messageModel: 'broadcasting' })
+      consumer.subscribe('Cast')
+      await consumer.start()
+      t.equal(consumer.assignment.length, 2)
+      return consumer
+    }
+    const all = ['m0', 'm1', 'm2', 'm3']
+    const [one, two] = [await cast('one'), await cast('two')]
+    t.strictSame((await texts(one, 4)).sort(byText), all)
+    t.strictSame((await texts(two, 4)).sort(byText), all)
+    const [queue, other] = one.assignment
+    await two.commitOffset(queue!, 1)
+    t.equal(await two.committed(queue!), 1)
+    t.equal(await one.committed(queue!), null, 'another member’s is none of its own')
+    await Promise.all([one.close(), two.close()])
+    const asClustering = open(t, { group: 'G_cast' })
+    await asClustering.start()
+    t.notOk(await asClustering.committed(queue!), 'brokers know nothing of it')
+    await send('Cast', 1, 'later')
+    const again = await cast('one')
+    t.equal(await again.committed(queue!), 2)
+    t.equal(await again.committed(other!), 2)
+    t.strictSame(await texts(again, 1), ['later0'])
+    await t.rejects(again.commitOffset(queue!, -1), { code: 'BAD_ARGUMENT' })
+    t.throws(() => open(t, { messageModel: 'broadcasting' }), { code: 'BAD_ARGUMENT' })
+  })
+
   t.test('filters by tags and by SQL92', async t => {
     await cluster.topic('Filtered', 1)
     await send('Filtered', 8)
