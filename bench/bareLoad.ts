@@ -2,12 +2,14 @@
  * The load on the floor (barePipeline.ts), as a process of its own: frames without meaning, as many open as sendLoad.ts keeps.
  * The answers of one connection come in the order of its frames.
  *
- *   node build/bench/bareLoad.js --address HOST:PORT --size 1024 --connections 4 --inflight 64 --seconds 10 --pid leader=123
+ *   node build/bench/bareLoad.js --address HOST:PORT --size 1024 --connections 4 --inflight 64 --seconds 10
+ *        --rate N --pid leader=123
  */
 import net from 'node:net'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { watchedProcesses } from './processes.ts'
+import { keepSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
 import { Window } from './window.ts'
 
 const { values } = parseArgs({
@@ -18,14 +20,18 @@ const { values } = parseArgs({
     inflight: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '10' },
     warmup: { type: 'string', default: '2' },
+    rate: { type: 'string', default: '0' },
     pid: { type: 'string', multiple: true, default: [] }
   }
 })
 const LENGTH_BYTES = 4
 const sizeBytes = Number(values.size)
 const inflight = Number(values.inflight)
+const rate = Number(values.rate)
 const [host = '127.0.0.1', port = ''] = (values.address ?? '').split(':')
 const window = new Window()
+const connectionCount = Number(values.connections)
+const schedule = scheduleOf(rate, connectionCount)
 
 const frameBytes = LENGTH_BYTES + sizeBytes
 /** All frames that can be open on a connection, side by side: any number of them is one write. */
@@ -34,27 +40,30 @@ for (let i = 0; i < inflight; i += 1) frames.writeInt32BE(sizeBytes, i * frameBy
 
 class Connection {
   readonly #socket: net.Socket
-  /** A ring: the frame that is answered next was written at `#startedUs[#answered % inflight]`. */
-  readonly #startedUs = new Float64Array(inflight)
-  #sent = 0
+  readonly #slots: Slots
   #answered = 0
   /** Bytes of an answer that has not come whole. */
   #receivedBytes = 0
   #answerBytes = 0
 
-  constructor() {
+  constructor(number: number) {
+    this.#slots = slotsOf(schedule, number, inflight)
     this.#socket = net.connect({ host, port: Number(port), noDelay: true })
-    this.#socket.on('connect', () => this.#send(inflight))
+    this.#socket.on('connect', () => this.look())
     this.#socket.on('data', chunk => this.#read(chunk))
     this.#socket.on('error', error => fail(error.message))
     this.#socket.on('close', () => fail('the floor closed the connection'))
   }
 
-  #send(count: number): void {
-    const nowUs = performance.now() * 1000
-    for (let i = 0; i < count; i += 1) this.#startedUs[(this.#sent + i) % inflight] = nowUs
-    this.#sent += count
-    this.#socket.write(frames.subarray(0, count * frameBytes))
+  /** Sends what is due. */
+  look(): void {
+    if (!this.#socket.connecting) this.#send(nowUs())
+  }
+
+  #send(now: number): void {
+    let count = 0
+    while (this.#slots.take(now) !== NONE) count += 1
+    if (count > 0) this.#socket.write(frames.subarray(0, count * frameBytes))
   }
 
   #read(chunk: Buffer): void {
@@ -64,12 +73,13 @@ class Connection {
     const count = Math.floor(this.#receivedBytes / this.#answerBytes)
     if (count === 0) return
     this.#receivedBytes -= count * this.#answerBytes
-    const nowUs = performance.now() * 1000
+    const now = nowUs()
     for (let i = 0; i < count; i += 1) {
-      window.acknowledge(nowUs - this.#startedUs[(this.#answered + i) % inflight]!)
+      // Answers come in the order of the sends, so the slots go round.
+      window.acknowledge(this.#slots.release((this.#answered + i) % inflight), now)
     }
     this.#answered += count
-    this.#send(count)
+    this.#send(now)
   }
 }
 
@@ -78,8 +88,12 @@ function fail(why: string): never {
   process.exit(1)
 }
 
-for (let i = 0; i < Number(values.connections); i += 1) new Connection()
+const connections = Array.from({ length: connectionCount }, (_, i) => new Connection(i))
+keepSchedule(
+  schedule,
+  connections.map(connection => () => connection.look())
+)
 const watched = watchedProcesses(values.pid)
 const report = await window.measure(Number(values.warmup), Number(values.seconds), watched, 1)
-console.log(JSON.stringify(report))
+console.log(JSON.stringify({ ...report, ...(rate > 0 ? { targetPerSecond: rate } : {}) }))
 process.exit(0)

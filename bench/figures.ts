@@ -21,12 +21,21 @@ export function median(numbers: readonly number[]): number {
  * slows both sides of that round's ratio. NaN when there is nothing to compare.
  */
 export function ratio(ours: readonly Report[], theirs: readonly Report[]): number {
-  const rounds = Math.min(ours.length, theirs.length)
+  return medianRatio(ours, theirs, report => report.messagesPerSecond)
+}
+
+/** The same of any figure. NaN where one of the reports lacks it. */
+export function medianRatio(
+  some: readonly Report[],
+  others: readonly Report[],
+  pick: (report: Report) => number | undefined
+): number {
+  const rounds = Math.min(some.length, others.length)
   const ratios = Array.from(
     { length: rounds },
-    (_, i) => ours[i]!.messagesPerSecond / theirs[i]!.messagesPerSecond
+    (_, i) => (pick(some[i]!) ?? Number.NaN) / (pick(others[i]!) ?? Number.NaN)
   )
-  return median(ratios)
+  return ratios.some(Number.isNaN) ? Number.NaN : median(ratios)
 }
 
 /** A missing figure of one report makes the median of all of them unknown. */
@@ -76,12 +85,13 @@ export function tableLine(
 }
 
 /** Mean of the two followers: which of them is asked first is chance. */
-function followerMicros({ cpuMicrosPerMessage: micros }: Report): number | undefined {
+export function followerMicros({ cpuMicrosPerMessage: micros }: Report): number | undefined {
   const [first, second] = [micros['follower1'], micros['follower2']]
   return first === undefined || second === undefined ? undefined : (first + second) / 2
 }
 
-function known(value: number, show: (value: number) => string): string {
+/** The value as `show` writes it; a dash for NaN. */
+export function known(value: number, show: (value: number) => string): string {
   return Number.isNaN(value) ? '–' : show(value)
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Load, Space } from './options.ts'
+import type { Load, Space, Timing } from './options.ts'
 import { Children, loadArgs, makeDirectory, pidArgs, runLoad, type System } from './system.ts'
 import type { Report } from './window.ts'
 
@@ -34,13 +34,13 @@ export class Floor implements System {
     return null
   }
 
-  async measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report | null> {
+  async measure(load: Load, timing: Timing): Promise<Report | null> {
     if (load.batch > 1) return null
     const [leader = 0, ...followers] = this.#pids
     return runLoad('bareLoad.js', [
       '--address',
       this.#address,
-      ...loadArgs(load, seconds, warmupSeconds),
+      ...loadArgs(load, timing),
       ...pidArgs(leader, followers)
     ])
   }

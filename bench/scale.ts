@@ -18,15 +18,15 @@ import {
   CreateTopicListRequestBody,
   encodeBatch,
   encodeProperties,
-  HeartbeatData,
   type RemotingCommand,
   RequestCode,
-  request,
-  SubscriptionData,
-  sendExtFields
+  request
 } from '../src/protocol/index.ts'
 import { RemotingClient } from '../src/remoting/index.ts'
-import { cpuSeconds, residentMb } from './processes.ts'
+import { Crowd } from './crowd.ts'
+import { median } from './figures.ts'
+import { sendFields, untilServed } from './probe.ts'
+import { cpuSeconds, residentMb, rested } from './processes.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -49,14 +49,9 @@ const BODY_BYTES = 1_024
 const IN_FLIGHT = 64
 const LIST_MAX = 500
 const TIMEOUT_MS = 60_000
-const HEARTBEAT_MS = 30_000
+const START_TIMEOUT_MS = 600_000
 const IDLE_SECONDS = 20
-const REST_LOOK_MS = 2_000
-const REST_SHARE = 0.1
 const ROUNDS = 9
-/** Longer than the pause between two checkpoints may be. */
-const REST_LOOKS = 18
-const REST_ROUNDS_MAX = 150
 
 const platform = createRealPlatform()
 const offset = Number(process.env['PORT_OFFSET'] ?? '5000')
@@ -64,14 +59,7 @@ const namesrv = `127.0.0.1:${9_876 + offset}`
 const address = `127.0.0.1:${10_911 + offset}`
 const emptyAddress = `127.0.0.1:${11_011 + offset}`
 const children: ChildProcess[] = []
-const remotings: RemotingClient[] = []
-
-function newClient(): RemotingClient {
-  const { clock, network } = platform
-  const client = new RemotingClient({ clock, network, logger: silentLogger })
-  remotings.push(client)
-  return client
-}
+const crowds: Crowd[] = []
 
 function start(program: string, args: readonly string[]): ChildProcess {
   const child = spawn(process.execPath, [`build/src/launch/${program}.js`, ...args], {
@@ -88,54 +76,26 @@ function ended(child: ChildProcess): Promise<void> {
   })
 }
 
-const tool = newClient()
+const { clock, network } = platform
+const tool = new RemotingClient({ clock, network, logger: silentLogger })
 
 async function ask(
   code: number,
   fields: Record<string, string> | null,
   body: Buffer | null = null,
-  client = tool,
   to = address
 ): Promise<RemotingCommand> {
-  const answer = await client.invoke(to, request(code, fields, body), TIMEOUT_MS)
+  const answer = await tool.invoke(to, request(code, fields, body), TIMEOUT_MS)
   if (answer.code !== 0) throw new Error(`code ${code}: ${answer.code} ${answer.remark}`)
   return answer
 }
 
 const topicName = (i: number): string => `topic-${String(i).padStart(6, '0')}`
 
-function sendFields(topic: string, queueId: number, batch: boolean): Record<string, string> {
-  return sendExtFields({
-    producerGroup: 'scale',
-    topic,
-    defaultTopic: 'TBW102',
-    defaultTopicQueueNums: QUEUES,
-    queueId,
-    sysFlag: 0,
-    bornTimestamp: Date.now(),
-    flag: 0,
-    properties: batch ? '' : 'UNIQ_KEY\u00017F000001000018B4AAC2000000000001\u0002',
-    reconsumeTimes: 0,
-    unitMode: false,
-    maxReconsumeTimes: null,
-    batch,
-    brokerName: ''
-  })
-}
+const UNIQ_KEY = 'UNIQ_KEY\u00017F000001000018B4AAC2000000000001\u0002'
 
-async function serving(to = address): Promise<number> {
-  const startedMs = performance.now()
-  for (;;) {
-    try {
-      const fields = sendFields('BenchmarkTest', 0, false)
-      await ask(RequestCode.SEND_MESSAGE_V2, fields, Buffer.alloc(10, 'x'), tool, to)
-      return performance.now() - startedMs
-    } catch (error) {
-      if (performance.now() - startedMs > 10 * TIMEOUT_MS) throw error
-      await new Promise(resolve => setTimeout(resolve, 20))
-    }
-  }
-}
+const serving = (to = address): Promise<number> =>
+  untilServed(tool, [to], 'BenchmarkTest', START_TIMEOUT_MS)
 
 interface Figures {
   p50Us: number
@@ -146,8 +106,10 @@ interface Figures {
 /** One at a time: latency; then many at a time: CPU of the broker for each message. */
 async function sends(pid: string, to: string, seconds: number): Promise<Figures> {
   const body = Buffer.alloc(BODY_BYTES, 'x')
-  const one = (): Promise<RemotingCommand> =>
-    ask(RequestCode.SEND_MESSAGE_V2, sendFields('BenchmarkTest', 0, false), body, tool, to)
+  const one = (): Promise<RemotingCommand> => {
+    const fields = sendFields('BenchmarkTest', 0, false, UNIQ_KEY)
+    return ask(RequestCode.SEND_MESSAGE_V2, fields, body, to)
+  }
   const tookUs: number[] = []
   for (const endMs = performance.now() + seconds * 1_000; performance.now() < endMs; ) {
     const startedMs = performance.now()
@@ -218,70 +180,6 @@ async function fill(): Promise<void> {
   await Promise.all(Array.from({ length: 16 }, lane))
 }
 
-/** Connects all clients; resolves to what their heartbeats took, ms. */
-async function connect(): Promise<number[]> {
-  const took: number[] = []
-  const beat = async (client: RemotingClient, i: number): Promise<void> => {
-    const body = HeartbeatData.encode(
-      HeartbeatData.of({
-        clientID: `10.0.${i >> 8}.${i & 255}@${i}`,
-        producerDataSet: [{ groupName: 'scale' }],
-        consumerDataSet:
-          groups === 0
-            ? []
-            : [
-                {
-                  groupName: `group-${i % groups}`,
-                  consumeType: 'CONSUME_PASSIVELY',
-                  messageModel: 'CLUSTERING',
-                  consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
-                  unitMode: false,
-                  subscriptionDataSet: [
-                    SubscriptionData.of({ topic: topicName(i % groups), subVersion: 1 })
-                  ]
-                }
-              ]
-      })
-    )
-    const startedMs = performance.now()
-    await ask(RequestCode.HEART_BEAT, null, body, client)
-    took.push(performance.now() - startedMs)
-  }
-  const hold = async (client: RemotingClient, i: number): Promise<void> => {
-    const fields = {
-      consumerGroup: `group-${i % groups}`,
-      topic: topicName(i % groups),
-      queueId: String(i % QUEUES),
-      queueOffset: '99999999',
-      maxMsgNums: '32',
-      sysFlag: '6',
-      commitOffset: '0',
-      suspendTimeoutMillis: '15000',
-      subscription: '*',
-      subVersion: '0',
-      expressionType: 'TAG'
-    }
-    while (!ending) {
-      const answer = await client
-        .invoke(address, request(RequestCode.PULL_MESSAGE, fields), TIMEOUT_MS)
-        .catch(() => null)
-      if (answer?.code === 21) fields.queueOffset = answer.extFields?.['nextBeginOffset'] ?? '0'
-      else if (answer?.code !== 19) await new Promise(resolve => setTimeout(resolve, 1_000))
-    }
-  }
-  for (let from = 0; from < clients; from += IN_FLIGHT) {
-    const made = Array.from({ length: Math.min(IN_FLIGHT, clients - from) }, newClient)
-    await Promise.all(made.map((client, i) => beat(client, from + i)))
-    for (const [i, client] of made.entries()) {
-      if (groups > 0) void hold(client, from + i)
-      setInterval(() => void beat(client, from + i).catch(() => {}), HEARTBEAT_MS).unref()
-    }
-  }
-  return took.sort((a, b) => a - b)
-}
-
-let ending = false
-
 function say(name: string, figure: string | number): void {
   process.stdout.write(`${name.padEnd(58)} ${figure}\n`)
 }
@@ -293,18 +191,6 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 }
 
 const files = async (pid: string): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length
-
-/** The files of ten thousand queues take a while to be made and synced, each, and that begins some time after the messages came. */
-async function rested(pid: string): Promise<void> {
-  const looks = [cpuSeconds(pid)]
-  for (let left = REST_ROUNDS_MAX; left > 0; left--) {
-    await new Promise(resolve => setTimeout(resolve, REST_LOOK_MS))
-    looks.push(cpuSeconds(pid))
-    if (looks.length <= REST_LOOKS) continue
-    const spent = looks.at(-1)! - looks.shift()!
-    if (spent * 1_000 < REST_LOOKS * REST_LOOK_MS * REST_SHARE) return
-  }
-}
 
 async function writeConf(directory: string, name: string, to: string): Promise<string> {
   const conf = join(directory, `${name}.conf`)
@@ -343,9 +229,6 @@ async function compare(emptyPid: string, fullPid: string): Promise<void> {
   }
 }
 
-const median = (figures: readonly number[]): number =>
-  [...figures].sort((a, b) => a - b)[figures.length >> 1]!
-
 async function main(directory: string): Promise<void> {
   const conf = await writeConf(directory, 'scale', address)
   const nameConf = join(directory, 'namesrv.conf')
@@ -375,7 +258,18 @@ async function main(directory: string): Promise<void> {
   say('memory of the broker, MiB', residentMb(pid))
   say('open files of the broker', await files(pid))
   say('until its queues are on the disk and it rests, ms', await timed(() => rested(pid)))
-  const beats = await connect()
+  const crowd = new Crowd(platform, {
+    address,
+    clients,
+    producerGroup: 'scale',
+    groups,
+    groupName: i => `group-${i}`,
+    topics: groups,
+    topicName,
+    queues: QUEUES
+  })
+  crowds.push(crowd)
+  const beats = await crowd.connect()
   if (beats.length > 0)
     say('heartbeat of a new client, p50 / p99 ms', `${at(beats, 0.5)} / ${at(beats, 0.99)}`)
   say('memory of the broker, all connected, MiB', residentMb(pid))
@@ -384,8 +278,7 @@ async function main(directory: string): Promise<void> {
   say('CPU while only heartbeats and waiting pulls come, %', share(cpuSeconds(pid) - idle))
   await compare(emptyPid, pid)
   empty.kill('SIGKILL')
-  ending = true
-  for (const client of remotings.splice(1)) await client.close()
+  await crowd.close()
   const stopMs = await timed(async () => {
     broker.kill('SIGTERM')
     await ended(broker)
@@ -414,10 +307,10 @@ const directory = await mkdtemp(join(tmpdir(), 'lmq-scale-'))
 try {
   await main(directory)
 } finally {
-  ending = true
   for (const child of children) child.kill('SIGKILL')
   await Promise.all(children.map(ended))
   await rm(directory, { recursive: true, force: true })
-  for (const client of remotings) await client.close()
+  for (const crowd of crowds) await crowd.close()
+  await tool.close()
 }
 process.exit(0)

@@ -1,10 +1,15 @@
 /**
- * The load of the send path, as a process of its own: keeps a fixed number of sends open on each of a few connections
- * (closed loop), checks every acknowledgement, and reports throughput, latency and the CPU time of the processes named.
+ * The load of the send path, as a process of its own: checks every acknowledgement, and reports throughput, latency and the CPU
+ * time of the processes named.
  *
  *   node build/bench/sendLoad.js --address HOST:PORT --topic T --size 1024 --connections 4 --inflight 64 --seconds 10
- *        --serialize json|binary --batch N --queues 4 --pid leader=123 --pid f1=124
+ *        --serialize json|binary --batch N --queues 4 --topics 1 --rate N --messages N --rotate --pid leader=123 --pid f1=124
  *
+ * Without `--rate` a closed loop: a fixed number of sends is open on each connection. With it an open loop: so many messages a second
+ * are due, at most `--inflight` sends are open on each connection, and latencies count from when a send was due (slots.ts).
+ * `--messages` ends the load after so many, however long that takes; nothing is measured then but the time.
+ * `--topics N` sends to T-0 … T-(N-1). `--rotate` gives each send the next queue; without it each open send keeps its queue, which
+ * is cheaper and reaches no more queues than sends are open.
  * One line of JSON on the standard output; it counts what was refused.
  */
 import net from 'node:net'
@@ -23,7 +28,8 @@ import {
   request,
   SerializeType
 } from '../src/protocol/index.ts'
-import { watchedProcesses } from './processes.ts'
+import { costs, cpuOf, watchedProcesses } from './processes.ts'
+import { keepSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
 import { Window } from './window.ts'
 
 const { values } = parseArgs({
@@ -38,6 +44,10 @@ const { values } = parseArgs({
     serialize: { type: 'string', default: 'json' },
     batch: { type: 'string', default: '1' },
     queues: { type: 'string', default: '4' },
+    topics: { type: 'string', default: '1' },
+    rate: { type: 'string', default: '0' },
+    messages: { type: 'string', default: '0' },
+    rotate: { type: 'boolean', default: false },
     pid: { type: 'string', multiple: true, default: [] }
   }
 })
@@ -47,23 +57,30 @@ const connectionCount = Number(values.connections)
 const inflight = Number(values.inflight)
 const batch = Number(values.batch)
 const queueCount = Number(values.queues)
+const topicCount = Number(values.topics)
+const rate = Number(values.rate)
+const messagesMax = Number(values.messages)
 const [host = '127.0.0.1', port = '10911'] = (values.address ?? '').split(':')
 const serializeType = values.serialize === 'binary' ? SerializeType.ROCKETMQ : SerializeType.JSON
 const FRAME_BYTES_MAX = 16 * 1024 * 1024
 const window = new Window()
+const schedule = scheduleOf(rate / batch, connectionCount)
 
-/** A send frame whose opaque can be changed in place: nothing else differs between two sends. */
+/** Send frames, one for each queue, whose opaque can be changed: nothing else differs between two sends to a queue. */
 class Template {
   readonly #queueFrames: { bytes: Buffer; opaqueAt: number }[] = []
 
   constructor() {
-    for (let queueId = 0; queueId < queueCount; queueId += 1)
-      this.#queueFrames.push(frameFor(queueId))
+    for (let topic = 0; topic < topicCount; topic += 1) {
+      const name = topicCount === 1 ? values.topic! : `${values.topic}-${topic}`
+      for (let queueId = 0; queueId < queueCount; queueId += 1)
+        this.#queueFrames.push(frameFor(name, queueId))
+    }
   }
 
-  /** A frame of its own for the slot; the same slot is never open twice. */
-  make(queueId: number, opaque: number): Buffer {
-    const { bytes, opaqueAt } = this.#queueFrames[queueId]!
+  /** A frame for the `n`th of the queues, which belongs to the caller. */
+  make(n: number, opaque: number): Buffer {
+    const { bytes, opaqueAt } = this.#queueFrames[n % this.#queueFrames.length]!
     const copy = Buffer.from(bytes)
     if (serializeType === SerializeType.JSON) copy.write(String(opaque), opaqueAt, 'latin1')
     else copy.writeInt32BE(opaque, opaqueAt)
@@ -74,7 +91,7 @@ class Template {
 /** Six digits, so that every opaque has the same width in JSON. */
 const OPAQUE_BASE = 100_000
 
-function frameFor(queueId: number): { bytes: Buffer; opaqueAt: number } {
+function frameFor(topic: string, queueId: number): { bytes: Buffer; opaqueAt: number } {
   const body = Buffer.alloc(size, 'x')
   const properties = encodeProperties(
     new Map([
@@ -86,7 +103,7 @@ function frameFor(queueId: number): { bytes: Buffer; opaqueAt: number } {
     batch > 1 ? RequestCode.SEND_BATCH_MESSAGE : RequestCode.SEND_MESSAGE_V2,
     {
       a: 'bench_producer',
-      b: values.topic!,
+      b: topic,
       c: 'TBW102',
       d: String(queueCount),
       e: String(queueId),
@@ -117,59 +134,81 @@ function frameFor(queueId: number): { bytes: Buffer; opaqueAt: number } {
   return { bytes, opaqueAt }
 }
 
+/** For `--messages`: how many are sent, and how many of them acknowledged. */
+let sent = 0
+let acknowledged = 0
+let allAcknowledged: () => void = () => {}
+
 class Connection {
   readonly #socket: net.Socket
   readonly #reader = new FrameReader(FRAME_BYTES_MAX)
   readonly #peek = new CommandPeek()
-  readonly #startedUs: Float64Array = new Float64Array(inflight)
+  readonly #template: Template
+  readonly #slots: Slots
+  /** A slot's frame may be written again: the slot is never open twice. */
   readonly #frames: Buffer[] = []
-  #answered: number[] = []
+  /** Of the queue that gets the next send, with `--rotate`. */
+  #turn: number
 
-  constructor(template: Template) {
-    for (let slot = 0; slot < inflight; slot += 1) {
-      this.#frames.push(template.make(slot % queueCount, OPAQUE_BASE + slot))
+  constructor(template: Template, number: number) {
+    this.#template = template
+    this.#slots = slotsOf(schedule, number, inflight)
+    this.#turn = Math.floor((number * topicCount * queueCount) / connectionCount)
+    for (let slot = 0; slot < inflight && !values.rotate; slot += 1) {
+      this.#frames.push(template.make(slot, OPAQUE_BASE + slot))
     }
     this.#socket = net.connect({ host, port: Number(port), noDelay: true })
     this.#socket.on('data', chunk => this.#read(chunk))
     this.#socket.on('error', error => fail(error.message))
     this.#socket.on('close', () => fail('the broker closed the connection'))
-    this.#socket.on('connect', () => {
-      for (let slot = 0; slot < inflight; slot += 1) this.#answered.push(slot)
-      this.#sendAgain()
-    })
+    this.#socket.on('connect', () => this.look())
+  }
+
+  /** Sends what is due. */
+  look(): void {
+    if (!this.#socket.connecting) this.#send(nowUs())
   }
 
   #read(chunk: Buffer): void {
     this.#reader.push(chunk)
-    const nowUs = performance.now() * 1000
+    const now = nowUs()
     for (let frame = this.#reader.next(); frame !== null; frame = this.#reader.next()) {
-      this.#answer(frame, nowUs)
+      this.#answer(frame, now)
     }
-    this.#sendAgain()
+    this.#send(now)
   }
 
-  #answer(frame: Frame, nowUs: number): void {
+  #answer(frame: Frame, now: number): void {
     if (!peekCommand(frame, this.#peek)) fail('an answer that does not parse')
     const slot = this.#peek.opaque - OPAQUE_BASE
     if (slot < 0 || slot >= inflight) fail(`an answer to ${this.#peek.opaque}, which was not asked`)
+    const startedUs = this.#slots.release(slot)
     if (this.#peek.code === ResponseCode.SUCCESS) {
-      window.acknowledge(nowUs - this.#startedUs[slot]!)
+      window.acknowledge(startedUs, now)
+      acknowledged += batch
+      if (acknowledged === messagesMax) allAcknowledged()
     } else {
-      window.refuse(`${this.#peek.code} ${frame.header.toString('latin1').slice(0, 300)}`)
+      const why = `${this.#peek.code} ${frame.header.toString('latin1').slice(0, 300)}`
+      if (messagesMax > 0) fail(why)
+      window.refuse(why)
     }
-    this.#answered.push(slot)
   }
 
-  #sendAgain(): void {
-    if (this.#answered.length === 0) return
-    const nowUs = performance.now() * 1000
+  #send(now: number): void {
     this.#socket.cork()
-    for (const slot of this.#answered) {
-      this.#startedUs[slot] = nowUs
-      this.#socket.write(this.#frames[slot]!)
+    while (messagesMax === 0 || sent < messagesMax) {
+      const slot = this.#slots.take(now)
+      if (slot === NONE) break
+      sent += batch
+      this.#socket.write(this.#frameOf(slot))
     }
     this.#socket.uncork()
-    this.#answered = []
+  }
+
+  #frameOf(slot: number): Buffer {
+    if (!values.rotate) return this.#frames[slot]!
+    this.#turn += 1
+    return this.#template.make(this.#turn, OPAQUE_BASE + slot)
   }
 }
 
@@ -178,14 +217,32 @@ function fail(why: string): never {
   process.exit(1)
 }
 
+async function untilAll(): Promise<object> {
+  const before = cpuOf(watched)
+  const beganUs = nowUs()
+  await new Promise<void>(resolve => {
+    allAcknowledged = resolve
+  })
+  const seconds = (nowUs() - beganUs) / 1_000_000
+  return {
+    messages: acknowledged,
+    messagesPerSecond: Math.round(acknowledged / seconds),
+    ...costs(watched, before, acknowledged)
+  }
+}
+
+if (messagesMax % batch !== 0) fail(`--messages ${messagesMax} is no multiple of ${batch}`)
+const watched = watchedProcesses(values.pid)
 const template = new Template()
-for (let i = 0; i < connectionCount; i += 1) new Connection(template)
-const report = await window.measure(
-  Number(values.warmup),
-  Number(values.seconds),
-  watchedProcesses(values.pid),
-  batch
+const connections = Array.from({ length: connectionCount }, (_, i) => new Connection(template, i))
+keepSchedule(
+  schedule,
+  connections.map(connection => () => connection.look())
 )
+const report =
+  messagesMax > 0
+    ? await untilAll()
+    : await window.measure(Number(values.warmup), Number(values.seconds), watched, batch)
 console.log(
   JSON.stringify({
     size,
@@ -193,6 +250,7 @@ console.log(
     inflight,
     batch,
     serialize: values.serialize,
+    ...(rate > 0 ? { targetPerSecond: rate } : {}),
     ...report
   })
 )

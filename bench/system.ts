@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Load, Space } from './options.ts'
+import type { Load, Space, Timing } from './options.ts'
 import type { Report } from './window.ts'
 
 /** Something that can be measured: ours, the floor, or a peer. */
@@ -18,9 +18,20 @@ export interface System {
   /** Resolves when the system does nothing of its own any more that would take the disk from the others; left out: it never does. */
   rest?(): Promise<void>
   /** One run of a load; null when the system has nothing like it. */
-  measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report | null>
+  measure(load: Load, timing: Timing): Promise<Report | null>
+  /** The original's Java benchmark producer (peers/javaProducer.ts) can send to it through this name server; left out: it cannot. */
+  target?(): Promise<Target>
   /** Ends its processes and removes its data. Also after a start that failed. */
   stop(): Promise<void>
+}
+
+/** Where the clients of a system that speaks the remoting protocol find it, and its processes. */
+export interface Target {
+  nameServer: string
+  /** Of the leader. */
+  address: string
+  leaderPid: number
+  followerPids: number[]
 }
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -33,24 +44,25 @@ export async function runLoad(program: string, args: readonly string[]): Promise
   return JSON.parse(stdout) as Report
 }
 
+/** Requests that an open loop may have open in all: what comes due in a pause of a tenth of a second at 40 000 a second. */
+const OPEN_LOOP_REQUESTS = 4_096
+
 /** Arguments that all load programs take. */
-export function loadArgs(load: Load, seconds: number, warmupSeconds: number): string[] {
+export function loadArgs(load: Load, { seconds, warmupSeconds, rate }: Timing): string[] {
   return Object.entries({
     size: load.sizeBytes,
     connections: load.connections,
-    inflight: load.inflight,
+    inflight: rate === null ? load.inflight : Math.ceil(OPEN_LOOP_REQUESTS / load.connections),
     seconds,
-    warmup: warmupSeconds
+    warmup: warmupSeconds,
+    rate: rate ?? 0
   }).flatMap(([name, value]) => [`--${name}`, String(value)])
 }
 
 /** `--pid` words for a leader and its followers. */
 export function pidArgs(leader: number, followers: readonly number[]): string[] {
-  return [
-    '--pid',
-    `leader=${leader}`,
-    ...followers.flatMap((pid, i) => ['--pid', `follower${i + 1}=${pid}`])
-  ]
+  const words = [`leader=${leader}`, ...followers.map((pid, i) => `follower${i + 1}=${pid}`)]
+  return words.flatMap(word => ['--pid', word])
 }
 
 /** A directory on the file system that our own cluster writes to, so that all have the same disk. */

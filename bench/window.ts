@@ -1,5 +1,6 @@
 import hdr from 'hdr-histogram-js'
-import { cpuSeconds, residentMb, type Watched } from './processes.ts'
+import { costs, cpuOf, type Watched } from './processes.ts'
+import { nowUs } from './slots.ts'
 
 /** What every load program prints as one line of JSON, whatever the system that it loads. */
 export interface Report {
@@ -8,6 +9,10 @@ export interface Report {
   p99Ms?: number
   p999Ms?: number
   maxMs?: number
+  /** Longest time within the window in which nothing was acknowledged. */
+  longestPauseMs?: number
+  /** Open loop: the messages that were due in a second. */
+  targetPerSecond?: number
   /** Sends that were answered with an error, from the first connection on. */
   refused?: number
   lastRefusal?: string
@@ -27,16 +32,24 @@ export class Window {
   #acknowledged = 0
   #refused = 0
   #lastRefusal = ''
+  #lastUs = 0
+  #longestPauseUs = 0
   readonly #latencyUs = hdr.build({
     highestTrackableValue: LATENCY_US_MAX,
     numberOfSignificantValueDigits: 3
   })
 
-  /** One request was acknowledged, `latencyUs` after it was written. */
-  acknowledge(latencyUs: number): void {
+  /** One request that began at `startedUs` was acknowledged at `nowUs`. */
+  acknowledge(startedUs: number, nowUs: number): void {
     if (!this.#open) return
     this.#acknowledged += 1
-    this.#latencyUs.recordValue(Math.min(LATENCY_US_MAX, Math.round(latencyUs)))
+    this.#endPause(nowUs)
+    this.#latencyUs.recordValue(Math.min(LATENCY_US_MAX, Math.round(nowUs - startedUs)))
+  }
+
+  #endPause(nowUs: number): void {
+    if (nowUs - this.#lastUs > this.#longestPauseUs) this.#longestPauseUs = nowUs - this.#lastUs
+    this.#lastUs = nowUs
   }
 
   /** One request was answered with an error. */
@@ -53,12 +66,15 @@ export class Window {
     batch: number
   ): Promise<Report> {
     await pause(warmupSeconds)
-    const before = watched.map(({ pid }) => cpuSeconds(pid))
-    const began = performance.now()
+    const before = cpuOf(watched)
+    const beganUs = nowUs()
+    this.#lastUs = beganUs
     this.#open = true
     await pause(seconds)
     this.#open = false
-    const elapsed = (performance.now() - began) / 1000
+    const endedUs = nowUs()
+    this.#endPause(endedUs)
+    const elapsed = (endedUs - beganUs) / 1_000_000
     const messages = this.#acknowledged * batch
     if (messages === 0) {
       throw new Error(`nothing was acknowledged in ${seconds} s. ${this.#lastRefusal}`)
@@ -71,15 +87,10 @@ export class Window {
       p99Ms: ms(99),
       p999Ms: ms(99.9),
       maxMs: this.#latencyUs.maxValue / 1000,
+      longestPauseMs: this.#longestPauseUs / 1000,
       refused: this.#refused,
       ...(this.#refused > 0 ? { lastRefusal: this.#lastRefusal } : {}),
-      cpuMicrosPerMessage: Object.fromEntries(
-        watched.map(({ name, pid }, i) => [
-          name,
-          Math.round(((cpuSeconds(pid) - before[i]!) * 1e8) / messages) / 100
-        ])
-      ),
-      residentMb: Object.fromEntries(watched.map(({ name, pid }) => [name, residentMb(pid)]))
+      ...costs(watched, before, messages)
     }
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import { connect, RetentionPolicy, StorageType } from 'nats'
-import type { Load } from '../options.ts'
+import type { Load, Timing } from '../options.ts'
 import {
   Children,
   freePorts,
@@ -91,14 +91,14 @@ export class Nats implements System {
     return null
   }
 
-  async measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report | null> {
+  async measure(load: Load, timing: Timing): Promise<Report | null> {
     if (load.batch > 1) return null
     const leaderName = await until(START_TIMEOUT_MS, () => this.#stream(load.topic))
     const leader = this.#nodes.find(({ name }) => name === leaderName)!
     const followers = this.#nodes.filter(node => node !== leader)
     return runLoad('peers/natsLoad.js', [
       ...['--address', `127.0.0.1:${leader.port}`, '--subject', load.topic],
-      ...loadArgs(load, seconds, warmupSeconds),
+      ...loadArgs(load, timing),
       ...pidArgs(
         leader.pid,
         followers.map(({ pid }) => pid)

@@ -3,12 +3,14 @@
  * every acknowledgement. Each publish has a reply subject of its own slot and all of them one subscription, without the promise
  * and the timer that the client's `publish` of JetStream makes for each message: the load should not be what is measured.
  *
- *   node build/bench/peers/natsLoad.js --address HOST:PORT --subject S --size 1024 --connections 4 --inflight 64 --pid leader=1
+ *   node build/bench/peers/natsLoad.js --address HOST:PORT --subject S --size 1024 --connections 4 --inflight 64
+ *        --rate N --pid leader=1
  */
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { connect, createInbox, type Msg } from 'nats'
 import { watchedProcesses } from '../processes.ts'
+import { keepSchedule, NONE, nowUs, scheduleOf, slotsOf } from '../slots.ts'
 import { Window } from '../window.ts'
 
 const { values } = parseArgs({
@@ -20,33 +22,42 @@ const { values } = parseArgs({
     inflight: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '10' },
     warmup: { type: 'string', default: '2' },
+    rate: { type: 'string', default: '0' },
     pid: { type: 'string', multiple: true, default: [] }
   }
 })
 const inflight = Number(values.inflight)
+const rate = Number(values.rate)
 const subject = values.subject!
 const body = Buffer.alloc(Number(values.size), 'x')
 const window = new Window()
+const connectionCount = Number(values.connections)
+const schedule = scheduleOf(rate, connectionCount)
 
-async function load(): Promise<void> {
+/** Of each connection that is there, by its number: sends what is due. */
+const looks: (() => void)[] = Array.from({ length: connectionCount }, () => () => {})
+
+async function load(number: number): Promise<void> {
   const connection = await connect({ servers: values.address!, reconnect: false })
   const inbox = createInbox()
-  const startedUs = new Float64Array(inflight)
+  const slots = slotsOf(schedule, number, inflight)
   const publishes = Array.from({ length: inflight }, (_, slot) => ({ reply: `${inbox}.${slot}` }))
-  const publish = (slot: number): void => {
-    startedUs[slot] = performance.now() * 1000
-    connection.publish(subject, body, publishes[slot]!)
+  const publish = (now: number): void => {
+    for (let slot = slots.take(now); slot !== NONE; slot = slots.take(now))
+      connection.publish(subject, body, publishes[slot]!)
   }
   connection.subscribe(`${inbox}.*`, {
     callback: (error, answer) => {
       if (error !== null) fail(error.message)
-      const slot = Number(answer.subject.slice(inbox.length + 1))
-      if (isStored(answer)) window.acknowledge(performance.now() * 1000 - startedUs[slot]!)
+      const now = nowUs()
+      const startedUs = slots.release(Number(answer.subject.slice(inbox.length + 1)))
+      if (isStored(answer)) window.acknowledge(startedUs, now)
       else window.refuse(`${answer.headers?.code ?? ''} ${answer.string()}`)
-      publish(slot)
+      publish(now)
     }
   })
-  for (let slot = 0; slot < inflight; slot += 1) publish(slot)
+  looks[number] = () => publish(nowUs())
+  publish(nowUs())
   const ending = await connection.closed()
   fail(`the server closed the connection${ending === undefined ? '' : `: ${ending.message}`}`)
 }
@@ -62,10 +73,12 @@ function fail(why: string): never {
   process.exit(1)
 }
 
-for (let i = 0; i < Number(values.connections); i += 1) {
-  load().catch((error: Error) => fail(error.message))
-}
+for (let i = 0; i < connectionCount; i += 1) load(i).catch((error: Error) => fail(error.message))
+keepSchedule(
+  schedule,
+  looks.map((_, i) => () => looks[i]!())
+)
 const watched = watchedProcesses(values.pid)
 const report = await window.measure(Number(values.warmup), Number(values.seconds), watched, 1)
-console.log(JSON.stringify(report))
+console.log(JSON.stringify({ ...report, ...(rate > 0 ? { targetPerSecond: rate } : {}) }))
 process.exit(0)

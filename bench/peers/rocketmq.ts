@@ -6,7 +6,7 @@ import process from 'node:process'
 import { promisify } from 'node:util'
 import { Admin } from '../../src/client/index.ts'
 import { createRealPlatform } from '../../src/platform/index.ts'
-import type { Load } from '../options.ts'
+import type { Load, Timing } from '../options.ts'
 import {
   Children,
   freePorts,
@@ -15,6 +15,7 @@ import {
   pidArgs,
   runLoad,
   type System,
+  type Target,
   until
 } from '../system.ts'
 import type { Report } from '../window.ts'
@@ -47,6 +48,7 @@ export class RocketMq implements System {
   readonly name = `RocketMQ ${VERSION} DLedger, no fsync`
   readonly #children = new Children()
   #directory = ''
+  #namesrvAddress = ''
   #admin: Admin | null = null
   readonly #pids = new Map<number, number>()
 
@@ -58,7 +60,7 @@ export class RocketMq implements System {
     const firstPort = await freePorts(NODES * PORTS_PER_BROKER + NODES + 1)
     const raftPort = firstPort + NODES * PORTS_PER_BROKER
     const namesrvPort = raftPort + NODES
-    const namesrvAddress = `127.0.0.1:${namesrvPort}`
+    this.#namesrvAddress = `127.0.0.1:${namesrvPort}`
 
     const namesrvFile = join(this.#directory, 'namesrv.conf')
     await writeFile(
@@ -71,12 +73,12 @@ export class RocketMq implements System {
     for (let i = 0; i < NODES; i += 1) {
       const port = firstPort + i * PORTS_PER_BROKER + 2
       const file = join(this.#directory, `broker-n${i}.conf`)
-      await writeFile(file, this.#config(i, port, namesrvAddress, peers))
+      await writeFile(file, this.#config(i, port, this.#namesrvAddress, peers))
       const pid = this.#java(classPath.text, '1g', 'org.apache.rocketmq.broker.BrokerStartup', file)
       this.#pids.set(port, pid)
     }
     this.#admin = new Admin({
-      nameServers: namesrvAddress,
+      nameServers: this.#namesrvAddress,
       platform: createRealPlatform(),
       callTimeoutMs: CALL_TIMEOUT_MS
     })
@@ -84,15 +86,24 @@ export class RocketMq implements System {
     return null
   }
 
-  async measure(load: Load, seconds: number, warmupSeconds: number): Promise<Report> {
-    const leader = await until(START_TIMEOUT_MS, () => this.#leaderPort())
-    const followers = [...this.#pids].filter(([port]) => port !== leader).map(([, pid]) => pid)
+  async measure(load: Load, timing: Timing): Promise<Report> {
+    const { address, leaderPid, followerPids } = await this.target()
     return runLoad('sendLoad.js', [
-      ...['--address', `127.0.0.1:${leader}`, '--topic', load.topic],
+      ...['--address', address, '--topic', load.topic],
       ...['--batch', String(load.batch), '--queues', String(QUEUES)],
-      ...loadArgs(load, seconds, warmupSeconds),
-      ...pidArgs(this.#pids.get(leader)!, followers)
+      ...loadArgs(load, timing),
+      ...pidArgs(leaderPid, followerPids)
     ])
+  }
+
+  async target(): Promise<Target> {
+    const leader = await until(START_TIMEOUT_MS, () => this.#leaderPort())
+    return {
+      nameServer: this.#namesrvAddress,
+      address: `127.0.0.1:${leader}`,
+      leaderPid: this.#pids.get(leader)!,
+      followerPids: [...this.#pids].filter(([port]) => port !== leader).map(([, pid]) => pid)
+    }
   }
 
   async stop(): Promise<void> {
@@ -138,6 +149,14 @@ sendMessageThreadPoolNums=16
   }
 }
 
+/** What was fetched or compiled once is kept here. */
+export function mavenCache(): string {
+  return join(
+    process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+    `ledgermq-bench/rocketmq-${VERSION}`
+  )
+}
+
 /** The class path, from a file in the cache or from Maven; or why there is none. */
 export async function resolveClassPath(): Promise<{ text: string } | { reason: string }> {
   try {
@@ -145,10 +164,7 @@ export async function resolveClassPath(): Promise<{ text: string } | { reason: s
   } catch {
     return { reason: 'no java on the PATH' }
   }
-  const cache = join(
-    process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-    `ledgermq-bench/rocketmq-${VERSION}`
-  )
+  const cache = mavenCache()
   const file = join(cache, 'classpath')
   const known = await readFile(file, 'utf8').catch(() => '')
   if (known !== '' && (await allReadable(known))) return { text: known }

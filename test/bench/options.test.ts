@@ -1,11 +1,15 @@
 import t from 'tap'
-import { parseOptions } from '../../bench/options.ts'
+import { parseOptions, ROWS } from '../../bench/options.ts'
 
 t.test('without a word: ours and the floor in both spaces, no peer', async t => {
-  t.same(parseOptions([]), {
+  const { sizes, ...rest } = parseOptions([])
+  t.ok(Object.values(sizes).every(size => size > 0))
+  t.same(rest, {
     mode: 'table',
+    rows: ['1k', '128', 'single', 'batch', 'consume'],
     seconds: 10,
     warmupSeconds: 2,
+    halfSeconds: 10,
     rounds: 5,
     peers: [],
     spaces: ['warm', 'fresh'],
@@ -34,6 +38,21 @@ t.test('the guard measures in warm space alone', async t => {
   t.equal(options.jsonFile, 'out.json')
 })
 
+t.test('rows stand in one order, with the one that others take their rate from', async t => {
+  t.same(parseOptions(['--rows', 'half,128']).rows, ['1k', '128', 'half'])
+  t.same(parseOptions(['--rows', 'start']).rows, ['start'])
+  t.same(parseOptions(['--rows', 'all']).rows, ROWS)
+  t.same(parseOptions(['--guard', '--rows', 'all']).rows, ['1k'])
+})
+
+t.test('quick rows are smaller, and what is said goes before it', async t => {
+  const { sizes } = parseOptions(['--quick', '--backlog', '7', '--log-mib=20480'])
+  t.match(sizes, { backlog: 7, logMib: 20_480 })
+  t.ok(sizes.queues < parseOptions([]).sizes.queues)
+  t.equal(parseOptions(['--half-seconds', '600', '--seconds', '4']).halfSeconds, 600)
+  t.equal(parseOptions(['--seconds', '4']).halfSeconds, 4)
+})
+
 t.test('what cannot be is told with what can', async t => {
   t.throws(() => parseOptions(['--peers', 'kafka']), /--peers kafka: known are nats, rocketmq/)
   t.throws(() => parseOptions(['--space', 'warm,']), /--space : known are warm, fresh/)
@@ -41,5 +60,9 @@ t.test('what cannot be is told with what can', async t => {
     t.throws(() => parseOptions([`--rounds=${bad}`]), /give a whole number from 1 to 100/)
   }
   t.throws(() => parseOptions(['--guard', '--peers', 'nats']), /leave --peers out/)
+  t.throws(() => parseOptions(['--rows', '2k']), /--rows 2k: known are 1k, 128/)
+  t.throws(() => parseOptions(['--rows', 'none']), /--rows: give some of 1k, 128/)
+  t.throws(() => parseOptions(['--rows', 'groups', '--space', 'none']), /leaves ours out/)
+  t.throws(() => parseOptions(['--clients', '20001']), /from 1 to 20000/)
   t.throws(() => parseOptions(['--bare', 'x']), /--bare/)
 })
