@@ -542,7 +542,15 @@ t.test('figures', async t => {
       client.ask(RequestCode.VIEW_BROKER_STATS_DATA, { statsName, statsKey })
     broker.stats.sample()
     const data = BrokerStatsData.decode((await view('TOPIC_PUT_NUMS', 'T')).body)
-    t.equal(data.statsMinute.sum, 11, 'the delayed one too')
+    t.equal(data.statsMinute.sum, 10)
+    const sum = async (name: string, key: string): Promise<number> =>
+      BrokerStatsData.decode((await view(name, key)).body).statsMinute.sum
+    t.equal(await sum('TOPIC_PUT_NUMS', 'SCHEDULE_TOPIC_XXXX'), 1, 'not delivered yet')
+    t.equal(await sum('QUEUE_PUT_NUMS', 'SCHEDULE_TOPIC_XXXX@17'), 1)
+    let bytes = 0
+    for (const { totalSize } of await client.read('T', 0)) bytes += totalSize
+    t.equal(await sum('TOPIC_PUT_SIZE', 'T'), bytes, 'as they are stored')
+    t.equal(await sum('GROUP_GET_SIZE', 'T@G'), bytes)
     t.ok(data.statsMinute.tps > 0)
     t.equal(data.statsDay.sum, 0, 'no sample of the day yet')
     const none = await view('TOPIC_PUT_NUMS', 'None')

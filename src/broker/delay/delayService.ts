@@ -3,6 +3,7 @@ import { SystemTopic } from '../../protocol/index.ts'
 import type { MessageInput, QueueUnit } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { type AppendOutcome, PromiseWaiter } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 import { deliveryOf } from './delivery.ts'
 
 /** Units of a level that are looked at together, and messages of one entry. */
@@ -266,8 +267,8 @@ export class DelayService {
     level.flights -= 1
     if (stored) {
       level.done = Math.max(level.done, sent.offset)
-      for (const { topic, queueId, body } of sent.messages)
-        this.#broker.stats.put(topic, queueId, 1, body.length)
+      for (const message of sent.messages)
+        this.#broker.stats.put(message.topic, message.queueId, 1, storedBytes(message))
     } else level.hasFailed = true
     if (level.flights === 0) level.isOpen = false
     if (level.flights === 0 ? waited || level.hasFailed : waited && !level.mustWait)

@@ -8,6 +8,7 @@ import type {
 } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 import { LogAlarm } from '../timer/index.ts'
 import { newTopic } from '../topics/index.ts'
 import { DueQueue } from '../transaction/index.ts'
@@ -258,7 +259,7 @@ export class Revival {
     this.revived += part.messages.length
     this.dead += part.dead
     for (const message of part.messages)
-      stats.put(message.topic, message.queueId, 1, message.body.length)
+      stats.put(message.topic, message.queueId, 1, storedBytes(message))
   }
 
   async #commitOneByOne(part: Revived, generation: number): Promise<void> {

@@ -14,10 +14,11 @@ import {
   topicProblem,
   topicProblemText
 } from '../../protocol/index.ts'
-import type { TopicSettings } from '../../store/index.ts'
+import type { MessageInput, TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Caller, Handler } from '../dispatch/handler.ts'
 import { PromiseWaiter, PropertyScan, type SendPath } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 import { LimitReachedError } from '../topics/index.ts'
 import { pushReply } from './push.ts'
 
@@ -185,31 +186,30 @@ class Reply {
     }
     const settings = this.#broker.topics.find(topic)
     const waiter = new PromiseWaiter()
-    const refused =
+    const message: MessageInput | null =
       settings === undefined
-        ? 'no topic'
-        : store.append(
-            {
-              topic,
-              queueId,
-              flag: header.flag,
-              sysFlag: this.#path.sysFlagOf(header.sysFlag, settings, this.#caller.hostBytes),
-              bornTimestamp: header.bornTimestamp,
-              bornHost: this.#caller.hostBytes,
-              storeHost,
-              reconsumeTimes: header.reconsumeTimes,
-              preparedTransactionOffset: 0,
-              body: this.#body,
-              properties: scan.stored
-            },
-            waiter
-          )
+        ? null
+        : {
+            topic,
+            queueId,
+            flag: header.flag,
+            sysFlag: this.#path.sysFlagOf(header.sysFlag, settings, this.#caller.hostBytes),
+            bornTimestamp: header.bornTimestamp,
+            bornHost: this.#caller.hostBytes,
+            storeHost,
+            reconsumeTimes: header.reconsumeTimes,
+            preparedTransactionOffset: 0,
+            body: this.#body,
+            properties: scan.stored
+          }
+    const bytes = message === null ? 0 : storedBytes(message)
+    const refused = message === null ? 'no topic' : store.append(message, waiter)
     const outcome = refused === null ? await waiter.outcome : { stored: false, reason: refused }
     if (!outcome.stored) {
       logger.warn('Reply not stored', { topic, ...outcome })
       return
     }
-    stats.put(topic, queueId, 1, this.#body.length)
+    stats.put(topic, queueId, 1, bytes)
     Object.assign(answer.extFields!, {
       msgId: offsetMessageId(storeHost, waiter.physicalOffset),
       queueId: String(queueId),

@@ -25,6 +25,7 @@ import type { GroupSettings, MessageInput } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 import { queueCount } from '../topics/index.ts'
 
 /** The first retry waits for this level: 10 s (broker.md 5.2). */
@@ -107,7 +108,7 @@ async function putBack(broker: BrokerContext, back: SendBack): Promise<RemotingC
   const origin = message.properties.get(MessageProperty.RETRY_TOPIC) ?? message.topic
   broker.stats.sentBack(origin, group.groupName)
   if (dead) broker.stats.deadLetter(origin, group.groupName)
-  broker.stats.put(target.topicName, queueId, 1, input.body.length)
+  broker.stats.put(input.topic, input.queueId, 1, storedBytes(input))
   return response(ResponseCode.SUCCESS)
 }
 

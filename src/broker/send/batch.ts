@@ -11,6 +11,7 @@ import {
 } from '../../protocol/index.ts'
 import type { MessageInput } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { storedBytes } from '../stats/index.ts'
 import { typeProblem } from './messageType.ts'
 import type { SendPath, SendTarget } from './sendPath.ts'
 import { BatchSendWaiter } from './waiters.ts'
@@ -54,8 +55,8 @@ export function putBatch(
     path,
     target.connection,
     header,
-    { topic: topic.topicName, queueId },
-    body.length
+    { topic: topic.topicName, queueId, storedQueueId: queueId },
+    messages.reduce((bytes, message) => bytes + storedBytes(message), 0)
   )
   const refused = broker.store.appendBatch(messages, waiter)
   if (refused === null) return null

@@ -160,10 +160,10 @@ export class OpenSends {
     if (found === null) return false
     const [first] = found
     const { topic, queueId } = first!.messages[0]!
-    const place = { topic, queueId }
+    const place = { topic, queueId, storedQueueId: queueId }
     const waiter = header.batch
-      ? new BatchSendWaiter(this.#outcomeOf, connection, header, place, body.length)
-      : new SendWaiter(this.#outcomeOf, connection, header, place, body.length)
+      ? new BatchSendWaiter(this.#outcomeOf, connection, header, place, 0)
+      : new SendWaiter(this.#outcomeOf, connection, header, place, 0)
     if (found.every(open => open.isStored)) {
       this.#answer(found, waiter)
       return true

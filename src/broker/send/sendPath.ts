@@ -17,6 +17,7 @@ import { NotLeaderError } from '../../raft/index.ts'
 import type { Connection } from '../../remoting/index.ts'
 import type { AppendFailure, MessageInput, TopicSettings } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
+import { storedBytes } from '../stats/index.ts'
 import { recallHandle } from '../timer/handle.ts'
 import { type Timing, timeMessage } from '../timer/timedSend.ts'
 import { queueCount } from '../topics/index.ts'
@@ -63,7 +64,7 @@ export class SendPath implements SendOutcome {
   readonly #storeHostBit: number
   /** Reused: the store copies what it needs during the call. */
   readonly #message: MessageInput
-  readonly #place = { topic: '', queueId: 0 }
+  readonly #place = { topic: '', queueId: 0, storedQueueId: 0 }
 
   constructor(broker: BrokerContext, acceptsWrites: () => boolean) {
     this.#broker = broker
@@ -215,9 +216,10 @@ export class SendPath implements SendOutcome {
     message.body = body
     message.properties = properties.stored
     const place = this.#place
-    place.topic = half ? SystemTopic.TRANS_HALF : topic.topicName
+    place.topic = message.topic
     place.queueId = queueId
-    const waiter = new SendWaiter(this, target.connection, header, place, body.length)
+    place.storedQueueId = message.queueId
+    const waiter = new SendWaiter(this, target.connection, header, place, storedBytes(message))
     waiter.transactionId = transactionId
     waiter.recallHandle = recallHandle
     const refused = this.#broker.store.append(message, waiter)
@@ -292,7 +294,7 @@ export class SendPath implements SendOutcome {
   }
 
   stored(send: SendWaiter): void {
-    this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
+    this.#broker.stats.put(send.topic, send.storedQueueId, send.messages, send.bytes)
     if ((send.flag & CommandFlag.oneway) !== 0) return
     if (send.open !== null) this.open.stored(send.open)
     else if (send.connection.closed) this.open.unanswered(send)
@@ -300,7 +302,7 @@ export class SendPath implements SendOutcome {
   }
 
   storedLate(send: SendWaiter): void {
-    this.#broker.stats.put(send.topic, send.queueId, send.messages, send.bodyBytes)
+    this.#broker.stats.put(send.topic, send.storedQueueId, send.messages, send.bytes)
     if (send.open !== null) this.open.stored(send.open)
   }
 

@@ -30,8 +30,10 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
   readonly serializeType: number
   /** The queue that the client meant, also when the message lies in the schedule topic. */
   readonly queueId: number
+  /** Where it lies, for the figures. */
   readonly topic: string
-  readonly bodyBytes: number
+  readonly storedQueueId: number
+  readonly bytes: number
   readonly #outcome: SendOutcome
 
   /** What the header says is copied: it is reused. */
@@ -39,8 +41,8 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
     outcome: SendOutcome,
     connection: Connection,
     header: SendHeader,
-    place: { topic: string; queueId: number },
-    bodyBytes: number
+    place: { topic: string; queueId: number; storedQueueId: number },
+    bytes: number
   ) {
     this.#outcome = outcome
     this.connection = connection
@@ -49,7 +51,8 @@ export class SendWaiter implements AppendWaiter, SendAnswer, RequestHead {
     this.serializeType = header.serializeType
     this.topic = place.topic
     this.queueId = place.queueId
-    this.bodyBytes = bodyBytes
+    this.storedQueueId = place.storedQueueId
+    this.bytes = bytes
   }
 
   /** Messages that this send stores. */

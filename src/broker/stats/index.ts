@@ -1,2 +1,3 @@
 export { BrokerStats, StatName } from './brokerStats.ts'
 export { RuntimeRates } from './rates.ts'
+export { storedBytes } from './storedBytes.ts'

@@ -10,6 +10,7 @@ import { compareTimers, type MessageInput, StoreError, type TimerRef } from '../
 import { deliveryOf } from '../delay/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { type AppendOutcome, encodePair, PromiseWaiter } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 import { LogAlarm } from './logAlarm.ts'
 
 /** Timers that are looked at together, and messages of one entry. */
@@ -317,8 +318,8 @@ export class TimerService {
     this.#flights.delete(flight)
     for (const { position } of flight.timers) this.#flying.delete(position)
     if (stored) {
-      for (const { topic, queueId, body } of flight.messages)
-        this.#broker.stats.put(topic, queueId, 1, body.length)
+      for (const message of flight.messages)
+        this.#broker.stats.put(message.topic, message.queueId, 1, storedBytes(message))
     } else {
       const [first] = flight.timers
       if (this.#again === null || compareTimers(first!, this.#again) < 0) this.#again = first!

@@ -2,6 +2,7 @@ import { NotLeaderError } from '../../raft/index.ts'
 import { type AppendRefusal, type MessageInput, StoreError } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { PromiseWaiter } from '../send/index.ts'
+import { storedBytes } from '../stats/index.ts'
 
 /** Between two tries when too much waits for its commit, ms. */
 const busyPauseMs = 20
@@ -103,7 +104,7 @@ export class Endings {
     if (refused !== null) return refused
     const outcome = await waiter.outcome
     if (!outcome.stored) return outcome.reason === 'timeout' ? 'timeout' : 'notLeader'
-    stats.put(message.topic, message.queueId, 1, message.body.length)
+    stats.put(message.topic, message.queueId, 1, storedBytes(message))
     return 'done'
   }
 
