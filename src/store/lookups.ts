@@ -117,7 +117,7 @@ export class Lookups {
       else high = middle
     }
     if (boundary === 'lower') return low
-    return low === queue.minOffset ? 0 : low - 1
+    return Math.max(queue.minOffset, low - 1)
   }
 
   async query(query: KeyQuery): Promise<KeyQueryResult> {

@@ -45,6 +45,12 @@ t.test('a pull answers with the status and next offset of the original', async t
     nextBeginOffset: 20,
     chunks: []
   })
+  for (const boundary of ['lower', 'upper'] as const)
+    t.equal(
+      await store.offsetByTime('T', 0, 0, boundary),
+      10,
+      `nothing before is named: ${boundary}`
+    )
   await store.stop()
 })
 
