@@ -370,7 +370,7 @@ t.test('questions about transactions in doubt', async t => {
       for (const wrong of ['nonsense', idOf(half.physicalOffset), idOf(9e9)])
         t.match(await client.ask(RequestCode.RESUME_CHECK_HALF_MESSAGE, { msgId: wrong }), {
           code: ResponseCode.SYSTEM_ERROR,
-          remark: 'Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.'
+          remark: 'Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC.'
         })
       const msgId = idOf(copy!.physicalOffset)
       t.equal((await client.ask(RequestCode.RESUME_CHECK_HALF_MESSAGE, { msgId })).code, 0)

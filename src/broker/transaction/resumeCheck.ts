@@ -11,6 +11,7 @@ import { PromiseWaiter } from '../send/index.ts'
 import { resumedMessage } from './halfMessage.ts'
 
 const failed = 'Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.'
+const impossible = 'Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC.'
 
 /** RESUME_CHECK_HALF_MESSAGE (323): an operator puts a given-up message back among the half messages, as a new one (broker.md 5.4). */
 export const resumeCheck: Handler = {
@@ -21,7 +22,7 @@ export const resumeCheck: Handler = {
     const id = parseOffsetMessageId(requiredText(request.extFields, 'msgId'))
     const bytes = id === null ? null : await store.messageAt(id.physicalOffset)
     const message = bytes === null ? null : resumedMessage(bytes, broker.storeHost)
-    if (message === null) return response(ResponseCode.SYSTEM_ERROR, failed)
+    if (message === null) return response(ResponseCode.SYSTEM_ERROR, impossible)
     const waiter = new PromiseWaiter()
     const refused = store.append(message, waiter)
     if (refused === 'notLeader') throw new NotLeaderError(store.status().leaderId)
