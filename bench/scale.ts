@@ -3,14 +3,11 @@
  *
  *   npm run scale -- [--topics 10000] [--groups 2000] [--clients 5000] [--backlog 1000000] [--seconds 5]
  *
- * A name server and two brokers (groups of one, ASYNC_FLUSH, so that the disk does not hide the CPU) run as processes of their own in a
- * directory that is removed. Takes PORT_OFFSET (default 5000). Every client is a connection with a heartbeat each 30 s and a pull that waits.
+ * Two brokers (groups of one, ASYNC_FLUSH, so that the disk does not hide the CPU), each with a name server, run as processes of their own in
+ * directories that are removed. Takes PORT_OFFSET (default 5000). Every client is a connection with a heartbeat each 30 s and a pull that waits.
  * The limit of open files must allow twice the clients.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { createRealPlatform, silentLogger } from '../src/platform/index.ts'
@@ -23,6 +20,7 @@ import {
   request
 } from '../src/protocol/index.ts'
 import { RemotingClient } from '../src/remoting/index.ts'
+import { Brokers } from './brokers.ts'
 import { Crowd } from './crowd.ts'
 import { median } from './figures.ts'
 import { sendFields, untilServed } from './probe.ts'
@@ -54,27 +52,13 @@ const IDLE_SECONDS = 20
 const ROUNDS = 9
 
 const platform = createRealPlatform()
-const offset = Number(process.env['PORT_OFFSET'] ?? '5000')
-const namesrv = `127.0.0.1:${9_876 + offset}`
-const address = `127.0.0.1:${10_911 + offset}`
-const emptyAddress = `127.0.0.1:${11_011 + offset}`
-const children: ChildProcess[] = []
+const settings = { flushDiskType: 'ASYNC_FLUSH', maxTopics: '1000000', traceTopicEnable: 'true' }
+const EMPTY_OFFSET = 100
+const full = await Brokers.start({ name: 'scale', members: 1, settings })
+const empty = await Brokers.start({ name: 'empty', members: 1, settings, offset: EMPTY_OFFSET })
+const [address = ''] = full.addresses
+const [emptyAddress = ''] = empty.addresses
 const crowds: Crowd[] = []
-
-function start(program: string, args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [`build/src/launch/${program}.js`, ...args], {
-    stdio: ['ignore', 'ignore', 'inherit']
-  })
-  children.push(child)
-  return child
-}
-
-function ended(child: ChildProcess): Promise<void> {
-  return new Promise(resolve => {
-    child.once('exit', () => resolve())
-    if (child.exitCode !== null || child.signalCode !== null) resolve()
-  })
-}
 
 const { clock, network } = platform
 const tool = new RemotingClient({ clock, network, logger: silentLogger })
@@ -192,24 +176,6 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 
 const files = async (pid: string): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length
 
-async function writeConf(directory: string, name: string, to: string): Promise<string> {
-  const conf = join(directory, `${name}.conf`)
-  const lines = [
-    'brokerClusterName=C',
-    `brokerName=${name}`,
-    'brokerIP1=127.0.0.1',
-    `listenPort=${to.split(':')[1]}`,
-    `namesrvAddr=${namesrv}`,
-    `storePathRootDir=${directory}/${name}`,
-    'flushDiskType=ASYNC_FLUSH',
-    'maxTopics=1000000',
-    'shutdownGraceSeconds=0',
-    'traceTopicEnable=true'
-  ]
-  await writeFile(conf, lines.join('\n'))
-  return conf
-}
-
 /** Sends to the empty broker and to the full one in turns; for each figure the median of both and of their ratios. */
 async function compare(emptyPid: string, fullPid: string): Promise<void> {
   const rounds: { empty: Figures; full: Figures }[] = []
@@ -229,16 +195,10 @@ async function compare(emptyPid: string, fullPid: string): Promise<void> {
   }
 }
 
-async function main(directory: string): Promise<void> {
-  const conf = await writeConf(directory, 'scale', address)
-  const nameConf = join(directory, 'namesrv.conf')
-  await writeFile(nameConf, `listenPort=${9_876 + offset}\nkvConfigPath=${directory}/kv.json\n`)
-  const names = start('mqnamesrv', ['-c', nameConf])
-  let broker = start('mqbroker', ['-c', conf])
-  let pid = String(broker.pid)
+async function main(): Promise<void> {
+  let pid = full.pid(0)
+  const emptyPid = empty.pid(0)
   await serving()
-  const empty = start('mqbroker', ['-c', await writeConf(directory, 'empty', emptyAddress)])
-  const emptyPid = String(empty.pid)
   await serving(emptyAddress)
   for (const [of, to] of [
     [pid, address],
@@ -252,7 +212,7 @@ async function main(directory: string): Promise<void> {
   const table = await ask(RequestCode.GET_ALL_TOPIC_CONFIG, null)
   say('table of topics, as registered, KiB', Math.round((table.body?.length ?? 0) / 1_024))
   say('memory of the broker, MiB', residentMb(pid))
-  say('memory of the name server, MiB', residentMb(String(names.pid)))
+  say('memory of the name server, MiB', residentMb(full.namesrvPid))
   const fillMs = await timed(fill)
   say(`backlog of ${backlog} messages, ms`, fillMs)
   say('memory of the broker, MiB', residentMb(pid))
@@ -277,23 +237,18 @@ async function main(directory: string): Promise<void> {
   await new Promise(resolve => setTimeout(resolve, IDLE_SECONDS * 1_000))
   say('CPU while only heartbeats and waiting pulls come, %', share(cpuSeconds(pid) - idle))
   await compare(emptyPid, pid)
-  empty.kill('SIGKILL')
+  await empty.end()
   await crowd.close()
-  const stopMs = await timed(async () => {
-    broker.kill('SIGTERM')
-    await ended(broker)
-  })
-  say('stop, ms', stopMs)
+  say('stop, ms', await timed(() => full.endMember(0, 'SIGTERM')))
   const again = performance.now()
-  broker = start('mqbroker', ['-c', conf])
-  pid = String(broker.pid)
+  full.startMember(0)
+  pid = full.pid(0)
   await serving()
   say('start until a send is answered, ms', Math.round(performance.now() - again))
   say('memory of the broker after the start, MiB', residentMb(pid))
-  broker.kill('SIGKILL')
-  await ended(broker)
+  await full.endMember(0, 'SIGKILL')
   const killed = performance.now()
-  broker = start('mqbroker', ['-c', conf])
+  full.startMember(0)
   await serving()
   say('start after a kill, ms', Math.round(performance.now() - killed))
 }
@@ -303,13 +258,10 @@ const at = (sorted: readonly number[], share: number): string =>
 
 const share = (cpu: number): string => ((cpu * 100) / IDLE_SECONDS).toFixed(1)
 
-const directory = await mkdtemp(join(tmpdir(), 'lmq-scale-'))
 try {
-  await main(directory)
+  await main()
 } finally {
-  for (const child of children) child.kill('SIGKILL')
-  await Promise.all(children.map(ended))
-  await rm(directory, { recursive: true, force: true })
+  await Promise.all([full.end(), empty.end()])
   for (const crowd of crowds) await crowd.close()
   await tool.close()
 }
