@@ -254,6 +254,11 @@ export interface LogReader {
   peek(position: number, length: number): Buffer | null
   /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
   read(position: number, length: number): Promise<Buffer>
+  /**
+   * What begins at `position` and says in its first `headLength` bytes how long it is. For reads here and there: the neighbours come along
+   * only when it goes on where the last such read ended. Rejects as `read`.
+   */
+  readSized(position: number, headLength: number, sizeOf: (head: Buffer) => number): Promise<Buffer>
   /** The entry that `position` lies in, committed or not. Rejects as `read`. */
   indexAt(position: number): Promise<number>
   /** Entries from `fromIndex` on, committed or not, as many as fit into `maxBytes` and at least one; empty behind the last. Rejects as `read`. */

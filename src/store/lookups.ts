@@ -44,11 +44,13 @@ export class Lookups {
     if (!Number.isSafeInteger(position)) return null
     if (position < log.startPosition || position + MESSAGE_HEAD_BYTES > end) return null
     try {
-      const head = await this.#bytes(position, MESSAGE_HEAD_BYTES)
-      const size = getUint32(head, 0)
-      if (position + size > end) return null
-      const message = await this.#bytes(position, size)
-      return isMessageAt(message, 0, position) && message.length === size ? message : null
+      const head = log.peek(position, MESSAGE_HEAD_BYTES)
+      const message =
+        head === null
+          ? await log.readSized(position, MESSAGE_HEAD_BYTES, messageSize)
+          : log.peek(position, messageSize(head))
+      if (message === null || position + message.length > end) return null
+      return isMessageAt(message, 0, position) ? message : null
     } catch {
       // Not inside one entry, trimmed, or damaged: there is no message to show.
       return null
@@ -162,6 +164,10 @@ export class Lookups {
     const log = this.#host.log()
     return log.peek(position, length) ?? (await log.read(position, length))
   }
+}
+
+function messageSize(head: Buffer): number {
+  return getUint32(head, 0)
 }
 
 function hasKey(view: StoredMessageView, bytes: Buffer, topic: Buffer, key: Buffer): boolean {

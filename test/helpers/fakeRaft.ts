@@ -83,6 +83,15 @@ export class FakeLog implements LogReader {
     return Buffer.from(found)
   }
 
+  async readSized(
+    position: number,
+    headLength: number,
+    sizeOf: (head: Buffer) => number
+  ): Promise<Buffer> {
+    const size = sizeOf(await this.read(position, headLength))
+    return await this.read(position, size)
+  }
+
   get firstIndex(): number {
     return this.entries.find(entry => entry.position >= this.startPosition)?.index ?? 1
   }

@@ -8,7 +8,7 @@ import type { IndexFile } from './indexFile.ts'
 import { type LogParts, logDefaults, logStatistics } from './logParts.ts'
 import { Preparer } from './preparer.ts'
 import { withPreviousEnd } from './previousEnd.ts'
-import { EntryReader, sliceOf } from './reader.ts'
+import { EntryReader } from './reader.ts'
 import { Repairer } from './repairer.ts'
 import type { Segment, Segments } from './segments.ts'
 import { Shipping } from './shipping.ts'
@@ -25,6 +25,7 @@ import type {
   RaftLog,
   Recovery,
   SegmentInfo,
+  SizeOf,
   VerifiedRange,
   WriteDone
 } from './types.ts'
@@ -264,7 +265,7 @@ export class DiskLog implements RaftLog {
     if (fromIndex > this.lastIndex) return []
     const recent = this.recentEntries(fromIndex, maxBytes)
     if (recent !== null) return recent
-    this.#mustBeOpen()
+    this.mustBeOpen()
     return [...(await this.#reader.entriesFrom(fromIndex, maxBytes))]
   }
 
@@ -290,19 +291,19 @@ export class DiskLog implements RaftLog {
   }
 
   peek(position: number, lengthBytes: number): Buffer | null {
-    const entry = this.entryAtPosition(position) ?? this.#reader.cachedAt(position)
-    return entry === null ? null : sliceOf(entry, position, lengthBytes)
+    return this.#reader.peek(position, lengthBytes)
   }
 
-  async read(position: number, lengthBytes: number): Promise<Buffer> {
-    const recent = this.entryAtPosition(position)
-    if (recent !== null) return sliceOf(recent, position, lengthBytes)
-    this.#mustBeOpen()
-    return sliceOf(await this.#reader.entryAt(position), position, lengthBytes)
+  read(position: number, lengthBytes: number): Promise<Buffer> {
+    return this.#reader.bytes(position, lengthBytes)
+  }
+
+  readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer> {
+    return this.#reader.sizedBytes(position, headBytes, sizeOf)
   }
 
   async indexAt(position: number): Promise<number> {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     return (await this.#reader.placeAt(position)).index
   }
 
@@ -311,7 +312,7 @@ export class DiskLog implements RaftLog {
     maxBytes: number,
     visit: (entries: readonly Entry[]) => void = () => {}
   ): Promise<VerifiedRange> {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     return verifyRange(this, this.#reader, { fromIndex, maxBytes, visit })
   }
 
@@ -488,11 +489,11 @@ export class DiskLog implements RaftLog {
 
   /** Throws when the log is closed or has failed. */
   mustWork(): void {
-    this.#mustBeOpen()
+    this.mustBeOpen()
     if (this.#failure !== null) throw new LogFailedError(this.#failure)
   }
 
-  #mustBeOpen(): void {
+  mustBeOpen(): void {
     if (this.#closed) throw new LogError('LMQ_LOG_CLOSED', 'the log is closed')
   }
 }

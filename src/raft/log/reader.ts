@@ -20,10 +20,17 @@ import type { IndexFile } from './indexFile.ts'
 import { ignoreNoSpace } from './noSpace.ts'
 import type { Segments } from './segments.ts'
 import type { TailCache } from './tailCache.ts'
-import type { Fault } from './types.ts'
+import type { Fault, SizeOf } from './types.ts'
 
 /** One read from the disk takes this much, whole entries of it are used. */
 const READ_BYTES = 1024 * 1024
+/** The same for who reads here and there: no dearer than less, and what lies behind is seldom wanted. */
+const SCATTERED_READ_BYTES = 16 * 1024
+/** So near behind what was just read, a reader is taken to go on. */
+const GOES_ON_BYTES = 128 * 1024
+const RECENT_BLOCKS = 8
+/** A small block counts as much, so that there are never so many that finding one takes long. */
+const BLOCK_BYTES_MIN = 64 * 1024
 
 /** Where an entry lies; `headerCrc` is what it must have. */
 export interface Place {
@@ -42,6 +49,13 @@ interface Block {
   readonly bytes: number
 }
 
+/** A read on its way. */
+interface Loading {
+  readonly position: number
+  readonly end: number
+  readonly block: Promise<Block>
+}
+
 /** What the reader needs to know of the log it belongs to. */
 export interface ReaderHost {
   readonly segmentFiles: Segments
@@ -55,6 +69,8 @@ export interface ReaderHost {
   /** Counts cuts: what was read across one proves nothing. */
   readonly cuts: number
   damaged(fault: Fault): void
+  /** Throws when the log is closed. */
+  mustBeOpen(): void
 }
 
 /** Entries that are not in the tail cache, from the disk through a bounded cache of blocks. Every CRC is verified. */
@@ -64,7 +80,7 @@ export class EntryReader {
   /** The one used last stands last. */
   #blocks: Block[] = []
   #bytes = 0
-  readonly #loading = new Map<number, Promise<Block>>()
+  readonly #loading = new Set<Loading>()
 
   constructor(host: ReaderHost, cacheBytes: number) {
     this.#host = host
@@ -91,20 +107,69 @@ export class EntryReader {
     return null
   }
 
-  async entryAt(position: number): Promise<Entry> {
+  /** See RaftLog.peek. */
+  peek(position: number, lengthBytes: number): Buffer | null {
+    const entry = this.#host.tail.entryAtPosition(position) ?? this.cachedAt(position)
+    return entry === null ? null : sliceOf(entry, position, lengthBytes)
+  }
+
+  /** See RaftLog.read. */
+  async bytes(position: number, lengthBytes: number): Promise<Buffer> {
+    return sliceOf(await this.#entryAt(position, false), position, lengthBytes)
+  }
+
+  /** See LogReader.readSized. */
+  async sizedBytes(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer> {
+    const entry = await this.#entryAt(position, true)
+    return sliceOf(entry, position, sizeOf(sliceOf(entry, position, headBytes)))
+  }
+
+  /** `scattered`: the neighbours are not wanted, unless the entry lies just behind what was read before. */
+  async #entryAt(position: number, scattered: boolean): Promise<Entry> {
+    const recent = this.#host.tail.entryAtPosition(position)
+    if (recent !== null) return recent
+    this.#host.mustBeOpen()
     const cached = this.cachedAt(position)
     if (cached !== null) return cached
     const place = await this.placeAt(position)
-    let loading = this.#loading.get(place.index)
-    if (loading === undefined) {
-      loading = this.#load(place, READ_BYTES).finally(() => this.#loading.delete(place.index))
-      this.#loading.set(place.index, loading)
+    const coming = this.#comingWith(place)
+    if (coming !== null) {
+      // What it fails of need not be this entry, and the log may be cut meanwhile.
+      await coming.catch(() => {})
+      return await this.#entryAt(position, scattered)
     }
-    const block = await loading
-    this.#keep(block)
-    const entry = entryIn(block, position)
+    const ahead = !scattered || this.#goesOn(place)
+    const entry = entryIn(await this.#loadKept(place, ahead), position)
     if (entry === null) throw this.#notThere(position)
     return entry
+  }
+
+  #comingWith({ position, sizeBytes }: Place): Promise<Block> | null {
+    for (const loading of this.#loading)
+      if (loading.position <= position && position + sizeBytes <= loading.end) return loading.block
+    return null
+  }
+
+  #goesOn({ position }: Place): boolean {
+    const isNear = (read: { readonly position: number; readonly end: number }): boolean =>
+      read.position < position && position - read.end < GOES_ON_BYTES
+    return this.#blocks.slice(-RECENT_BLOCKS).some(isNear) || [...this.#loading].some(isNear)
+  }
+
+  async #loadKept(place: Place, ahead: boolean): Promise<Block> {
+    const bytesMax = ahead ? READ_BYTES : SCATTERED_READ_BYTES
+    const block = this.#load(place, bytesMax).then(read => {
+      this.#keep(read)
+      return read
+    })
+    const end = place.position + Math.max(place.sizeBytes, bytesMax)
+    const loading = { position: place.position, end, block }
+    this.#loading.add(loading)
+    try {
+      return await block
+    } finally {
+      this.#loading.delete(loading)
+    }
   }
 
   async entriesFrom(index: number, bytesMax: number): Promise<readonly Entry[]> {
@@ -255,7 +320,8 @@ export class EntryReader {
       crc = entryHeaderCrc(bytes)
       end += size
     }
-    return { entries, position: place.position, end: place.position + end, bytes: wanted }
+    const bytes = Math.max(wanted, BLOCK_BYTES_MIN)
+    return { entries, position: place.position, end: place.position + end, bytes }
   }
 
   /**
@@ -272,7 +338,7 @@ export class EntryReader {
   }
 
   #keep(block: Block): void {
-    if (this.#blocks.includes(block) || block.position < this.#host.startPosition) return
+    if (block.position < this.#host.startPosition) return
     this.#blocks.push(block)
     this.#bytes += block.bytes
     while (this.#bytes > this.#cacheBytes && this.#blocks.length > 1) {

@@ -197,6 +197,9 @@ export interface LogOptions {
   readonly unitsPerIndexFile?: number
 }
 
+/** How long something is, by its first bytes. */
+export type SizeOf = (head: Buffer) => number
+
 /** The log on its disk. One writer; everything in one event loop. */
 export interface RaftLog {
   readonly recovery: Recovery
@@ -266,6 +269,8 @@ export interface RaftLog {
   peek(position: number, lengthBytes: number): Buffer | null
   /** The same from memory or disk; the whole entry's CRC is verified. Rejects like `readEntries`. */
   read(position: number, lengthBytes: number): Promise<Buffer>
+  /** See LogReader.readSized. */
+  readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer>
 
   /** Index of the entry that `position` lies in. Rejects like `readEntries`. */
   indexAt(position: number): Promise<number>

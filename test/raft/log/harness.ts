@@ -64,11 +64,13 @@ export class Process {
   readonly log: RaftLog
   readonly told = new Told()
   readonly clock: FakeClock
+  readonly #segmentBytes: number
   #writeSeq = 0
 
-  constructor(log: RaftLog, clock: FakeClock) {
+  constructor(log: RaftLog, clock: FakeClock, segmentBytes = SEGMENT_BYTES) {
     this.log = log
     this.clock = clock
+    this.#segmentBytes = segmentBytes
     log.listen({
       written: done => {
         this.told.written = done
@@ -92,12 +94,14 @@ export class Process {
     }
     opening.then(finish, finish)
     for (let i = 0; i < TICKS_MAX && !done; i++) await tick(clock)
-    return new Process(await opening, clock)
+    return new Process(await opening, clock, options.segmentBytes)
   }
 
   /** An entry that continues the log, not appended. */
   make(bodyBytes: number, { term = 0, fill = 0 } = {}): Entry {
-    return makeEntry(this.log, bodyBytes, term || Math.max(1, this.log.lastTerm), fill)
+    const segmentBytes = this.#segmentBytes
+    const { log } = this
+    return makeEntry(log, bodyBytes, term || Math.max(1, log.lastTerm), fill, segmentBytes)
   }
 
   append(bodyBytes: number, options: { term?: number; fill?: number } = {}): Entry {
@@ -151,12 +155,18 @@ async function tick(clock: FakeClock): Promise<void> {
   await new Promise<void>(resolve => setImmediate(resolve))
 }
 
-export function makeEntry(log: RaftLog, bodyBytes: number, term: number, fill = 0): Entry {
+export function makeEntry(
+  log: RaftLog,
+  bodyBytes: number,
+  term: number,
+  fill = 0,
+  segmentBytes = SEGMENT_BYTES
+): Entry {
   const bytes = Buffer.alloc(ENTRY_HEADER_BYTES + bodyBytes, fill || (log.lastIndex % 250) + 1)
   return sealEntry(bytes, {
     index: log.lastIndex + 1,
     term,
-    position: positionAfter(log.endPosition, bytes.length, SEGMENT_BYTES),
+    position: positionAfter(log.endPosition, bytes.length, segmentBytes),
     kind: EntryKind.messages,
     flags: 0,
     count: 1,

@@ -195,6 +195,46 @@ t.test('bytes of an entry are read from memory or disk, and only inside the entr
   await a.stop()
 })
 
+t.test('a read here and there takes little, one that goes on reads ahead', async t => {
+  const disk = new MemoryDisk()
+  const segmentBytes = 4 * 1024 * 1024
+  const a = await Process.start(disk, { segmentBytes, tailCacheBytes: 10_000 })
+  const made: Entry[] = []
+  for (let i = 0; i < 300; i++) {
+    made.push(a.append(5_000))
+    await a.written()
+  }
+  a.log.commitTo(300)
+  a.log.release(300)
+  await a.rest()
+  let asked = 0
+  disk.hook = ({ kind, path, bytes }) => {
+    if (kind === 'read' && path.startsWith(DATA)) asked += bytes
+    return undefined
+  }
+  /** What the disk was asked for. */
+  const read = async (...numbers: number[]): Promise<number> => {
+    asked = 0
+    const reads = numbers.map(async i => {
+      const { position, bytes } = made[i]!
+      const found = await a.log.readSized(position, 64, head => {
+        t.ok(head.equals(bytes.subarray(0, 64)))
+        return 500
+      })
+      t.ok(found.equals(bytes.subarray(0, 500)))
+    })
+    await a.wait(Promise.all(reads))
+    return asked
+  }
+  for (const i of [290, 5, 150]) t.equal(await read(i), 16_384)
+  t.equal(await read(151, 5), 0, 'what came along is there')
+  t.ok((await read(156)) > 500_000, 'a little behind it')
+  t.equal(await read(299), 0)
+  const several = await read(60, 61, 62, 63)
+  t.ok(several > 1_000_000 && several < 1_100_000, 'at once: the second read serves the others')
+  await a.stop()
+})
+
 t.test('a damaged entry is found when it is read, and repaired in place', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, { tailCacheBytes: 0 })
