@@ -1,7 +1,11 @@
 /** A small ordered store of bytes. LevelDB behind it in production (levelStore.ts), memory in tests and simulations. */
 export interface KeyValueStore {
-  /** All pairs with `from` <= key < `to`, ascending, in blocks. */
-  entries(from: Buffer, to: Buffer): AsyncIterable<readonly (readonly [Buffer, Buffer])[]>
+  /** All pairs with `from` <= key < `to`, ascending, in blocks: of `blockPairs` at most, as a hint for who will not read to the end. */
+  entries(
+    from: Buffer,
+    to: Buffer,
+    blockPairs?: number
+  ): AsyncIterable<readonly (readonly [Buffer, Buffer])[]>
   /** All or nothing. `sync`: on the disk when it resolves. */
   write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void>
   close(): Promise<void>

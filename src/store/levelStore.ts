@@ -9,7 +9,7 @@ import {
 } from './keyValueStore.ts'
 import { checkLevel, type LevelCut } from './levelCheck.ts'
 
-const BLOCK_PAIRS = 1000
+const BLOCK_PAIRS_MAX = 1000
 
 /** Opens (or makes) a LevelDB. Rejects with StateOpenError, and with StateDamagedError when it is not what was written. */
 export async function openLevelStore(
@@ -76,11 +76,15 @@ class LevelStore implements KeyValueStore {
     this.#level = level
   }
 
-  async *entries(from: Buffer, to: Buffer): AsyncGenerator<[Buffer, Buffer][]> {
+  async *entries(
+    from: Buffer,
+    to: Buffer,
+    blockPairs = BLOCK_PAIRS_MAX
+  ): AsyncGenerator<[Buffer, Buffer][]> {
     const iterator = this.#level.iterator({ gte: from, lt: to })
     try {
       for (;;) {
-        const block = await iterator.nextv(BLOCK_PAIRS)
+        const block = await iterator.nextv(Math.min(blockPairs, BLOCK_PAIRS_MAX))
         if (block.length === 0) return
         yield block
       }

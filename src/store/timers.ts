@@ -209,7 +209,7 @@ async function readWritten(
 ): Promise<TimerRef[]> {
   const found: TimerRef[] = []
   if (start.compare(end) >= 0) return found
-  for await (const block of state.entries(start, end)) {
+  for await (const block of state.entries(start, end, max)) {
     for (const [key] of block) {
       const timer = { dueMs: getInt64(key, 1), position: getInt64(key, 9) }
       if (table.isFresh(timer.position) || table.isRemoved(timer.position)) continue

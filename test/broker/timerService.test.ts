@@ -57,6 +57,8 @@ class Stage {
   refusal: AppendRefusal | null = null
   unreadable = false
   logStartPosition = 0
+  looks = 0
+  #added = 0
   arrived: (earliestMs: number) => void = () => {}
   readonly service: TimerService
 
@@ -65,13 +67,15 @@ class Stage {
       onTimers: (listener: (earliestMs: number) => void) => {
         this.arrived = listener
       },
-      timers: async (from: TimerRef, untilMs: number, max: number) =>
-        this.waiting
+      timers: async (from: TimerRef, untilMs: number, max: number) => {
+        this.looks += 1
+        return this.waiting
           .filter(({ dueMs, position }) => {
             const before = dueMs < from.dueMs || (dueMs === from.dueMs && position < from.position)
             return !before && dueMs <= untilMs
           })
-          .slice(0, max),
+          .slice(0, max)
+      },
       messageAt: async (position: number) =>
         this.unreadable || position < this.logStartPosition ? null : stored(`m${position}`),
       runtime: () => ({ logStartPosition: this.logStartPosition }),
@@ -107,7 +111,7 @@ class Stage {
 
   /** A message that waits; told as the store tells. */
   add(inMs: number): TimerRef {
-    const timer = { dueMs: this.clock.wallMs() + inMs, position: 1_000 + this.waiting.length }
+    const timer = { dueMs: this.clock.wallMs() + inMs, position: 1_000 + this.#added++ }
     this.waiting.push(timer)
     this.waiting.sort((a, b) => a.dueMs - b.dueMs || a.position - b.position)
     this.arrived(timer.dueMs)
@@ -161,6 +165,29 @@ t.test('a delivery goes out when its time has come, not before', async t => {
   t.strictSame(stage.appends[1]?.bodies, ['m1000'], 'also behind several looks at the clock')
   await stage.commit()
   t.equal(stage.appends.length, 2)
+})
+
+t.test('a look at what waits serves many, and what arrives is not missed', async t => {
+  const stage = await leading()
+  for (let ms = 1; ms <= 600; ms++) stage.add(ms)
+  const looks = stage.looks
+  const sent = (): string[] => stage.appends.flatMap(({ bodies }) => bodies)
+  const step = async (): Promise<void> => {
+    await stage.pass(1)
+    if (stage.appends.length > 0) await stage.commit()
+  }
+  for (let ms = 1; ms <= 300; ms++) await step()
+  t.equal(sent().length, 300)
+  t.ok(stage.looks - looks < 10, `${stage.looks - looks} looks`)
+  // Between two that were read ahead, before all of them, and behind them.
+  for (const ms of [150, 0, 900]) stage.add(ms)
+  for (let ms = 301; ms <= 600; ms++) await step()
+  t.equal(sent().length, 602)
+  t.equal(sent().indexOf('m1601'), 300, 'what is due goes at once')
+  t.equal(stage.waiting.length, 1)
+  for (let ms = 601; ms <= 1_200; ms++) await step()
+  t.equal(new Set(sent()).size, 603)
+  t.equal(sent().length, 603, 'each once')
 })
 
 t.test('one whose fate is open is not sent again before that is known', async t => {

@@ -15,6 +15,8 @@ import { LogAlarm } from './logAlarm.ts'
 
 /** Timers that are looked at together, and messages of one entry. */
 const timersMax = 1_024
+/** Read ahead at first, and whenever an earlier time arrived: what is read may not be used. */
+const aheadMin = 64
 /** Entries of deliveries that are on their way at the same time: the next need not wait for the commit of the one before. */
 const flightsMax = 8
 /** Messages that are read together. */
@@ -57,6 +59,9 @@ export class TimerService {
   readonly #alarm: LogAlarm
   /** Nothing before it waits, but what arrived since the last look. */
   #from: TimerRef = start
+  /** The first that wait from there on; empty: to be read. */
+  #ahead: readonly TimerRef[] = []
+  #aheadMax = aheadMin
   /** Earliest time of what arrived since the last look. */
   #arrivedMs = Number.POSITIVE_INFINITY
   #recalls: Recall[] = []
@@ -90,7 +95,7 @@ export class TimerService {
     if (this.#running) return
     this.#running = true
     this.#generation++
-    this.#from = start
+    this.#goTo(start)
     this.#wake()
   }
 
@@ -102,6 +107,7 @@ export class TimerService {
     this.#flying.clear()
     this.#isOpen = false
     this.#again = null
+    this.#goTo(start)
     this.#landing()
     const recalls = this.#recalls
     this.#recalls = []
@@ -168,25 +174,21 @@ export class TimerService {
         continue
       }
       if (this.#again !== null) {
-        this.#from = this.#again
+        this.#goTo(this.#again)
         this.#again = null
         this.#alarm.set(store.timeMs() + retryMs)
         return
       }
       await this.#recallAll(generation)
       if (generation !== this.#generation) return
-      if (this.#arrivedMs < this.#from.dueMs) this.#from = { dueMs: this.#arrivedMs, position: 0 }
-      this.#arrivedMs = Number.POSITIVE_INFINITY
-      const nowMs = store.timeMs()
-      const due = await this.#due(nowMs)
+      this.#heedArrivals()
+      if (this.#ahead.length === 0) await this.#readAhead(generation)
       if (generation !== this.#generation) return
+      const nowMs = store.timeMs()
+      const due = this.#due(nowMs)
       if (due.length === 0) {
-        const next: TimerRef = { dueMs: nowMs + 1, position: 0 }
-        if (compareTimers(this.#from, next) < 0) this.#from = next
-        const [first] = await store.timers(this.#from, Number.MAX_SAFE_INTEGER - 1, 1)
-        if (generation !== this.#generation) return
         if (this.#recalls.length > 0 || this.#again !== null) continue
-        this.#alarm.set(first?.dueMs ?? Number.POSITIVE_INFINITY)
+        this.#alarm.set(this.#ahead[0]?.dueMs ?? Number.POSITIVE_INFINITY)
         return
       }
       const last = await this.#deliver(due, generation)
@@ -196,6 +198,7 @@ export class TimerService {
         return
       }
       this.#from = { dueMs: last.dueMs, position: last.position + 1 }
+      this.#ahead = this.#ahead.slice(due.indexOf(last) + 1)
     }
   }
 
@@ -206,12 +209,41 @@ export class TimerService {
     return size >= flightsMax || this.#isOpen || this.#again !== null || this.#recalls.length > 0
   }
 
-  /** What is due and not on its way; an earlier time that arrived leads back before some that are. */
-  async #due(nowMs: number): Promise<TimerRef[]> {
-    const timers = await this.#broker.store.timers(this.#from, nowMs, timersMax + this.#flying.size)
-    const due = timers.filter(({ position }) => !this.#flying.has(position))
-    if (due.length > timersMax) due.length = timersMax
-    return due
+  #goTo(from: TimerRef): void {
+    this.#from = from
+    this.#ahead = []
+  }
+
+  /** One with an earlier time than the last that was read ahead leads back, perhaps before some that are on their way. */
+  #heedArrivals(): void {
+    const arrivedMs = this.#arrivedMs
+    this.#arrivedMs = Number.POSITIVE_INFINITY
+    const last = this.#ahead[this.#ahead.length - 1]
+    if (last !== undefined && arrivedMs <= last.dueMs) {
+      this.#goTo(this.#from)
+      this.#aheadMax = aheadMin
+    }
+    if (arrivedMs < this.#from.dueMs) this.#goTo({ dueMs: arrivedMs, position: 0 })
+  }
+
+  async #readAhead(generation: number): Promise<void> {
+    const max = this.#aheadMax
+    this.#aheadMax = Math.min(timersMax, 2 * max)
+    const flying = new Set(this.#flying)
+    const timers = await this.#broker.store.timers(
+      this.#from,
+      Number.MAX_SAFE_INTEGER - 1,
+      max + flying.size
+    )
+    if (generation !== this.#generation) return
+    this.#ahead = timers.filter(({ position }) => !flying.has(position))
+  }
+
+  #due(nowMs: number): readonly TimerRef[] {
+    const ahead = this.#ahead
+    let count = 0
+    while (count < Math.min(ahead.length, timersMax) && ahead[count]!.dueMs <= nowMs) count++
+    return ahead.slice(0, count)
   }
 
   async #recallAll(generation: number): Promise<void> {
@@ -238,6 +270,8 @@ export class TimerService {
     // Taken back before, else delivered.
     if (waiting.length === 0) return timers.every(({ dueMs }) => dueMs > store.timeMs())
     await this.#mark(waiting, generation)
+    // They may be among those.
+    if (generation === this.#generation) this.#goTo(this.#from)
     logger.debug('Timed messages recalled', { messages: waiting.length })
     return true
   }
