@@ -226,7 +226,7 @@ t.test('what waits when the leader is killed', async t => {
   })
   t.equal(reset.code, 0, reset.remark ?? '')
 
-  // Delayed messages: due before, while nobody leads, and afterwards.
+  // Delayed messages and timers: due before, while nobody leads, and afterwards.
   const startMs = platform.clock.monotonicMs()
   await Promise.all(
     Array.from({ length: delayed }, async (_, i) => {
@@ -234,6 +234,7 @@ t.test('what waits when the leader is killed', async t => {
         platform.clock.after(i * 10, resolve)
       })
       await far.send('T', `d${i}`, { queueId: 1, props: { DELAY: '1' } })
+      await far.send('T', `t${i}`, { queueId: 0, props: { TIMER_DELAY_MS: '1000' } })
     })
   )
   await until(() => a.leader.store.maxOffset('T', 1) > 5, patienceMs)
@@ -264,6 +265,10 @@ t.test('what waits when the leader is killed', async t => {
   const came = bodies(await all(direct, 'T', 1))
   t.equal(came.length, delayed, 'each delayed message came once')
   t.equal(new Set(came).size, delayed)
+  await until(() => leader.store.tables.timers.count === 0, patienceMs)
+  const timed = bodies(await all(direct, 'T', 0))
+  t.equal(timed.length, delayed, 'each timer came once')
+  t.equal(new Set(timed).size, delayed)
   const retried = await all(direct, '%RETRY%G', 0)
   t.strictSame(bodies(retried), ['failed'], 'the failed one came again once')
   t.equal(retried[0]?.reconsumeTimes, 1)

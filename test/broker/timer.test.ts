@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { parseRecallHandle, recallHandle } from '../../src/broker/timer/handle.ts'
 import { dueTime, slotTime } from '../../src/broker/timer/timedSend.ts'
@@ -11,11 +12,29 @@ import {
   ResponseCode,
   type StoredMessage
 } from '../../src/protocol/index.ts'
-import { halt, newDirectory, platform, serving, startBroker, TestClient, until } from './helpers.ts'
+import { bin, Program } from '../launch/programs.ts'
+import {
+  halt,
+  newDirectory,
+  platform,
+  serving,
+  small,
+  startBroker,
+  TestClient,
+  until
+} from './helpers.ts'
 import { Group } from './threeMembers.ts'
 
 const timerTopic = 'rmq_sys_wheel_timer'
+/** A busy machine is slow. */
+const patienceMs = 30_000
 const { clock } = platform
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => {
+    clock.after(ms, resolve)
+  })
+}
 
 function bodies(messages: readonly StoredMessage[]): string[] {
   return messages.map(message => message.body.toString())
@@ -289,6 +308,75 @@ t.test('what waits survives a restart, and what came does not come again', async
   ])
   t.equal(again.store.tables.timers.count, 1)
 })
+
+t.test(
+  'a kill loses and doubles nothing that waits, and none of it is early or held up',
+  async t => {
+    const directory = newDirectory()
+    mkdirSync(directory, { recursive: true })
+    const conf = `${directory}/broker.conf`
+    const settings = { ...small, storePathRootDir: `${directory}/store` }
+    const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`)
+    writeFileSync(conf, lines.join(''))
+    const life = async (): Promise<{ program: Program; client: TestClient }> => {
+      const program = new Program(t, bin('mqbroker'), ['-c', conf])
+      const [, address] = await program.says(/\[b, ([\d.:]+)\] boot success/)
+      const client = new TestClient(t, address!)
+      while ((await client.send('K', 'x', { queueId: 3 })).code !== 0) await pause(20)
+      return { program, client }
+    }
+    const all = async (client: TestClient, topic: string, queueId: number) => {
+      const found: StoredMessage[] = []
+      for (;;) {
+        const more = await client.read(topic, queueId, found.length)
+        if (more.length === 0) return found
+        found.push(...more)
+      }
+    }
+    const count = 150
+    const first = await life()
+    const startMs = clock.wallMs()
+    // Some are due before the kill, some while nobody leads, some afterwards.
+    await Promise.all(
+      Array.from({ length: count }, async (_, i) => {
+        await pause(i * 10)
+        const timer = { TIMER_DELIVER_MS: String(startMs + 400 + i * 20) }
+        await first.client.send('K', `t${i}`, { queueId: 0, props: timer })
+        await first.client.send('K', `d${i}`, { queueId: 1, props: { DELAY: '1' } })
+      })
+    )
+    for (const queueId of [0, 1])
+      while ((await first.client.read('K', queueId, 5)).length === 0) await pause(20)
+    first.program.child.kill('SIGKILL')
+    await first.program.ended
+
+    const { client } = await life()
+    const servingMs = clock.wallMs()
+    const untilMs = clock.monotonicMs() + patienceMs
+    for (const queueId of [0, 1])
+      while ((await client.read('K', queueId, count - 1)).length === 0) {
+        if (clock.monotonicMs() > untilMs) throw new Error(`not all came to queue ${queueId}`)
+        await pause(50)
+      }
+    const waited = await all(client, 'SCHEDULE_TOPIC_XXXX', 0)
+    const lateMs: number[] = []
+    for (const queueId of [0, 1]) {
+      const came = await all(client, 'K', queueId)
+      t.equal(came.length, count)
+      t.equal(new Set(bodies(came)).size, count, 'each once')
+      for (const [i, { properties, storeTimestamp }] of came.entries()) {
+        const timer = Number(properties.get('TIMER_DELIVER_MS'))
+        const dueMs = queueId === 0 ? timer : waited[i]!.storeTimestamp + 1_000
+        if (storeTimestamp < dueMs)
+          t.fail(`${queueId}/${i} came ${dueMs - storeTimestamp} ms early`)
+        if (dueMs > servingMs) lateMs.push(storeTimestamp - dueMs)
+      }
+    }
+    // Whoever slept through a time would look again after seconds only.
+    const middle = lateMs.sort((a, b) => a - b)[lateMs.length >> 1] ?? 0
+    t.ok(middle < 2_000, `half of them ${middle} ms late or more`)
+  }
+)
 
 t.test('a wall clock that is set delivers nothing early', async t => {
   let aheadMs = 0
