@@ -231,7 +231,7 @@ export class HardStateFile {
         this.latency.begin()
         const slot = encodeSlot(this.state as StoredState, this.#sequence + 1)
         const at = (this.#sequence % 2) * SLOT_BYTES
-        await Promise.all(this.#files.map(file => save(file, slot, at)))
+        await Promise.all(this.#files.map(file => file.writeDurably([slot], at)))
         this.latency.end()
         this.#sequence += 1
       } catch (error) {
@@ -262,9 +262,4 @@ async function readSlots(file: DiskFile): Promise<Buffer[]> {
     slots.fill(1)
   }
   return [slots.subarray(0, SLOT_BYTES), slots.subarray(SLOT_BYTES)]
-}
-
-async function save(file: DiskFile, slot: Buffer, at: number): Promise<void> {
-  await file.write([slot], at)
-  await file.datasync()
 }
