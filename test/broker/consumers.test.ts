@@ -130,6 +130,7 @@ t.test('consumer offsets', async t => {
     'a new group on a young queue starts at 0, and elsewhere is told that there is none',
     async t => {
       t.equal((await query()).extFields?.['offset'], '0')
+      t.equal((await query({ queueId: 1 })).extFields?.['offset'], '0', 'of an empty one too')
       t.equal((await query({ setZeroIfNotFound: false })).code, ResponseCode.QUERY_NOT_FOUND)
     }
   )

@@ -111,6 +111,10 @@ t.test('expressions in pulls and of groups', async t => {
     t.equal((await pull(8)).code, ResponseCode.FILTER_DATA_NOT_EXIST)
     await member.heartbeat('GF', { F: { expression: '*', version: 9 } })
     t.equal(numbers(await pull(9)).length, 10, 'back to tags')
+    await member.remoting.close()
+    await until(() => broker.consumers.find('GF') === undefined)
+    const gone = await client.pull('F', 0, 0, { group: 'GF', subscription: null })
+    t.equal(gone.code, ResponseCode.SUBSCRIPTION_NOT_EXIST, 'nothing is kept of a group that went')
   })
 
   t.test('a consumer is told at its start whether its expression compiles', async t => {

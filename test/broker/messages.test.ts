@@ -151,6 +151,17 @@ t.test('sends', async t => {
     t.strictSame(Object.fromEntries(message!.properties), { ...kept, ...ofBroker })
   })
 
+  t.test('a body that its client compressed is stored as it came, and said to be so', async t => {
+    // Bits of zlib, LZ4 and zstd.
+    for (const [i, sysFlag] of [0x301, 0x101, 0x201].entries()) {
+      const body = Buffer.from(`packed ${i}`)
+      await client.send('Packed', body, { sysFlag })
+      const [message] = await client.read('Packed', 0, i)
+      t.equal(message?.sysFlag, sysFlag)
+      t.strictSame(message?.body, body)
+    }
+  })
+
   t.test('a one-way send is stored and not answered', async t => {
     await client.send('OneWay', 'first')
     const fields = client.sendFields('OneWay')
@@ -239,6 +250,7 @@ t.test('pulls', async t => {
     t.strictSame(await at(1, 0), [19, 'NO_MESSAGE_IN_QUEUE', 0, 0, 0])
     t.strictSame(await at(1, 5), [21, 'NO_MESSAGE_IN_QUEUE', 0, 0, 0])
     t.strictSame(await at(0, 0, { subscription: 'zzz' }), [20, 'NO_MATCHED_MESSAGE', 4, 0, 4])
+    t.equal(broker.store.maxOffset('OFFSET_MOVED_EVENT', 0), 0, 'told to the client only')
   })
 
   t.test('tags are filtered by their hash', async t => {
@@ -589,11 +601,12 @@ t.test('consumer offsets in trouble', async t => {
 
 t.test('a broker that starts again has everything it had', async t => {
   const storePathRootDir = newDirectory()
-  const first = await startBroker(t, { storePathRootDir, messageDelayLevel: '1s' })
+  const first = await startBroker(t, { storePathRootDir, messageDelayLevel: '1s 2s' })
   await serving(first)
   const client = new TestClient(t, first.address)
   await client.send('Kept', 'one')
   await client.send('Kept', 'two', { props: { DELAY: '1' } })
+  await client.send('Fewer', 'of a level that is no more', { props: { DELAY: '2' } })
   await client.ask(RequestCode.UPDATE_CONSUMER_OFFSET, {
     consumerGroup: 'G',
     topic: 'Kept',
@@ -617,6 +630,8 @@ t.test('a broker that starts again has everything it had', async t => {
     queueId: 0
   })
   t.equal(offset.extFields?.['offset'], '1')
+  const fewer = await client.pull('Fewer', 0, 0, { sysFlag: 2, suspendMs: 20_000 })
+  t.equal(decodeStoredMessages(fewer.body!)[0]?.body.toString(), 'of a level that is no more')
 })
 
 t.test(

@@ -110,6 +110,16 @@ t.test('pop, acknowledge, and what comes back', async t => {
     t.match(nothing.extFields, { restNum: '1', startOffsetInfo: '', msgOffsetInfo: '' })
   })
 
+  t.test('of two pops at the same time neither misses what is there', async t => {
+    await topic(client, 'Both')
+    await sendAll(client, 'Both', ['0', '1'])
+    const other = new PopClient(t, broker.address, 'client-2')
+    const both = [client, other].map(each => each.popped('Both', { max: 1 }))
+    t.strictSame((await Promise.all(both)).flatMap(bodies).sort(), ['0', '1'])
+    const code = RequestCode.POP_ROLLBACK
+    t.equal((await client.ask(code)).code, ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
+  })
+
   t.test('what is acknowledged does not come back, what is not comes back once', async t => {
     await topic(client, 'Back')
     await sendAll(client, 'Back', ['0', '1', '2'])

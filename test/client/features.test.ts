@@ -209,6 +209,13 @@ t.test('with one broker', async t => {
     const [message] = await got.reach(1, PATIENCE_MS)
     t.match(message!.body.toString(), new RegExp(`^Pub\u0001.*${messageId}`))
     t.strictSame(message!.keys, [messageId])
+    const batches = await producerOf(t, cluster, { trace: { topic: 'OwnTrace' } })
+    const batch = ['y', 'z'].map(body => ({ topic: 'Traced2', body }))
+    const { messageId: ids } = await batches.sendBatch(batch)
+    await batches.close()
+    const [, ofBatch] = await got.reach(2, PATIENCE_MS)
+    t.equal(ofBatch!.keys.length, 2, 'found by the id of each message of a batch')
+    t.strictSame(ofBatch!.keys, ids.split(','))
   })
 
   t.test('two namespaces share a cluster without meeting', async t => {

@@ -78,6 +78,27 @@ t.test('a subscribing pull consumer', async t => {
     t.throws(() => one.assign([]), { code: 'BAD_ARGUMENT' })
   })
 
+  t.test('keeps its queues when the strategy fails', async t => {
+    await cluster.topic('Failing', 2)
+    let calls = 0
+    const consumer = open(t, {
+      group: 'G_failing',
+      allocation: {
+        name: 'fails later',
+        allocate(self, queues, clients) {
+          if (++calls > 1) throw new Error('no idea')
+          return circleAllocation.allocate(self, queues, clients)
+        }
+      }
+    })
+    consumer.subscribe('Failing')
+    await consumer.start()
+    t.equal(consumer.assignment.length, 2)
+    consumer.rebalance()
+    await until(() => calls > 1, PATIENCE_MS)
+    t.equal(consumer.assignment.length, 2)
+  })
+
   t.test('stores its places by itself when asked to', async t => {
     await cluster.topic('Auto', 2)
     await send('Auto', 6)
