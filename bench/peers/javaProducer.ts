@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
@@ -39,9 +39,12 @@ export async function resolveProducer(): Promise<{ text: string } | { reason: st
     const shallow = ['--depth', '1', '--filter=blob:none', '--no-checkout']
     await exec('git', ['clone', '-q', ...shallow, '--branch', TAG, url, sources])
     await exec('git', ['-C', sources, 'checkout', '-q', TAG, '--', ...SOURCES])
-    await mkdir(classes, { recursive: true })
+    // Another place until all is there: an interrupted compiler leaves half of it.
+    const unfinished = join(sources, 'classes')
+    await mkdir(unfinished)
     const files = SOURCES.map(source => join(sources, source))
-    await exec('javac', ['-nowarn', '-d', classes, '-cp', libraries.text, ...files])
+    await exec('javac', ['-nowarn', '-d', unfinished, '-cp', libraries.text, ...files])
+    await rename(unfinished, classes)
     return { text }
   } catch (error) {
     const { path, code, stderr } = error as { path?: string; code?: string; stderr?: string }
