@@ -6,6 +6,8 @@ import type { Report } from './window.ts'
 
 const WIDTH = 900
 const HEIGHT = 480
+/** Without a browser the width of a text is only guessed. */
+const LEGEND_GAP = 28
 const PROCESSES = ['leader', 'follower1', 'follower2', 'load']
 
 /** A picture that can stand by itself. */
@@ -65,7 +67,7 @@ function latencyOption(result: Saved, load: Load): EChartsOption | null {
   if (points.size === 0) return null
   return {
     ...frameOf(result, `${load.name}: throughput against latency`),
-    legend: { bottom: 0 },
+    legend: { bottom: 0, itemGap: LEGEND_GAP },
     xAxis: { type: 'value', name: 'messages/s', nameLocation: 'middle', nameGap: 28, min: 0 },
     yAxis: { type: 'log', name: 'p99, ms', nameLocation: 'middle', nameGap: 48 },
     series: [...points].map(([name, line]) => ({
@@ -97,7 +99,7 @@ function cpuOption(result: Saved, load: Load): EChartsOption | null {
   return {
     ...frameOf(result, `${load.name}: CPU time for each message`),
     grid: { left: 260, right: 40, top: 70, bottom: 80 },
-    legend: { bottom: 0 },
+    legend: { bottom: 0, itemGap: LEGEND_GAP },
     xAxis: { type: 'value', name: 'µs', nameLocation: 'middle', nameGap: 28 },
     yAxis: { type: 'category', data: systems },
     series: PROCESSES.map((name, i) => ({
