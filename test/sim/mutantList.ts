@@ -429,6 +429,39 @@ export const MUTANTS: readonly Mutant[] = [
     ')'
   ),
   one(
+    'R-D7',
+    'a member that was never founded votes for nobody',
+    'golden',
+    `${CORE}/votes.js`,
+    's.configuration === null && m.lastIndex === 0)',
+    's.configuration === null)'
+  ),
+  {
+    id: 'R-D7a',
+    bug: 'a member that was never founded votes for who has no entry',
+    by: 'golden',
+    edits: [
+      {
+        file: `${CORE}/votes.js`,
+        from: 's.configuration === null && m.lastIndex === 0)',
+        to: 's.configuration === null && m.lastIndex < 0)'
+      },
+      {
+        file: `${CORE}/votes.js`,
+        from: 'return !isAtLeast(own, {',
+        to: 'return s.configuration === null || !isAtLeast(own, {'
+      }
+    ]
+  },
+  one(
+    'R-D7b',
+    'the vote of a disk that is gone counts',
+    'golden',
+    `${CORE}/votes.js`,
+    'if (!s.isLinked(from) || s.links.get(from)?.uid !== m.voterUid)',
+    'if (m.voterUid === "")'
+  ),
+  one(
     'R-D6w',
     'a member that was never founded is waited for as a whole one',
     'golden',

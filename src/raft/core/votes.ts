@@ -10,6 +10,7 @@ import {
 import {
   intactLast,
   isAtLeast,
+  knowsVoters,
   noteSurvey,
   othersToAnswer,
   wayOutCampaign,
@@ -29,7 +30,7 @@ export function campaign(s: RaftState): void {
     // Whoever led is silent: nobody is sent there any more.
     if (s.leaderId !== null) becomeFollower(s, s.term, null)
     // Its vote may be needed all the same (R-E7), and to give it, it has to ask first.
-    if (!s.whole && s.configuration !== null && !s.removed) askSurvey(s)
+    if (!s.whole && knowsVoters(s) && !s.removed) askSurvey(s)
     else s.waitFullTimeout()
     return
   }
@@ -145,7 +146,8 @@ export function receiveVote(s: RaftState, from: NodeId, m: VoteMessage): void {
 }
 
 function judge(s: RaftState, m: VoteMessage): VoteReason {
-  if (s.configuration === null) return VoteReason.notFounded
+  // R-D7: who has an entry is of the group that came about, whose log says who its voters are.
+  if (s.configuration === null && m.lastIndex === 0) return VoteReason.notFounded
   if (!mayBeVoter(s, m)) return VoteReason.unknownCandidate
   if (m.pre ? m.term <= s.term : m.term < s.term) return VoteReason.olderTerm
   // R-E3, R-E4: a leader in office is not voted out, unless it hands over itself.
@@ -207,6 +209,8 @@ function answerVote(s: RaftState, to: NodeId, m: VoteMessage, reason: VoteReason
 
 export function receiveVoteReply(s: RaftState, from: NodeId, m: VoteReplyMessage): void {
   if (m.voterId !== from) return
+  // Of the disk behind the present connection: one that is gone promised nothing for the disk in its place (R-D7).
+  if (!s.isLinked(from) || s.links.get(from)?.uid !== m.voterUid) return
   if (m.pre && !s.whole) noteSurvey(s, m)
   if (!s.isVoterWith(m.voterId, m.voterUid)) return
   if (!m.granted && m.term > s.term) {

@@ -94,9 +94,14 @@ function allAnswered(s: RaftState): boolean {
   })
 }
 
+/** It has a configuration, or had one and lost it: then it knows whom to ask. */
+export function knowsVoters(s: RaftState): boolean {
+  return s.configuration !== null || s.lostConfigurations.length > 0
+}
+
 /** The greatest log of all when the way out is open to this node, else null. */
 export function wayOutGreatest(s: RaftState): LastEntry | null {
-  if (s.whole || s.heardLeaderId !== null || s.configuration === null) return null
+  if (s.whole || s.heardLeaderId !== null || !knowsVoters(s)) return null
   if (!allAnswered(s)) return null
   let greatest = intactLast(s)
   const whole = new Set<Uid>()

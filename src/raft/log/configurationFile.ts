@@ -129,6 +129,11 @@ export class ConfigurationFile {
     if (last > 0) this.items.splice(0, last)
   }
 
+  /** Entries come: a file that was never written to says that none ever did. */
+  entriesCome(): void {
+    if (this.#sequence === 0) this.#dirty = true
+  }
+
   cut(fromIndex: number): void {
     this.items = this.items.filter(({ index }) => index < fromIndex)
   }

@@ -41,8 +41,11 @@ export async function restoreConfigurations(
       )
     if (file.found === 'damage')
       logger.warn('The file of the members was damaged; it was made anew from the log')
-    file.replace(entries)
-    await file.save()
+    // A file that was never written to says that no entry ever was (R-D6).
+    if (file.found === 'damage' || entries.length > 0) {
+      file.replace(entries)
+      await file.save()
+    }
   }
   const { firstIndex, lastIndex } = log
   const isThere = ({ index, term }: StoredConfiguration): boolean => {

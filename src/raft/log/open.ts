@@ -126,7 +126,14 @@ async function recover(
   const torn = leftovers || scanner.droppedUnknown
   const recovering = endLost
     ? 'the end of the log is damaged, and acknowledged entries may have followed'
-    : whyRecovering(state, powerLoss, leftovers, scanner.droppedUnknown, lastIndex)
+    : whyRecovering(
+        state,
+        // That file is written and synced before the first entry: none was ever taken in.
+        powerLoss && !(lastIndex === 0 && configurations.found === 'nothing'),
+        leftovers,
+        scanner.droppedUnknown,
+        lastIndex
+      )
   const damaged = scanner.faults.size > 0
   await hardState.update({
     ...state,
@@ -378,7 +385,7 @@ async function fillLastTimes(segments: Segments, index: IndexFile): Promise<void
 /** R-D6 and raft.md 4.9. */
 function whyRecovering(
   state: StoredState,
-  powerLoss: boolean,
+  mayHaveLost: boolean,
   leftovers: boolean,
   droppedUnknown: boolean,
   lastIndex: number
@@ -391,10 +398,10 @@ function whyRecovering(
     return `the log ends at entry ${lastIndex}, and ${state.watermark} was on the disk`
   }
   if (droppedUnknown) return 'the last entries were damaged beyond recognition'
-  if (powerLoss && state.weakestMode === 'async') {
+  if (mayHaveLost && state.weakestMode === 'async') {
     return 'the machine went down while entries were acknowledged from the page cache'
   }
-  if (powerLoss && leftovers) return 'the machine went down, and a torn record was cut'
+  if (mayHaveLost && leftovers) return 'the machine went down, and a torn record was cut'
   return null
 }
 

@@ -168,6 +168,7 @@ export class DiskLog implements RaftLog {
 
   append(entries: readonly Entry[], writeSeq: number): void {
     this.mustWork()
+    this.#configurations.entriesCome()
     const { segmentBytes } = this.#options
     for (const entry of entries) {
       mustContinue(entry, this, segmentBytes)

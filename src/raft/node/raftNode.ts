@@ -197,7 +197,9 @@ export class Node implements RaftNode {
   forceRecover(withoutIds: readonly string[]): ChangeAnswer {
     const { core } = this.#driver
     const { leaderId } = this
-    const voters = core.configuration?.members.filter(({ role }) => role === 'voter') ?? []
+    // One that lost its whole log knows the members by what it had taken in.
+    const members = core.configuration?.members ?? core.possibleMembers
+    const voters = members.filter(({ role }) => role === 'voter')
     const ids = voters.map(({ id }) => id)
     const unknown = withoutIds.find(id => !ids.includes(id))
     const refused = (refusal: string, text: string): ChangeAnswer => ({ refusal, text, leaderId })

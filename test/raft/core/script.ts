@@ -47,6 +47,7 @@ export class Script {
     run: () => this.#settle(true),
     deliver: words => this.#deliver(words[0], words[1], false),
     lose: words => this.#deliver(words[0], words[1], true),
+    late: words => this.#deliverLate(words[0], words[1]),
     save: words => this.#each(words[0], node => void node.finishSave()),
     write: words => this.#each(words[0], node => void node.finishWrite()),
     sync: words => this.#each(words[0], node => node.sync()),
@@ -254,6 +255,16 @@ export class Script {
       const text = `${packet.from} -> ${packet.to} ${showMessage(packet.message)}`
       this.#lines.push(`${lose ? 'lost' : 'delivered'} ${text}`)
       if (!lose) this.#cluster.deliver(packet)
+    }
+  }
+
+  /** What was under way from one to another when their connection broke. */
+  #deliverLate(from: string | undefined, to: string | undefined): void {
+    const { stale } = this.#cluster
+    for (const packet of stale.filter(late => late.from === from && late.to === to)) {
+      stale.splice(stale.indexOf(packet), 1)
+      this.#lines.push(`late ${packet.from} -> ${packet.to} ${showMessage(packet.message)}`)
+      this.#cluster.deliver(packet)
     }
   }
 

@@ -559,7 +559,6 @@ export class Simulation {
   #wipe(node: TestNode): boolean {
     const uids = new Set(this.#nodes.filter(n => n !== node).map(n => n.uid))
     if (this.#nodes.some(n => n.recoverNext || n.core?.recovering === true)) return false
-    if (this.#isFounding()) return false
     for (const { members } of this.#cluster.configurations()) {
       const voters = members.filter(member => member.role === 'voter')
       const gone = voters.filter(voter => !uids.has(voter.uid)).length
@@ -569,15 +568,6 @@ export class Simulation {
     if (node.core !== null) node.kill(0, 0)
     node.wipe()
     return true
-  }
-
-  /**
-   * A founder that has not yet saved who founds the group cannot vote, and learns it from a leader only. Another one's disk
-   * that goes just then leaves no majority: a limit that docs/raft.md names.
-   */
-  #isFounding(): boolean {
-    const uids = new Set(this.#cluster.configurations().flatMap(c => c.members.map(m => m.uid)))
-    return this.#nodes.some(n => uids.has(n.uid) && n.hard.founders === null)
   }
 
   /** Fewest voters of any configuration that anyone may go by; disks that are gone do not count. */

@@ -134,6 +134,8 @@ export class TestNode {
   boot(seed: number): void {
     this.incarnation++
     const log = this.written
+    // Who never took in a configuration never took in an entry.
+    if (log.length === 0 && this.taken.length === 0) this.recoverNext = false
     this.copying = null
     // What was found after the start is synced before anything counts (R-D2).
     this.synced = [...log]

@@ -450,6 +450,30 @@ t.test(
   }
 )
 
+t.test('a power loss before the first entry takes nothing that was acknowledged', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { flushMode: 'async' })
+  await a.rest()
+  disk.powerLoss('drop')
+  const b = await Process.start(disk, { flushMode: 'async', bootId: 'boot-2' })
+  t.match(b.log.recovery, { powerLoss: true, recovering: null })
+  await b.rest()
+  disk.powerLoss('drop')
+  const c = await Process.start(disk, {
+    flushMode: 'async',
+    bootId: 'boot-3',
+    flushIntervalMs: 1e9
+  })
+  t.match(c.log.recovery, { powerLoss: true, recovering: null }, 'nor does another')
+  c.append(100)
+  await c.written()
+  disk.powerLoss('drop')
+  const d = await Process.start(disk, { flushMode: 'async', bootId: 'boot-4' })
+  t.equal(d.log.lastIndex, 0)
+  t.match(d.log.recovery.recovering, /went down/, 'one entry was there')
+  await d.stop()
+})
+
 t.test('a power loss in async mode is recovering even when nothing looks wrong', async t => {
   const { disk } = await dead({ flushMode: 'async' })
   const b = await Process.start(disk, { bootId: 'boot-2', flushMode: 'sync' })
