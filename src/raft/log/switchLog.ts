@@ -34,11 +34,15 @@ export interface OldTail {
   readonly endPosition: number
 }
 
-/** The log must be closed, orderly. When this resolves the copy counts, and the log may only be opened again. */
+/**
+ * The log must be closed, orderly. When this resolves the copy counts, and the log may only be opened again. `mayLose`: what
+ * stands behind the snapshot's entry goes, and may have been acknowledged; the node recovers first (R-D6).
+ */
 export async function switchToCopy(
   options: SwitchOptions,
   manifest: Manifest,
-  tail: OldTail | null
+  tail: OldTail | null,
+  mayLose = false
 ): Promise<void> {
   const { disk, clock, directory } = options
   if (tail !== null) await keepTail(options, manifest, tail)
@@ -53,6 +57,7 @@ export async function switchToCopy(
       commit: Math.max(manifest.index, Math.min(state.commit, tail?.lastIndex ?? 0)),
       watermark: tail?.lastIndex ?? manifest.index,
       clean: false,
+      ...(mayLose ? { recovering: true, bootId: '' } : {}),
       clusterId,
       founders: members.map(({ id, uid }) => ({ id, uid }))
     })

@@ -346,9 +346,15 @@ export class Node implements RaftNode {
     const { platform, logger, directory } = this.#options
     const { index, headerCrc, snapshotId, endPosition } = manifest
     logger.info(`Changes over to snapshot ${snapshotId}`, { index, position: endPosition })
-    const isOwn = (await log.headerCrcAt(index)) === headerCrc && log.lastIndex > index
+    const hasMore = log.lastIndex > index
+    const ownCrc = hasMore ? await log.headerCrcAt(index) : null
+    // Damaged beyond recognition: nobody knows whether what follows is the group's.
+    const mayLose = hasMore && ownCrc === null
     await this.#close(`a snapshot up to entry ${index} takes the place of the log`, true)
-    const tail = isOwn ? { lastIndex: log.lastIndex, endPosition: log.endPosition } : null
+    const tail =
+      hasMore && ownCrc === headerCrc
+        ? { lastIndex: log.lastIndex, endPosition: log.endPosition }
+        : null
     await switchToCopy(
       {
         disk: platform.disk,
@@ -358,7 +364,8 @@ export class Node implements RaftNode {
         configurationBody: Buffer.from(encodeConfiguration(manifest.configuration))
       },
       manifest,
-      tail
+      tail,
+      mayLose
     )
   }
 
