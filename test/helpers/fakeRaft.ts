@@ -32,6 +32,8 @@ export class FakeLog implements LogReader {
   inMemory = true
   /** Reads at or behind this position fail as a damaged entry does. */
   damagedFrom = Number.MAX_SAFE_INTEGER
+  /** What a patient reader waits for: then nothing is damaged any more. Null: nobody repairs. */
+  repair: Promise<void> | null = null
   reads = 0
   segmentEntries = 10
 
@@ -90,6 +92,14 @@ export class FakeLog implements LogReader {
   ): Promise<Buffer> {
     const size = sizeOf(await this.read(position, headLength))
     return await this.read(position, size)
+  }
+
+  async readPatiently(position: number, length: number, patienceMs: number): Promise<Buffer> {
+    if (position >= this.damagedFrom && this.repair !== null && patienceMs > 0) {
+      await this.repair
+      this.damagedFrom = Number.MAX_SAFE_INTEGER
+    }
+    return await this.read(position, length)
   }
 
   get firstIndex(): number {

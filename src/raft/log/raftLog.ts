@@ -119,7 +119,7 @@ export class DiskLog implements RaftLog {
     this.#watermark = new WatermarkSaver(options.clock, parts.hardState, watermarkMs)
     this.#reader = new EntryReader(this, options.readCacheBytes ?? logDefaults.readCacheBytes)
     this.shipping = new Shipping(parts.segments, this.#reader)
-    this.#repairer = new Repairer(this, this.#reader, options.logger)
+    this.#repairer = new Repairer(this, this.#reader, options.clock, options.logger)
     this.#preparer = new Preparer(
       { ...logDefaults.prepare, ...options.prepare },
       parts.segments,
@@ -194,15 +194,13 @@ export class DiskLog implements RaftLog {
       )
     }
     const last = this.tail.meta(fromIndex - 1)
-    const positions: number[] = []
-    for (let index = fromIndex; index <= this.lastIndex; index++) {
-      positions.push(this.tail.meta(index).position)
-    }
+    const positions = this.tail.positions(fromIndex)
     this.tail.cut(fromIndex)
     this.terms.cut(fromIndex)
     this.#configurations.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
     this.#reader.forget(positions[0])
+    this.#repairer.waits.changed()
     this.cuts += 1
     this.lastIndex = last.index
     this.lastTerm = last.term
@@ -303,6 +301,10 @@ export class DiskLog implements RaftLog {
     return this.#reader.sizedBytes(position, headBytes, sizeOf)
   }
 
+  readPatiently(position: number, lengthBytes: number, patienceMs: number): Promise<Buffer> {
+    return this.#repairer.waits.patiently(() => this.read(position, lengthBytes), patienceMs)
+  }
+
   async indexAt(position: number): Promise<number> {
     this.mustBeOpen()
     return (await this.#reader.placeAt(position)).index
@@ -347,6 +349,7 @@ export class DiskLog implements RaftLog {
     this.tail.trim(index)
     this.terms.trim(index)
     this.#reader.forget()
+    this.#repairer.waits.changed()
     await this.segmentFiles.dropBelow(position, path => this.#preparer.recycle(path))
     await this.index.trimBefore(index)
   }
@@ -370,6 +373,7 @@ export class DiskLog implements RaftLog {
     this.#closed = true
     this.#queue.stop()
     this.#watermark.stop()
+    this.#repairer.waits.close()
     await this.#queue.settle()
     await Promise.all([this.#repairer.settle(), this.#trims, this.#preparer.stop()])
     try {
@@ -415,14 +419,7 @@ export class DiskLog implements RaftLog {
       this.#watermark.moved(this.syncedIndex, this.#commitOnDisk)
     }
     for (let index = this.#indexed + 1; index <= done.lastIndex; index++) {
-      const { position, term, sizeBytes, headerCrc } = this.tail.meta(index)
-      this.index.add(index, {
-        position,
-        term,
-        sizeBytes,
-        headerCrc,
-        bodyCrc: this.tail.bodyCrc(index)
-      })
+      this.index.add(index, this.tail.unit(index))
       this.#indexed = index
     }
     this.#listener?.written(done)

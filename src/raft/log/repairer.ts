@@ -1,4 +1,4 @@
-import type { Logger } from '../../platform/index.ts'
+import type { Clock, Logger } from '../../platform/index.ts'
 import {
   entryBodyCrc,
   entryHeaderCrc,
@@ -14,6 +14,7 @@ import { RepairError } from './errors.ts'
 import type { IndexFile } from './indexFile.ts'
 import { isNoSpace } from './noSpace.ts'
 import type { EntryReader } from './reader.ts'
+import { RepairWaits } from './repairWaits.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { EntryMeta, TailCache } from './tailCache.ts'
 import type { TermMap } from './termMap.ts'
@@ -37,18 +38,22 @@ export interface RepairHost {
 
 /** Puts damaged entries back in place, one at a time (raft.md 4.9). */
 export class Repairer {
+  readonly waits: RepairWaits
   readonly #host: RepairHost
   readonly #reader: EntryReader
   readonly #logger: Logger
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(host: RepairHost, reader: EntryReader, logger: Logger) {
+  constructor(host: RepairHost, reader: EntryReader, clock: Clock, logger: Logger) {
+    this.waits = new RepairWaits(clock, host.faults)
     this.#logger = logger
     this.#host = host
     this.#reader = reader
   }
 
   write(index: number, bytes: Buffer): Promise<void> {
+    if (!this.#host.faults.has(index))
+      return Promise.reject(new RepairError(index, 'it is not damaged'))
     const repair = this.#last.then(() => this.#repair(index, bytes))
     this.#last = repair.catch(() => {})
     return repair
@@ -61,7 +66,7 @@ export class Repairer {
   async #repair(index: number, bytes: Buffer): Promise<void> {
     this.#host.mustWork()
     const fault = this.#host.faults.get(index)
-    if (fault === undefined) throw new RepairError(index, 'it is not damaged')
+    if (fault === undefined) return // cut or trimmed while this one waited
     await this.#mustBe(fault, bytes)
     const position = entryPosition(bytes)
     const segment = this.#host.segmentFiles.at(position) as Segment
@@ -97,6 +102,7 @@ export class Repairer {
     if (before?.headerCrc === null) {
       this.#host.faults.set(index - 1, { ...before, headerCrc: entryPrevCrc(bytes) })
     }
+    this.waits.changed()
     this.#logger.info('A damaged entry was repaired', { index, left: this.#host.faults.size })
   }
 

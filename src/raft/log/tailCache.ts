@@ -1,4 +1,5 @@
 import { type Entry, entryBodyCrc, entryHeaderCrc } from './entry.ts'
+import type { Unit } from './indexFile.ts'
 
 /** What is remembered of an entry without its bytes. */
 export interface EntryMeta {
@@ -132,6 +133,23 @@ export class TailCache {
     }
   }
 
+  /** Of `fromIndex` and all behind it. */
+  positions(fromIndex: number): number[] {
+    const positions: number[] = []
+    for (let index = fromIndex; index <= this.last; index++) {
+      positions.push(this.meta(index).position)
+    }
+    return positions
+  }
+
+  /** What the index says of an entry that is in memory. */
+  unit(index: number): Unit {
+    const entry = this.entry(index)
+    if (entry === null) throw new Error(`entry ${index} has no bytes in the tail cache`)
+    const { position, term, sizeBytes, headerCrc } = this.meta(index)
+    return { position, term, sizeBytes, headerCrc, bodyCrc: entryBodyCrc(entry.bytes) }
+  }
+
   entry(index: number): Entry | null {
     return index < this.first || index > this.last ? null : this.#entries[index & this.#mask]!
   }
@@ -168,12 +186,6 @@ export class TailCache {
       entries.push(entry)
     }
     return entries
-  }
-
-  bodyCrc(index: number): number {
-    const entry = this.entry(index)
-    if (entry === null) throw new Error(`entry ${index} has no bytes in the tail cache`)
-    return entryBodyCrc(entry.bytes)
   }
 
   /** Puts the repaired entry's figures in the place of what was assumed. */

@@ -271,6 +271,8 @@ export interface RaftLog {
   read(position: number, lengthBytes: number): Promise<Buffer>
   /** See LogReader.readSized. */
   readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer>
+  /** See LogReader. */
+  readPatiently(position: number, lengthBytes: number, patienceMs: number): Promise<Buffer>
 
   /** Index of the entry that `position` lies in. Rejects like `readEntries`. */
   indexAt(position: number): Promise<number>

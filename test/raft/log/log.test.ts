@@ -261,6 +261,69 @@ t.test('a damaged entry is found when it is read, and repaired in place', async 
   await a.stop()
 })
 
+t.test(
+  'a patient reader waits for a damaged entry until it is back, or its time is over',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk, { tailCacheBytes: 0 })
+    const made = Array.from({ length: 30 }, () => a.append(500))
+    await a.written()
+    await a.rest()
+    a.log.commitTo(30)
+    a.log.release(30)
+    for (const { position } of [made[11]!, made[12]!]) {
+      const segment = position - (position % SEGMENT_BYTES)
+      disk.corrupt(`${DATA}/${String(segment).padStart(20, '0')}`, position - segment + 300)
+    }
+    const at = made[11]!.position + 64
+    const other = made[12]!.position + 64
+    const waiting = [a.log.readPatiently(at, 10, 1e6), a.log.readPatiently(at, 20, 1e6)]
+    let others = ''
+    const tooLong = a.log.readPatiently(other, 10, 100).catch((error: Error) => {
+      others = error.name
+    })
+    await a.rest(50)
+    t.equal(others, '', 'it waits')
+    await a.wait(a.log.writeRepair(12, made[11]!.bytes))
+    for (const [i, bytes] of (await a.wait(Promise.all(waiting))).entries())
+      t.ok(bytes.equals(made[11]!.bytes.subarray(64, 74 + i * 10)))
+    t.equal(others, '', 'the other one is not back')
+    await a.wait(tooLong)
+    t.equal(others, 'DamagedEntryError')
+    await t.rejects(a.wait(a.log.readPatiently(other, 10, 0)), DamagedEntryError, 'no patience')
+    await t.rejects(a.wait(a.log.readPatiently(1e9, 10, 1e6)), { code: 'LMQ_LOG_NOT_THERE' })
+    const last = a.log.readPatiently(other, 10, 1e6)
+    last.catch(() => {})
+    await a.rest(20)
+    await a.stop()
+    await t.rejects(last, DamagedEntryError, 'nobody waits for a closed log')
+  }
+)
+
+t.test('a repair that waits for another is left out when its entry is cut meanwhile', async t => {
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk, { tailCacheBytes: 0 })
+  const made = Array.from({ length: 30 }, () => a.append(500))
+  await a.written()
+  await a.rest()
+  a.log.commitTo(5)
+  a.log.release(5)
+  await a.stop()
+  for (const { position } of [made[11]!, made[12]!]) {
+    const segment = position - (position % SEGMENT_BYTES)
+    disk.corrupt(`${DATA}/${String(segment).padStart(20, '0')}`, position - segment + 300)
+  }
+  const b = await Process.start(disk)
+  await b.wait(b.log.verify(1, 1e6))
+  t.same([...b.log.faults.keys()], [12, 13])
+  const repairs = [12, 13].map(index => b.log.writeRepair(index, made[index - 1]!.bytes))
+  b.log.cut(12, 1)
+  await b.wait(Promise.all(repairs))
+  t.equal(b.log.lastIndex, 11)
+  await b.wait(b.log.markWhole())
+  await b.stop()
+})
+
 t.test('damage that is found while it runs says where the entry before ends', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk)
@@ -415,6 +478,7 @@ t.test('a failed write and a failed hard state end the log too', async t => {
   ] as const) {
     const disk = new MemoryDisk()
     const a = await Process.start(disk)
+    await a.rest()
     disk.failNext(kind, 'EIO', { path })
     a.append(100)
     const saving = a.log.saveHardState({ term: 3, vote: 'n2' })
