@@ -219,28 +219,36 @@ export class KeyIndex implements KeySink {
 
   /**
    * Puts runs in the place of a damaged one: `fill` adds its keys again, of all messages between its positions, and may
-   * wait; `room` is to be awaited now and then, it writes what is full.
+   * wait; `room` is to be awaited now and then, it writes what is full. New runs are written and merged meanwhile.
    */
   async replace(
     damaged: RunRecord,
     fill: (sink: KeySink, room: () => Promise<void>) => Promise<void>
   ): Promise<void> {
-    while (this.#working) await this.#work
     if (!this.#runs.includes(damaged)) return
-    this.#working = true
-    this.#work = this.#replace(damaged, fill).finally(() => {
-      this.#working = false
-    })
-    const work = this.#work
-    this.#work = work.catch(() => {})
-    await work
+    // From now on no merge takes it.
+    this.#lost.add(damaged)
+    const runs: RunRecord[] = []
+    try {
+      await this.#fill(damaged, runs, fill)
+      while (this.#working) await this.#work
+      this.#working = true
+      const put = this.#put(damaged, runs).finally(() => {
+        this.#working = false
+      })
+      this.#work = put.catch(() => {})
+      await put
+    } catch (error) {
+      if (!runs.some(run => this.#runs.includes(run))) await this.#removeFiles(runs).catch(() => {})
+      throw error
+    }
   }
 
-  async #replace(
+  async #fill(
     damaged: RunRecord,
+    runs: RunRecord[],
     fill: (sink: KeySink, room: () => Promise<void>) => Promise<void>
   ): Promise<void> {
-    const runs: RunRecord[] = []
     let sorted: SortedChunk[] = []
     let chunk = new IndexChunk(this.#chunkRecords)
     const seal = (): void => {
@@ -264,6 +272,14 @@ export class KeyIndex implements KeySink {
     seal()
     // One at least, for it says up to where the index is complete.
     if (sorted.length > 0 || runs.length === 0) await write()
+  }
+
+  async #put(damaged: RunRecord, runs: readonly RunRecord[]): Promise<void> {
+    if (!this.#runs.includes(damaged)) {
+      // Trimmed meanwhile.
+      await this.#removeFiles(runs)
+      return
+    }
     const changes: KeyValueChange[] = runs.map(runChange)
     changes.push({ key: runKey(damaged.sequence), value: null })
     await this.#state.write(changes, { sync: false })

@@ -15,8 +15,8 @@ export interface ScanRange {
 export interface ScanVisitor {
   /** `message` is filled again for the next one; its properties are not scanned. */
   message(message: StoredMessageView, entryIndex: number): void
-  /** After each piece of the log, with its bytes. Rejects to end the scan. */
-  pieceDone(bytes: number): Promise<void>
+  /** After each piece of the log, with its bytes: whether to go on. */
+  pieceDone(bytes: number): Promise<boolean>
   /** A piece could not be read: resolves to try again, rejects to end the scan. Damaged entries are repaired meanwhile. */
   readFailed(error: unknown): Promise<void>
 }
@@ -56,6 +56,6 @@ export async function scanMessages(
       }
     }
     if (entries.length === 0) return
-    await visitor.pieceDone(bytes)
+    if (!(await visitor.pieceDone(bytes))) return
   }
 }
