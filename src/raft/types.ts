@@ -259,8 +259,8 @@ export interface LogReader {
    * only when it goes on where the last such read ended. Rejects as `read`.
    */
   readSized(position: number, headLength: number, sizeOf: (head: Buffer) => number): Promise<Buffer>
-  /** As `read`, and while the entry is damaged it waits for a peer's, `patienceMs` at most. */
-  readPatiently(position: number, length: number, patienceMs: number): Promise<Buffer>
+  /** What one of these reads gives; a damaged entry is waited for until a peer has given it back, `patienceMs` at most. */
+  patiently<T>(read: () => Promise<T>, patienceMs: number): Promise<T>
   /** The entry that `position` lies in, committed or not. Rejects as `read`. */
   indexAt(position: number): Promise<number>
   /** Entries from `fromIndex` on, committed or not, as many as fit into `maxBytes` and at least one; empty behind the last. Rejects as `read`. */

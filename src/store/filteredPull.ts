@@ -184,7 +184,9 @@ export class FilteredPull {
     const size = unitSize(this.#span.bytes, at)
     this.#diskReads += 1
     try {
-      const message = await log.read(position, size)
+      const isFirst = this.#next === this.#request.offset
+      const patienceMs = isFirst ? (this.#request.patienceMs ?? 0) : 0
+      const message = await log.patiently(() => log.read(position, size), patienceMs)
       return this.#look(message, position, size) ? null : this.#result()
     } catch (error) {
       if (this.#next > this.#request.offset) return this.#result()

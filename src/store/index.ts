@@ -48,7 +48,13 @@ export {
   type PopQueueRef
 } from './pop.ts'
 export { orderFreeMs, type PopOrder } from './popOrders.ts'
-export { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
+export {
+  type MessageFilter,
+  type PullRequest,
+  type PullResult,
+  PullStatus,
+  REPAIR_PATIENCE_MS
+} from './pull.ts'
 export type { DataVersion, StoreTables } from './tables.ts'
 export { compareTimers, type TimerRef } from './timers.ts'
 export type { TransactionCheck, TransactionInDoubt } from './transactions.ts'

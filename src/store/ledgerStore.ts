@@ -101,14 +101,13 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
       restored.appliedPosition
     )
     const machine = this.#machine
-    this.#reader = new Reader({ queues, files, counters, log }, parts.pullLimits)
-    this.#lookups = new Lookups({
-      files,
-      index,
-      log,
-      appliedPosition: () => machine.appliedPosition
-    })
-    const lookups = this.#lookups
+    this.#reader = new Reader(
+      { queues, files, counters, log, whenBack: (...block) => this.#repair.whenBack(...block) },
+      parts.pullLimits
+    )
+    const appliedPosition = (): number => machine.appliedPosition
+    const lookups = new Lookups({ files, index, log, appliedPosition })
+    this.#lookups = lookups
     this.#checkpoints = new Checkpoints(
       {
         clock,
@@ -138,7 +137,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
       checkpoints,
       delayLevelsMs: parts.delayLevelsMs,
       log,
-      appliedPosition: () => machine.appliedPosition,
+      appliedPosition,
       noteChanged: queue => machine.noteChanged(queue)
     })
     this.#scrubber = new Scrubber(

@@ -4,6 +4,7 @@ import type { LogReader } from '../raft/index.ts'
 import { type ConsumeQueue, decodeUnit, UNIT_BYTES, UnitSpan } from './consumeQueue.ts'
 import { keyHash, topicSeed } from './keyHash.ts'
 import type { KeyIndex } from './keyIndex.ts'
+import { REPAIR_PATIENCE_MS } from './pull.ts'
 import type { QueueFiles } from './queueFiles.ts'
 import type { QueueTable } from './queueTable.ts'
 import {
@@ -38,7 +39,11 @@ export class Lookups {
   }
 
   /** Null when no committed message begins there. Any number may be asked for: ids come from clients. */
-  async messageAt(position: number): Promise<Buffer | null> {
+  messageAt(position: number): Promise<Buffer | null> {
+    return this.#message(position, REPAIR_PATIENCE_MS)
+  }
+
+  async #message(position: number, patienceMs: number): Promise<Buffer | null> {
     const log = this.#host.log()
     const end = this.#host.appliedPosition()
     if (!Number.isSafeInteger(position)) return null
@@ -47,7 +52,10 @@ export class Lookups {
       const head = log.peek(position, MESSAGE_HEAD_BYTES)
       const message =
         head === null
-          ? await log.readSized(position, MESSAGE_HEAD_BYTES, messageSize)
+          ? await log.patiently(
+              () => log.readSized(position, MESSAGE_HEAD_BYTES, messageSize),
+              patienceMs
+            )
           : log.peek(position, messageSize(head))
       if (message === null || position + message.length > end) return null
       return isMessageAt(message, 0, position) ? message : null
@@ -138,9 +146,12 @@ export class Lookups {
     const messages: Buffer[] = []
     const view = new StoredMessageView()
     let bytes = 0
+    let patienceMs = REPAIR_PATIENCE_MS
     for (const position of positions) {
       if (messages.length === query.maxMessages) break
-      const message = await this.messageAt(position)
+      const message = await this.#message(position, patienceMs)
+      // One that nobody gives back is waited for; so much for this query.
+      if (message === null) patienceMs = 0
       if (message === null || !hasKey(view, message, topic, key)) continue
       bytes += message.length
       if (bytes > QUERY_BYTES_MAX && messages.length > 0) break
@@ -162,7 +173,8 @@ export class Lookups {
 
   async #bytes(position: number, length: number): Promise<Buffer> {
     const log = this.#host.log()
-    return log.peek(position, length) ?? (await log.read(position, length))
+    const read = (): Promise<Buffer> => log.read(position, length)
+    return log.peek(position, length) ?? (await log.patiently(read, REPAIR_PATIENCE_MS))
   }
 }
 

@@ -12,7 +12,12 @@ export interface PullRequest {
   tagHashes: ReadonlySet<number> | null
   /** Looks into each message; absent or null = none. Not together with `tagHashes`. */
   filter?: MessageFilter | null
+  /** How long the first message is waited for when its part of the log is damaged here, ms: a peer gives it back. Absent: not at all. */
+  patienceMs?: number
 }
+
+/** For who has a client waiting: well below the time after which clients give a pull up (10 s). */
+export const REPAIR_PATIENCE_MS = 3_000
 
 /** Decides by the stored bytes of a message. */
 export interface MessageFilter {

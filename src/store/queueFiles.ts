@@ -19,10 +19,15 @@ const SYNCS_AT_ONCE = 3
 /** Units of the queue cannot be read, or are not those that were written. They are being built again: try again. */
 export class QueueDamagedError extends Error {
   override readonly name = 'QueueDamagedError'
+  readonly queue: ConsumeQueue
+  /** First unit of the block. */
+  readonly first: number
   constructor(queue: ConsumeQueue, first: number, what: string) {
     super(
       `queue ${queue.topic}/${queue.queueId}: units from ${first} on ${what}; they are built again from the log`
     )
+    this.queue = queue
+    this.first = first
   }
 }
 

@@ -13,6 +13,7 @@ import {
 import { FilteredPull } from './filteredPull.ts'
 import { type MessageFilter, type PullRequest, type PullResult, PullStatus } from './pull.ts'
 import { edgeResult, edgeStatus, emptyResult } from './pullResults.ts'
+import { QueueDamagedError } from './queueFiles.ts'
 import type { ReaderHost } from './readerHost.ts'
 import { firstStranger, readStoreTime } from './storedMessageView.ts'
 import type { Arrival, PullLimits } from './types.ts'
@@ -60,6 +61,23 @@ export class Reader {
   }
 
   pull(request: PullRequest): PullResult | Promise<PullResult> {
+    try {
+      const result = this.#pull(request)
+      return result instanceof Promise ? result.catch(error => this.#retry(request, error)) : result
+    } catch (error) {
+      return this.#retry(request, error)
+    }
+  }
+
+  /** Once more when the units that could not be read are built again, within the request's patience. */
+  async #retry(request: PullRequest, error: unknown): Promise<PullResult> {
+    const { patienceMs } = request
+    if (!(error instanceof QueueDamagedError) || patienceMs === undefined) throw error
+    if (!(await this.#host.whenBack(error.queue, error.first, patienceMs))) throw error
+    return await this.#pull(request)
+  }
+
+  #pull(request: PullRequest): PullResult | Promise<PullResult> {
     const queue = this.#host.queues.find(request.topic, request.queueId)
     const edge = edgeStatus(queue, request.offset)
     if (queue === undefined || edge !== null) {
@@ -73,7 +91,7 @@ export class Reader {
       ).run()
     const selection = new Selection(request.offset)
     if (!this.#select(request, queue, selection)) return this.#pullCold(request, queue, selection)
-    return this.#read(queue, selection)
+    return this.#read(request, queue, selection)
   }
 
   /** Whether a message that just arrived passes; true also when it is not in memory any more. */
@@ -110,7 +128,7 @@ export class Reader {
     selection.cold = true
     this.#take(request, span, selection)
     if (!selection.done) this.#select(request, queue, selection)
-    const result = await this.#read(queue, selection)
+    const result = await this.#read(request, queue, selection)
     return queue.removed ? await this.pull(request) : result
   }
 
@@ -178,7 +196,11 @@ export class Reader {
     }
   }
 
-  #read(queue: ConsumeQueue, selection: Selection): PullResult | Promise<PullResult> {
+  #read(
+    request: PullRequest,
+    queue: ConsumeQueue,
+    selection: Selection
+  ): PullResult | Promise<PullResult> {
     if (selection.messages === 0) {
       this.#host.counters.getMissed += 1
       return {
@@ -190,13 +212,14 @@ export class Reader {
     const chunks: Buffer[] = []
     for (let i = 0; i < selection.positions.length; i++) {
       const chunk = log.peek(selection.positions[i]!, selection.lengths[i]!)
-      if (chunk === null) return this.#readCold(queue, selection, chunks)
+      if (chunk === null) return this.#readCold(request, queue, selection, chunks)
       chunks.push(chunk)
     }
     return this.#found(queue, selection, chunks)
   }
 
   async #readCold(
+    request: PullRequest,
     queue: ConsumeQueue,
     selection: Selection,
     chunks: Buffer[]
@@ -207,7 +230,10 @@ export class Reader {
       const position = selection.positions[chunks.length]!
       const length = selection.lengths[chunks.length]!
       try {
-        chunks.push(log.peek(position, length) ?? (await log.read(position, length)))
+        // What is in memory already is not kept back for a repair.
+        const patienceMs = chunks.length === 0 ? (request.patienceMs ?? 0) : 0
+        const read = (): Promise<Buffer> => log.read(position, length)
+        chunks.push(log.peek(position, length) ?? (await log.patiently(read, patienceMs)))
       } catch (error) {
         // What lies before the place that cannot be read is served; the client comes back for the rest.
         if (chunks.length > 0) break

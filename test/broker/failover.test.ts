@@ -1,3 +1,5 @@
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
 import {
@@ -293,4 +295,29 @@ t.test('a commit from before the failover that comes behind it lowers no offset'
   const fresh = new TestClient(t, leader.address)
   t.equal((await fresh.ask(code, { ...update, commitOffset: 28 })).code, ResponseCode.SUCCESS)
   t.equal(stored(), 28)
+})
+
+t.test('a bit that flips on the disk of the leader is no concern of consumers', async t => {
+  const { leader, near } = await scene(t, { flushDiskType: 'SYNC_FLUSH' })
+  const marker = 'the message whose bit flips'
+  const sent = await near.send('T', marker, { queueId: 1 })
+  t.equal(sent.code, 0)
+  // So much that it is not in memory any more.
+  const large = Buffer.alloc(1_000_000, 'x')
+  for (let i = 0; i < 9; i++) t.equal((await near.send('T', large, { queueId: 2 })).code, 0)
+  const { disk } = platform
+  const data = join(leader.config.settings.rootDirectory, 'raft', 'data')
+  const files = await disk.list(data)
+  const read = await Promise.all(files.map(({ name }) => disk.readFile(join(data, name))))
+  const which = read.findIndex(bytes => bytes.includes(marker))
+  const path = join(data, files[which]!.name)
+  const at = read[which]!.indexOf(marker)
+  const file = await open(path, 'r+')
+  t.teardown(() => file.close())
+  await file.write(Buffer.from('T'), 0, 1, at)
+  const messages = await near.read('T', 1)
+  t.strictSame(bodies(messages), [marker], 'the first pull brings it')
+  const mended = Buffer.alloc(marker.length)
+  await file.read(mended, 0, mended.length, at)
+  t.equal(mended.toString(), marker, 'and the disk has it again')
 })

@@ -94,12 +94,15 @@ export class FakeLog implements LogReader {
     return await this.read(position, size)
   }
 
-  async readPatiently(position: number, length: number, patienceMs: number): Promise<Buffer> {
-    if (position >= this.damagedFrom && this.repair !== null && patienceMs > 0) {
+  async patiently<T>(read: () => Promise<T>, patienceMs: number): Promise<T> {
+    try {
+      return await read()
+    } catch (error) {
+      if (this.repair === null || patienceMs <= 0) throw error
       await this.repair
       this.damagedFrom = Number.MAX_SAFE_INTEGER
+      return await read()
     }
-    return await this.read(position, length)
   }
 
   get firstIndex(): number {

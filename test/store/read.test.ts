@@ -193,7 +193,18 @@ t.test(
     const result = await pull(store, {})
     t.match(result, { status: 'FOUND', messageCount: 3, nextBeginOffset: 3 })
     await t.rejects(pull(store, { offset: 3 }), /nothing to read/)
-    log.damagedFrom = Number.MAX_SAFE_INTEGER
+    let repaired = (): void => {}
+    log.repair = new Promise(resolve => {
+      repaired = resolve
+    })
+    const served = await pull(store, { patienceMs: 1_000 })
+    t.match(served, { messageCount: 3, nextBeginOffset: 3 }, 'what is there does not wait')
+    await t.rejects(pull(store, { offset: 3 }), /nothing to read/, 'without patience')
+    const patient = pull(store, { offset: 3, patienceMs: 1_000 })
+    const found = store.messageAt(second[1]!.physicalOffset)
+    repaired()
+    t.match(await patient, { status: 'FOUND', messageCount: 3, nextBeginOffset: 6 })
+    t.not(await found, null)
     log.startPosition = first[2]!.physicalOffset + 1
     t.match(await pull(store, { offset: 0, maxMessages: 1 }), {
       status: 'MESSAGE_WAS_REMOVING',

@@ -14,6 +14,7 @@ import {
   type PopQueueRef,
   type PullResult,
   PullStatus,
+  REPAIR_PATIENCE_MS,
   StoreError,
   type TopicSettings
 } from '../../store/index.ts'
@@ -199,10 +200,10 @@ export class Taker {
   ): Promise<{ offset: number; result: PullResult } | null> {
     try {
       const offset = known >= 0 ? known : await this.#firstOffset(pop, queue)
-      const result = await this.#pull(pop, queue, offset, pop.maxMessages - taken.count)
+      const result = await this.#pull(pop, taken, queue, offset)
       if (!wrongOffset.includes(result.status)) return { offset, result }
       const next = result.nextBeginOffset
-      const again = await this.#pull(pop, queue, next, pop.maxMessages - taken.count)
+      const again = await this.#pull(pop, taken, queue, next)
       return { offset: next, result: again }
     } catch (error) {
       if (error instanceof NotLeaderError) throw error
@@ -226,13 +227,23 @@ export class Taker {
 
   async #pull(
     pop: PopRequest,
+    taken: Taken,
     { topic, queueId }: PopQueueRef,
-    offset: number,
-    maxMessages: number
+    offset: number
   ): Promise<PullResult> {
     const { tagHashes, filter } = pop
+    // Once for a pop, and not while what it has taken already is hidden from others.
+    const patienceMs = taken.count === 0 && taken.unreadable === null ? REPAIR_PATIENCE_MS : 0
     // Queues of followers may be read at any time; what a pop takes must be the leader's.
-    return await this.#broker.store.pull({ topic, queueId, offset, maxMessages, tagHashes, filter })
+    return await this.#broker.store.pull({
+      topic,
+      queueId,
+      offset,
+      maxMessages: pop.maxMessages - taken.count,
+      tagHashes,
+      filter,
+      patienceMs
+    })
   }
 
   #found(

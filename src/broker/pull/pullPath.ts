@@ -14,7 +14,7 @@ import {
   scanPullHeader
 } from '../../protocol/index.ts'
 import type { Connection } from '../../remoting/index.ts'
-import { type PullResult, PullStatus } from '../../store/index.ts'
+import { type PullResult, PullStatus, REPAIR_PATIENCE_MS } from '../../store/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import type { Handler } from '../dispatch/handler.ts'
 import { PullChecks } from './checks.ts'
@@ -118,7 +118,8 @@ export class PullPath {
       offset: pull.offset,
       maxMessages: pull.maxMessages,
       tagHashes: pull.tagHashes,
-      filter: pull.filter
+      filter: pull.filter,
+      patienceMs: REPAIR_PATIENCE_MS
     })
     if (!(result instanceof Promise)) {
       this.#finish(pull, result, first)

@@ -301,8 +301,8 @@ export class DiskLog implements RaftLog {
     return this.#reader.sizedBytes(position, headBytes, sizeOf)
   }
 
-  readPatiently(position: number, lengthBytes: number, patienceMs: number): Promise<Buffer> {
-    return this.#repairer.waits.patiently(() => this.read(position, lengthBytes), patienceMs)
+  patiently<T>(read: () => Promise<T>, patienceMs: number): Promise<T> {
+    return this.#repairer.waits.patiently(read, patienceMs)
   }
 
   async indexAt(position: number): Promise<number> {

@@ -272,7 +272,7 @@ export interface RaftLog {
   /** See LogReader.readSized. */
   readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer>
   /** See LogReader. */
-  readPatiently(position: number, lengthBytes: number, patienceMs: number): Promise<Buffer>
+  patiently<T>(read: () => Promise<T>, patienceMs: number): Promise<T>
 
   /** Index of the entry that `position` lies in. Rejects like `readEntries`. */
   indexAt(position: number): Promise<number>

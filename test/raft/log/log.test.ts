@@ -275,11 +275,13 @@ t.test(
       const segment = position - (position % SEGMENT_BYTES)
       disk.corrupt(`${DATA}/${String(segment).padStart(20, '0')}`, position - segment + 300)
     }
+    const patient = (position: number, lengthBytes: number, patienceMs: number): Promise<Buffer> =>
+      a.log.patiently(() => a.log.read(position, lengthBytes), patienceMs)
     const at = made[11]!.position + 64
     const other = made[12]!.position + 64
-    const waiting = [a.log.readPatiently(at, 10, 1e6), a.log.readPatiently(at, 20, 1e6)]
+    const waiting = [patient(at, 10, 1e6), patient(at, 20, 1e6)]
     let others = ''
-    const tooLong = a.log.readPatiently(other, 10, 100).catch((error: Error) => {
+    const tooLong = patient(other, 10, 100).catch((error: Error) => {
       others = error.name
     })
     await a.rest(50)
@@ -290,9 +292,9 @@ t.test(
     t.equal(others, '', 'the other one is not back')
     await a.wait(tooLong)
     t.equal(others, 'DamagedEntryError')
-    await t.rejects(a.wait(a.log.readPatiently(other, 10, 0)), DamagedEntryError, 'no patience')
-    await t.rejects(a.wait(a.log.readPatiently(1e9, 10, 1e6)), { code: 'LMQ_LOG_NOT_THERE' })
-    const last = a.log.readPatiently(other, 10, 1e6)
+    await t.rejects(a.wait(patient(other, 10, 0)), DamagedEntryError, 'no patience')
+    await t.rejects(a.wait(patient(1e9, 10, 1e6)), { code: 'LMQ_LOG_NOT_THERE' })
+    const last = patient(other, 10, 1e6)
     last.catch(() => {})
     await a.rest(20)
     await a.stop()
