@@ -299,6 +299,7 @@ export class Checkpoints {
     await state.write(changes, { sync: capture.sync })
     files.checks.committed()
     this.#host.tables.timers.flushed()
+    this.#compactTimers()
     for (const queue of synced) {
       queue.syncedOffset = queue.flushedOffset
       queue.syncedCrc = queue.flushedCrc
@@ -306,6 +307,16 @@ export class Checkpoints {
     }
     if (capture.sync) this.#syncDueMs = clock.monotonicMs() + SYNC_INTERVAL_MS
     this.#cool(capture.queues)
+  }
+
+  /** Nothing waits for it. */
+  #compactTimers(): void {
+    const { state, tables, logger } = this.#host
+    const range = tables.timers.takeBuried()
+    if (range === null) return
+    state.compact(range.from, range.to).catch((error: unknown) => {
+      logger.warn('The state database could not be compacted', { error })
+    })
   }
 
   async #checksOf(removed: readonly ConsumeQueue[]): Promise<KeyValueChange[]> {

@@ -8,6 +8,8 @@ export interface KeyValueStore {
   ): AsyncIterable<readonly (readonly [Buffer, Buffer])[]>
   /** All or nothing. `sync`: on the disk when it resolves. */
   write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void>
+  /** What was deleted in [`from`, `to`) costs readers nothing any more when it resolves. */
+  compact(from: Buffer, to: Buffer): Promise<void>
   close(): Promise<void>
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Level } from 'level'
-import type { Disk, Logger } from '../platform/index.ts'
+import type { Clock, Disk, Logger, Platform } from '../platform/index.ts'
 import {
   type KeyValueChange,
   type KeyValueStore,
@@ -10,11 +10,13 @@ import {
 import { checkLevel, type LevelCut } from './levelCheck.ts'
 
 const BLOCK_PAIRS_MAX = 1000
+/** Changes that are handed over without letting others in: some microseconds each. */
+const CHANGES_A_TURN = 256
 
 /** Opens (or makes) a LevelDB. Rejects with StateOpenError, and with StateDamagedError when it is not what was written. */
 export async function openLevelStore(
   directory: string,
-  disk: Disk,
+  { disk, clock }: Pick<Platform, 'disk' | 'clock'>,
   logger: Logger
 ): Promise<KeyValueStore> {
   const { faults, cut } = await checkLevel(disk, directory)
@@ -42,7 +44,7 @@ export async function openLevelStore(
       { cause: error }
     )
   }
-  return new LevelStore(level)
+  return new LevelStore(level, clock)
 }
 
 /** Everything up to the cut is a state that was; the log has what comes after it. */
@@ -69,11 +71,18 @@ async function cutLevel(
   await disk.syncDirectory(directory)
 }
 
+/** `level` does not say that it is a LevelDB in Node.js. */
+interface Compacting {
+  compactRange(start: Buffer, end: Buffer, options: { keyEncoding: string }): Promise<void>
+}
+
 class LevelStore implements KeyValueStore {
   readonly #level: Level<Buffer, Buffer>
+  readonly #clock: Clock
 
-  constructor(level: Level<Buffer, Buffer>) {
+  constructor(level: Level<Buffer, Buffer>, clock: Clock) {
     this.#level = level
+    this.#clock = clock
   }
 
   async *entries(
@@ -97,7 +106,9 @@ class LevelStore implements KeyValueStore {
   async write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void> {
     const batch = this.#level.batch()
     try {
-      for (const { key, value } of changes) {
+      for (const [i, { key, value }] of changes.entries()) {
+        if (i > 0 && i % CHANGES_A_TURN === 0)
+          await new Promise<void>(resolve => this.#clock.turnEnd(resolve))
         if (value === null) batch.del(key)
         else batch.put(key, value)
       }
@@ -108,6 +119,12 @@ class LevelStore implements KeyValueStore {
     await batch.write({ sync: options.sync } as object)
   }
 
+  compact(from: Buffer, to: Buffer): Promise<void> {
+    const level = this.#level as Level<Buffer, Buffer> & Compacting
+    return level.compactRange(from, to, { keyEncoding: 'buffer' })
+  }
+
+  /** Waits for what is under way. */
   close(): Promise<void> {
     return this.#level.close()
   }

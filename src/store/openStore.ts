@@ -117,7 +117,7 @@ async function openLocked(
 async function openState(options: StoreOptions): Promise<KeyValueStore> {
   const { platform, logger } = options
   const directory = join(options.directory, 'state')
-  const open = options.openState ?? ((path: string) => openLevelStore(path, platform.disk, logger))
+  const open = options.openState ?? ((path: string) => openLevelStore(path, platform, logger))
   try {
     return await open(directory)
   } catch (error) {

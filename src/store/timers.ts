@@ -30,6 +30,8 @@ const TIMER_BYTES = 16
 const REGION_BYTES = 1_048_576
 /** Changes that no checkpoint has written yet; above it sends are refused as busy. */
 const UNWRITTEN_MAX = 500_000
+/** Records that were deleted and still lie in the files: who begins at the first waiting message reads over them, 1 µs each. */
+const BURIED_MAX = 50_000
 /** Gathered beyond what is wanted before it is sorted and cut. */
 const MERGE_ROOM = 256
 const dueName = Buffer.from(MessageProperty.TIMER_DELIVER_MS)
@@ -61,6 +63,9 @@ export class TimerTable {
   readonly #changedRegions = new Set<number>()
   /** Waiting messages. */
   count = 0
+  /** Deleted from the state database since `takeBuried`, and the last of their times. */
+  #buried = 0
+  #buriedUntilMs = 0
   /** Checkpoints that brought changes into the state database. */
   flushes = 0
 
@@ -132,10 +137,18 @@ export class TimerTable {
   capture(into: KeyValueChange[]): void {
     if (this.#recent.size === 0) return
     const { added, removed } = this.#recent
-    for (const [position, dueMs] of added)
-      into.push({ key: timerKey({ dueMs, position }), value: NO_VALUE })
-    for (const [position, dueMs] of removed)
-      into.push({ key: timerKey({ dueMs, position }), value: null })
+    const keys = Buffer.allocUnsafeSlow((added.size + removed.size) * KEY_BYTES)
+    let at = 0
+    for (const [position, dueMs] of added) {
+      into.push({ key: putTimerKey(keys, at, { dueMs, position }), value: NO_VALUE })
+      at += KEY_BYTES
+    }
+    for (const [position, dueMs] of removed) {
+      into.push({ key: putTimerKey(keys, at, { dueMs, position }), value: null })
+      at += KEY_BYTES
+      this.#buriedUntilMs = Math.max(this.#buriedUntilMs, dueMs)
+    }
+    this.#buried += removed.size
     for (const region of this.#changedRegions) into.push(this.#regionRecord(region))
     this.#changedRegions.clear()
     this.#capturing = this.#recent
@@ -147,6 +160,16 @@ export class TimerTable {
     if (this.#capturing === null) return
     this.#capturing = null
     this.flushes += 1
+  }
+
+  /** Where so many records were deleted that it is time to compact; null: nowhere. */
+  takeBuried(): { from: Buffer; to: Buffer } | null {
+    if (this.#buried < BURIED_MAX) return null
+    const from = timerKey({ dueMs: 0, position: 0 })
+    const to = timerKey({ dueMs: this.#buriedUntilMs + 1, position: 0 })
+    this.#buried = 0
+    this.#buriedUntilMs = 0
+    return { from, to }
   }
 
   #regionRecord(region: number): KeyValueChange {
@@ -220,13 +243,16 @@ async function readWritten(
   return found
 }
 
+function timerKey(timer: TimerRef): Buffer {
+  return putTimerKey(Buffer.allocUnsafeSlow(KEY_BYTES), 0, timer)
+}
+
 /** Record of the state database: i64 due time · i64 place; nothing in it. */
-function timerKey({ dueMs, position }: TimerRef): Buffer {
-  const key = Buffer.alloc(KEY_BYTES)
-  key[0] = TIMER_RECORD.charCodeAt(0)
-  putInt64(key, 1, dueMs)
-  putInt64(key, 9, position)
-  return key
+function putTimerKey(target: Buffer, at: number, { dueMs, position }: TimerRef): Buffer {
+  target[at] = TIMER_RECORD.charCodeAt(0)
+  putInt64(target, at + 1, dueMs)
+  putInt64(target, at + 9, position)
+  return target.subarray(at, at + KEY_BYTES)
 }
 
 /** All keys of a kind of record. */

@@ -118,6 +118,8 @@ class Handle implements KeyValueStore {
     return done
   }
 
+  async compact(): Promise<void> {}
+
   async close(): Promise<void> {
     await this.#tail
     await this.#delay()

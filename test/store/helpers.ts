@@ -27,6 +27,7 @@ export class MemoryState implements KeyValueStore {
   writes = 0
   syncs = 0
   failing = false
+  readonly compacted: [string, string][] = []
   /** Writes wait for it. */
   gate: Promise<void> | null = null
 
@@ -48,6 +49,10 @@ export class MemoryState implements KeyValueStore {
     }
     this.writes += 1
     if (options.sync) this.syncs += 1
+  }
+
+  async compact(from: Buffer, to: Buffer): Promise<void> {
+    this.compacted.push([from.toString('hex'), to.toString('hex')])
   }
 
   async close(): Promise<void> {}

@@ -1,6 +1,8 @@
 import t from 'tap'
-import { createRealPlatform } from '../../src/platform/index.ts'
+import { createRealPlatform, silentLogger } from '../../src/platform/index.ts'
 import type { Store, TimerRef } from '../../src/store/index.ts'
+import { openLevelStore } from '../../src/store/levelStore.ts'
+import { readTimers, TimerTable } from '../../src/store/timers.ts'
 import { FakeClock } from '../helpers/fakeClock.ts'
 import { MemoryState, message, openFake, openLeader, send, Waiter } from './helpers.ts'
 
@@ -146,6 +148,46 @@ t.test('of thousands that no checkpoint has written the first are found', async 
   t.strictSame(await times(store, start, from, 9_999), sorted.slice(0, 1_501))
   await store.stop()
 })
+
+t.test(
+  'many that wait are written without holding others up, many that went leave no trace',
+  async t => {
+    const platform = createRealPlatform()
+    const state = await openLevelStore(`${t.testdir()}/state`, platform, silentLogger)
+    const table = new TimerTable()
+    const count = 60_000
+    const timer = (i: number): TimerRef => ({ dueMs: 1_000 + i, position: i * 300 })
+    const records = Array.from({ length: count }, (_, i) => ({
+      key: keyOf(timer(i)),
+      value: Buffer.alloc(0)
+    }))
+    let turns = 0
+    const counting = setInterval(() => turns++, 0)
+    await state.write(records, { sync: false })
+    clearInterval(counting)
+    t.ok(turns > 20, `${turns} turns`)
+    t.equal(table.takeBuried(), null)
+    for (let i = 0; i < count - 1; i++) table.remove(timer(i))
+    const changes: Parameters<typeof state.write>[0][number][] = []
+    table.capture(changes)
+    await state.write(changes, { sync: false })
+    table.flushed()
+    const range = table.takeBuried()!
+    t.ok(range.from.compare(keyOf(timer(0))) <= 0)
+    t.equal(range.to.compare(keyOf(timer(count - 2))), 1)
+    t.equal(table.takeBuried(), null, 'once')
+    await state.compact(range.from, range.to)
+    t.strictSame(await readTimers(table, state, start, far, 10), [timer(count - 1)])
+    await state.close()
+  }
+)
+
+function keyOf({ dueMs, position }: TimerRef): Buffer {
+  const key = Buffer.alloc(17, 'W')
+  key.writeBigInt64BE(BigInt(dueMs), 1)
+  key.writeBigInt64BE(BigInt(position), 9)
+  return key
+}
 
 t.test('the log keeps what waits, even when the disk is full', async t => {
   const hourMs = 3_600_000

@@ -103,7 +103,7 @@ async function checkDerived({
   progress
 }: CheckOptions): Promise<StoreReport['derived']> {
   const { disk } = platform
-  const state = await openLevelStore(join(directory, 'state'), disk, silentLogger)
+  const state = await openLevelStore(join(directory, 'state'), platform, silentLogger)
   try {
     const queues = new QueueTable()
     const bootId = await platform.host.bootId()
