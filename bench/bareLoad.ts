@@ -9,7 +9,7 @@ import net from 'node:net'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { watchedProcesses } from './processes.ts'
-import { keepSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
+import { beginSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
 import { Window } from './window.ts'
 
 const { values } = parseArgs({
@@ -39,6 +39,8 @@ const frames = Buffer.alloc(frameBytes * inflight, 'x')
 for (let i = 0; i < inflight; i += 1) frames.writeInt32BE(sizeBytes, i * frameBytes)
 
 class Connection {
+  /** It is connected. */
+  readonly ready: Promise<void>
   readonly #socket: net.Socket
   readonly #slots: Slots
   #answered = 0
@@ -49,7 +51,12 @@ class Connection {
   constructor(number: number) {
     this.#slots = slotsOf(schedule, number, inflight)
     this.#socket = net.connect({ host, port: Number(port), noDelay: true })
-    this.#socket.on('connect', () => this.look())
+    this.ready = new Promise(resolve => {
+      this.#socket.on('connect', () => {
+        this.look()
+        resolve()
+      })
+    })
     this.#socket.on('data', chunk => this.#read(chunk))
     this.#socket.on('error', error => fail(error.message))
     this.#socket.on('close', () => fail('the floor closed the connection'))
@@ -57,7 +64,7 @@ class Connection {
 
   /** Sends what is due. */
   look(): void {
-    if (!this.#socket.connecting) this.#send(nowUs())
+    this.#send(nowUs())
   }
 
   #send(now: number): void {
@@ -89,7 +96,8 @@ function fail(why: string): never {
 }
 
 const connections = Array.from({ length: connectionCount }, (_, i) => new Connection(i))
-keepSchedule(
+await Promise.all(connections.map(({ ready }) => ready))
+beginSchedule(
   schedule,
   connections.map(connection => () => connection.look())
 )

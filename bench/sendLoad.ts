@@ -29,7 +29,7 @@ import {
   SerializeType
 } from '../src/protocol/index.ts'
 import { costs, cpuOf, watchedProcesses } from './processes.ts'
-import { keepSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
+import { beginSchedule, NONE, nowUs, type Slots, scheduleOf, slotsOf } from './slots.ts'
 import { Window } from './window.ts'
 
 const { values } = parseArgs({
@@ -140,6 +140,8 @@ let acknowledged = 0
 let allAcknowledged: () => void = () => {}
 
 class Connection {
+  /** It is connected. */
+  readonly ready: Promise<void>
   readonly #socket: net.Socket
   readonly #reader = new FrameReader(FRAME_BYTES_MAX)
   readonly #peek = new CommandPeek()
@@ -161,12 +163,17 @@ class Connection {
     this.#socket.on('data', chunk => this.#read(chunk))
     this.#socket.on('error', error => fail(error.message))
     this.#socket.on('close', () => fail('the broker closed the connection'))
-    this.#socket.on('connect', () => this.look())
+    this.ready = new Promise(resolve => {
+      this.#socket.on('connect', () => {
+        this.look()
+        resolve()
+      })
+    })
   }
 
   /** Sends what is due. */
   look(): void {
-    if (!this.#socket.connecting) this.#send(nowUs())
+    this.#send(nowUs())
   }
 
   #read(chunk: Buffer): void {
@@ -235,7 +242,8 @@ if (messagesMax % batch !== 0) fail(`--messages ${messagesMax} is no multiple of
 const watched = watchedProcesses(values.pid)
 const template = new Template()
 const connections = Array.from({ length: connectionCount }, (_, i) => new Connection(template, i))
-keepSchedule(
+await Promise.all(connections.map(({ ready }) => ready))
+beginSchedule(
   schedule,
   connections.map(connection => () => connection.look())
 )

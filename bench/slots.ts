@@ -7,6 +7,7 @@ const LOOK_MS = 1
 
 /** The schedule of an open loop: send number `n` of all connections is due at `firstUs + n * intervalUs`, whatever the answers do. */
 export interface Schedule {
+  /** Infinite until the schedule begins. */
   firstUs: number
   intervalUs: number
   connections: number
@@ -80,10 +81,14 @@ export function nowUs(): number {
   return performance.now() * 1000
 }
 
-/** A closed loop for `perSecond` 0; otherwise so many requests a second by all connections together, from now on. */
+/** A closed loop for `perSecond` 0; otherwise so many requests a second by all connections together, once it begins. */
 export function scheduleOf(perSecond: number, connections: number): Schedule | null {
   if (perSecond === 0) return null
-  return { firstUs: nowUs(), intervalUs: MICROS_PER_SECOND / perSecond, connections }
+  return {
+    firstUs: Number.POSITIVE_INFINITY,
+    intervalUs: MICROS_PER_SECOND / perSecond,
+    connections
+  }
 }
 
 /** Slots of connection number `connection`. */
@@ -91,9 +96,10 @@ export function slotsOf(schedule: Schedule | null, connection: number, count: nu
   return new Slots(count, schedule === null ? null : new Pace(schedule, connection))
 }
 
-/** Calls each connection's `look`, by its number, when one of its sends is due. */
-export function keepSchedule(schedule: Schedule | null, looks: readonly (() => void)[]): void {
+/** Begins a schedule: from now on each connection's `look`, by its number, is called when one of its sends is due. */
+export function beginSchedule(schedule: Schedule | null, looks: readonly (() => void)[]): void {
   if (schedule === null) return
+  schedule.firstUs = nowUs()
   let next = 0
   setInterval(() => {
     const now = nowUs()

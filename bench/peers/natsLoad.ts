@@ -10,7 +10,7 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { connect, createInbox, type Msg } from 'nats'
 import { watchedProcesses } from '../processes.ts'
-import { keepSchedule, NONE, nowUs, scheduleOf, slotsOf } from '../slots.ts'
+import { beginSchedule, NONE, nowUs, scheduleOf, slotsOf } from '../slots.ts'
 import { Window } from '../window.ts'
 
 const { values } = parseArgs({
@@ -34,10 +34,8 @@ const window = new Window()
 const connectionCount = Number(values.connections)
 const schedule = scheduleOf(rate, connectionCount)
 
-/** Of each connection that is there, by its number: sends what is due. */
-const looks: (() => void)[] = Array.from({ length: connectionCount }, () => () => {})
-
-async function load(number: number): Promise<void> {
+/** Resolves when the connection is there, to what sends what is due on it. */
+async function load(number: number): Promise<() => void> {
   const connection = await connect({ servers: values.address!, reconnect: false })
   const inbox = createInbox()
   const slots = slotsOf(schedule, number, inflight)
@@ -56,10 +54,11 @@ async function load(number: number): Promise<void> {
       publish(now)
     }
   })
-  looks[number] = () => publish(nowUs())
   publish(nowUs())
-  const ending = await connection.closed()
-  fail(`the server closed the connection${ending === undefined ? '' : `: ${ending.message}`}`)
+  void connection.closed().then(ending => {
+    fail(`the server closed the connection${ending === undefined ? '' : `: ${ending.message}`}`)
+  })
+  return () => publish(nowUs())
 }
 
 /** `{"stream":…,"seq":…}` stands for a stored message, `{"error":…}` for a refusal. */
@@ -73,11 +72,9 @@ function fail(why: string): never {
   process.exit(1)
 }
 
-for (let i = 0; i < connectionCount; i += 1) load(i).catch((error: Error) => fail(error.message))
-keepSchedule(
-  schedule,
-  looks.map((_, i) => () => looks[i]!())
-)
+const numbers = Array.from({ length: connectionCount }, (_, i) => i)
+const looks = await Promise.all(numbers.map(load)).catch((error: Error) => fail(error.message))
+beginSchedule(schedule, looks)
 const watched = watchedProcesses(values.pid)
 const report = await window.measure(Number(values.warmup), Number(values.seconds), watched, 1)
 console.log(JSON.stringify({ ...report, ...(rate > 0 ? { targetPerSecond: rate } : {}) }))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { NONE, Pace, type Schedule, Slots } from '../../bench/slots.ts'
+import { NONE, Pace, type Schedule, Slots, scheduleOf, slotsOf } from '../../bench/slots.ts'
 
 /** A send is due each 10 µs, by two connections in turn. */
 const schedule: Schedule = { firstUs: 1000, intervalUs: 10, connections: 2 }
@@ -26,6 +26,13 @@ t.test('the sends of an open loop are spread over its connections', async t => {
   }
   t.same(due(0), [1000, 1020, 1040, NONE])
   t.same(due(1), [1010, 1030, NONE, NONE])
+})
+
+t.test('a schedule that has not begun has nothing due', async t => {
+  const unbegun = scheduleOf(1000, 1)
+  t.equal(slotsOf(unbegun, 0, 1).take(Number.MAX_SAFE_INTEGER), NONE)
+  t.equal(scheduleOf(0, 1), null)
+  t.equal(slotsOf(null, 0, 1).take(0), 0)
 })
 
 t.test('an open loop sends nothing before it is due', async t => {
