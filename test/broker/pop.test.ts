@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
+import { PopHolds } from '../../src/broker/pop/holds.ts'
+import type { PopRequest } from '../../src/broker/pop/popRequest.ts'
 import {
   MessageProperty,
   QueryAssignmentRequestBody,
@@ -530,6 +532,20 @@ t.test('a reset of offsets holds for pops, whether their clients are online or n
   await until(() => broker.resets.find('G', 'Rs', 0) === null)
   await client.ackAll('Rs', again)
   t.strictSame(await client.popped('Rs'), [])
+})
+
+t.test('an offset that is set while a pop looks is not missed', async t => {
+  const store = { onArrival: () => {} }
+  const holds = new PopHolds(clock, null as never, store as never, () => {})
+  const pop = { topic: 'W', group: 'G', queueId: -1 } as PopRequest
+  const set = async (topic: string, group: string): Promise<boolean> => {
+    const { missed } = await holds.looking(pop, async () => holds.offsetSet(topic, group, 0))
+    return missed
+  }
+  t.equal(await set('W', 'G'), true)
+  t.equal(await set('%RETRY%G_W', 'G'), true)
+  t.equal(await set('W', 'Other'), false)
+  t.equal(await set('V', 'G'), false)
 })
 
 t.test('a poll that waits is woken by an offset that is set', async t => {
