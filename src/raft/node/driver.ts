@@ -305,11 +305,16 @@ export class Driver {
         this.#refusal = { code: effect.code, remark: effect.remark }
         return
       case 'answerRepair':
-        void answerRepair(this.log, effect, (to, message, entries) => {
-          if (this.#ended) return
-          this.transport.send(to, message, entries)
-          this.transport.flush()
-        })
+        void answerRepair(
+          this.log,
+          effect,
+          () => this.core.role === 'leader' && this.core.term === effect.term,
+          (to, message, entries) => {
+            if (this.#ended) return
+            this.transport.send(to, message, entries)
+            this.transport.flush()
+          }
+        )
         return
       case 'whole':
         this.log.markWhole().catch((error: Error) => {

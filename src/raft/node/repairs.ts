@@ -12,10 +12,14 @@ export interface RepairQuestion {
   prevTerm: number
 }
 
-/** Answers a peer that lost an entry to damage: with the own one, if it is whole (raft.md 4.9). */
+/**
+ * Answers a peer that lost an entry to damage: with the own one, if it is whole (raft.md 4.9). The leader's entry is that of its
+ * term only while it leads: when the read is over, another leader's may stand there.
+ */
 export async function answerRepair(
-  log: RaftLog,
+  log: Pick<RaftLog, 'readEntries'>,
   question: RepairQuestion,
+  leadsStill: () => boolean,
   send: (to: string, message: RepairReplyMessage, entries: readonly Entry[]) => void
 ): Promise<void> {
   const { to, index, headerCrc, asLeader, term, prevTerm } = question
@@ -25,7 +29,7 @@ export async function answerRepair(
   const exact = entry !== undefined && entryHeaderCrc(entry.bytes) === headerCrc
   const answer = exact
     ? RepairAnswer.have
-    : entry !== undefined && asLeader
+    : entry !== undefined && asLeader && leadsStill()
       ? RepairAnswer.leaders
       : RepairAnswer.none
   const behind = answer === RepairAnswer.none || entry === undefined ? [] : [entry]

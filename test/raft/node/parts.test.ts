@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Clock, Disk, Timer } from '../../../src/platform/index.ts'
 import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
+import { RepairAnswer } from '../../../src/raft/core/index.ts'
 import {
   ENTRY_HEADER_BYTES,
   type Entry,
@@ -14,6 +15,7 @@ import { CommitWatch } from '../../../src/raft/node/commitWatch.ts'
 import { receiveEntries } from '../../../src/raft/node/entries.ts'
 import { EntryClock } from '../../../src/raft/node/entryClock.ts'
 import { Reads } from '../../../src/raft/node/reads.ts'
+import { answerRepair } from '../../../src/raft/node/repairs.ts'
 import { Ticker } from '../../../src/raft/node/ticker.ts'
 import { WriteLedger } from '../../../src/raft/node/writeLedger.ts'
 import { NotLeaderError } from '../../../src/raft/types.ts'
@@ -355,6 +357,32 @@ t.test('a commit is remembered only when the committed entry has replaced the cu
   await afterKill.close({ orderly: false })
   letGo()
   await log.close({ orderly: true })
+})
+
+t.test('a leader gives its entry for a damaged one only as long as it leads', async t => {
+  const [entry] = chain(1) as [Entry]
+  const headerCrc = entry.bytes.readUInt32BE(60)
+  const ask = async (crc: number, asLeader: boolean, leads: boolean): Promise<unknown[]> => {
+    let leadsStill = true
+    let read: (entries: Entry[]) => void = () => {}
+    const log = { readEntries: () => new Promise<Entry[]>(resolve => (read = resolve)) }
+    const question = { to: 'n1', index: 5, headerCrc: crc, asLeader, term: 3, prevTerm: 2 }
+    const sent: unknown[] = []
+    const answered = answerRepair(
+      log,
+      question,
+      () => leadsStill,
+      (_to, { answer }, entries) => sent.push(answer, entries.length)
+    )
+    leadsStill = leads
+    read([entry])
+    await answered
+    return sent
+  }
+  t.strictSame(await ask(-1, true, true), [RepairAnswer.leaders, 1])
+  t.strictSame(await ask(-1, true, false), [RepairAnswer.none, 0], 'it may be another one now')
+  t.strictSame(await ask(headerCrc, true, false), [RepairAnswer.have, 1], 'exactly what is missing')
+  t.strictSame(await ask(-1, false, true), [RepairAnswer.none, 0])
 })
 
 t.test('entries of a frame', async t => {
