@@ -47,7 +47,8 @@ function noteOwnPart(s: RaftState, before: Configuration | null, now: Configurat
     if (listed) s.removed = false
     return
   }
-  if (s.removed) return
+  // A later one takes it back, and is here already.
+  if (s.removed || s.memberRole !== 'none') return
   s.removed = true
   s.report('error', `configuration ${now.version} removes this node: ${REMOVED_ADVICE}`)
 }
