@@ -31,7 +31,8 @@ const consumer = new PushConsumer({
       console.log(`queue ${context.queue.queueId}: ${message.body.toString()}`)
       if (--left === 0) finish()
     }
-    // 'later' would hold this queue and deliver the same messages again after context.suspendMs.
+    // 'later' would stop this queue and deliver the same messages again after context.suspendMs. 'hold' would go on without storing the
+    // place until the next 'done', and 'rollback' would deliver again what is held.
     return 'done'
   }
 })
