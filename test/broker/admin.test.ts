@@ -238,6 +238,14 @@ t.test('topics', async t => {
     const system = await client.ask(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: 'TBW102' })
     t.equal(system.code, ResponseCode.SYSTEM_ERROR)
     t.ok(broker.topics.find('TBW102'))
+    broker.config.update([['validateSystemTopicWhenUpdateTopic', 'false']])
+    t.equal((await make('TBW102', { perm: 7, writeQueueNums: 3 })).code, 0)
+    t.equal(broker.topics.find('TBW102')?.writeQueueNums, 3)
+    const remove = (topic: string) => client.ask(RequestCode.DELETE_TOPIC_IN_BROKER, { topic })
+    t.equal((await remove('SELF_TEST_TOPIC')).code, ResponseCode.SYSTEM_ERROR)
+    t.equal((await remove('BenchmarkTest')).code, 0)
+    t.equal(broker.topics.find('BenchmarkTest'), undefined)
+    broker.config.update([['validateSystemTopicWhenUpdateTopic', 'true']])
   })
 
   t.test('tables name all topics, and apart those of the broker itself', async t => {

@@ -214,7 +214,7 @@ export const brokerKeys = {
   validateSystemTopicWhenUpdateTopic: booleanKey(
     true,
     'now',
-    'Refuse administration of system topics.'
+    'Refuse changes and deletion of system topics; false: those in which messages wait are kept all the same.'
   ),
   enableMixedMessageType: booleanKey(
     false,

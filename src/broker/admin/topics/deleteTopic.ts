@@ -1,4 +1,5 @@
 import {
+  isForbiddenForSending,
   popRetryTopic,
   RequestCode,
   requiredText,
@@ -18,7 +19,10 @@ export const deleteTopic: Handler = {
   async handle(request, caller, broker) {
     const topic = requiredText(request.extFields, 'topic')
     if (topic.trim() === '') return invalidParameter(request, topicProblemText('blank'))
-    if (broker.topics.isSystem(topic)) return invalidParameter(request, systemTopicText(topic))
+    // What waits in the broker's own topics cannot be without them, whatever the settings say.
+    const { validateSystemTopicWhenUpdateTopic: validates } = broker.config.values
+    if (isForbiddenForSending(topic) || (validates && broker.topics.isSystem(topic)))
+      return invalidParameter(request, systemTopicText(topic))
     if (broker.config.values.clearRetryTopicWhenDeleteTopic) await deleteRetryTopics(topic, broker)
     const { changed } = await broker.store.execute({ type: 'deleteTopic', topic })
     broker.resets.forget({ topic })

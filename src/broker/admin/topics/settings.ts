@@ -52,7 +52,8 @@ export function topicRefusal(
   const name = wanted.topicName
   const problem = topicProblem(name)
   if (problem !== null) return invalidParameter(request, topicProblemText(problem))
-  if (broker.topics.isSystem(name)) return invalidParameter(request, systemTopicText(name))
+  if (broker.config.values.validateSystemTopicWhenUpdateTopic && broker.topics.isSystem(name))
+    return invalidParameter(request, systemTopicText(name))
   const queues = [wanted.readQueueNums, wanted.writeQueueNums]
   if (queues.some(count => count < 0 || count > QUEUE_ID_MAX + 1))
     return invalidParameter(
