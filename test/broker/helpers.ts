@@ -222,7 +222,11 @@ export class TestClient {
   heartbeat(
     group: string,
     topics: Record<string, { expression?: string; version?: number; type?: string }>,
-    given: { messageModel?: 'BROADCASTING' | 'CLUSTERING'; producers?: string[] } = {}
+    given: {
+      messageModel?: 'BROADCASTING' | 'CLUSTERING'
+      consumeType?: 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY'
+      producers?: string[]
+    } = {}
   ): Promise<RemotingCommand> {
     const body = HeartbeatData.encode(
       HeartbeatData.of({
@@ -231,7 +235,7 @@ export class TestClient {
         consumerDataSet: [
           {
             groupName: group,
-            consumeType: 'CONSUME_PASSIVELY',
+            consumeType: given.consumeType ?? 'CONSUME_PASSIVELY',
             messageModel: given.messageModel ?? 'CLUSTERING',
             consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
             unitMode: false,

@@ -388,6 +388,26 @@ t.test('what its group allows a pull', async t => {
     await group({ consumeBroadcastEnable: true })
     t.equal((await client.pull('T', 0, 0, { subscription: null })).code, 0)
   })
+  t.test('rejectPullConsumerEnable', async t => {
+    await client.heartbeat('Pushed', { T: {} })
+    const before = new TestClient(t, broker.address, 'before')
+    await before.heartbeat('Before', { T: {} }, { consumeType: 'CONSUME_ACTIVELY' })
+    broker.config.update([['rejectPullConsumerEnable', 'true']])
+    const code = async (group: string, by = client): Promise<number> =>
+      (await by.pull('T', 0, 0, { group })).code
+    t.match(await client.pull('T', 0, 0, { group: 'Pulling' }), {
+      code: ResponseCode.SUBSCRIPTION_NOT_EXIST,
+      remark: /the pull consumer is rejected by server/
+    })
+    await client.heartbeat('Pulling', { T: {} }, { consumeType: 'CONSUME_ACTIVELY' })
+    t.equal(broker.consumers.find('Pulling'), undefined)
+    t.equal(await code('Pushed'), 0)
+    t.equal(await code('Before', before), 0, 'until it is gone')
+    t.equal(await code('Before'), ResponseCode.SUBSCRIPTION_NOT_EXIST)
+    t.equal(await code('TOOLS_CONSUMER'), 0)
+    broker.config.update([['rejectPullConsumerEnable', 'false']])
+    t.equal(await code('Pulling'), 0)
+  })
   t.test('where to pull next: with slaveReadEnable, by how far behind it is', async t => {
     await group({ brokerId: 0, whichBrokerWhenConsumeSlowly: 3 })
     const suggested = async (offset: number, subscription = '*'): Promise<string | undefined> =>

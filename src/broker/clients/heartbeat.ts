@@ -45,8 +45,10 @@ export const heartbeat: Handler = {
     for (const producer of data.producerDataSet)
       if (!broker.producers.register(producer.groupName, client, caller.connection)) refused++
     const taken: ConsumerData[] = []
+    const rejectsPulls = broker.config.values.rejectPullConsumerEnable
     for (const consumer of data.consumerDataSet)
-      if (takeConsumer(consumer, data.withoutSub, client, caller, broker)) taken.push(consumer)
+      if (rejectsPulls && consumer.consumeType === 'CONSUME_ACTIVELY') continue
+      else if (takeConsumer(consumer, data.withoutSub, client, caller, broker)) taken.push(consumer)
       else refused++
     await Promise.all(taken.map(consumer => makeGroup(consumer, broker)))
     if (refused > 0) {

@@ -205,7 +205,11 @@ export const brokerKeys = {
     'Let producers take back messages that wait for a time (370).'
   ),
   litePullMessageEnable: booleanKey(true, 'now', 'Serve LITE_PULL_MESSAGE (361).'),
-  rejectPullConsumerEnable: booleanKey(false, 'none', 'Pull consumers are always served.'),
+  rejectPullConsumerEnable: booleanKey(
+    false,
+    'now',
+    'Serve no consumers that pull by themselves, but those of the system.'
+  ),
   enableCreateSysGroup: booleanKey(
     true,
     'now',

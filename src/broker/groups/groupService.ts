@@ -17,6 +17,18 @@ const builtInGroups = [
   'CID_RMQ_SYS_TRANS'
 ]
 const systemGroupPrefix = 'CID_RMQ_SYS_'
+/** Groups of the original's tools and services, which no setting shuts out. */
+const systemGroups = new Set([
+  ...builtInGroups,
+  'DEFAULT_CONSUMER',
+  'SCHEDULE_CONSUMER',
+  '__MONITOR_CONSUMER'
+])
+
+/** Of the system, not of a user. */
+export function isSystemGroup(group: string): boolean {
+  return group.startsWith(systemGroupPrefix) || systemGroups.has(group)
+}
 
 /** A subscription group as the original makes it when nothing else is said (broker.md 2.9). */
 function newGroup(groupName: string): GroupSettings {

@@ -1,2 +1,2 @@
 export { ForbiddenReads } from './forbiddenReads.ts'
-export { GroupService } from './groupService.ts'
+export { GroupService, isSystemGroup } from './groupService.ts'

@@ -17,10 +17,12 @@ import {
 } from '../clients/index.ts'
 import type { BrokerContext } from '../dispatch/context.ts'
 import { FilterSyntaxError, RetryFilter, SQL92 } from '../filter/index.ts'
+import { isSystemGroup } from '../groups/index.ts'
 import { badParameterCode } from '../send/index.ts'
 import type { Pull } from './pull.ts'
 
 const broadcasting = 'BROADCASTING'
+const pullsItself = 'CONSUME_ACTIVELY'
 /** Expressions that came with pulls and are kept taken apart; long ones are not worth the memory. */
 const expressionsMax = 1_000
 const keptExpressionCharactersMax = 1_024
@@ -81,10 +83,23 @@ export class PullChecks {
     pull.tagHashes = null
     pull.filter = null
     if ((pull.sysFlag & PullSysFlag.classFilter) !== 0) return notSupported(classFilter)
-    const refused = this.#decide(pull, group)
+    const refused = this.#decide(pull, group) ?? this.#rejected(pull)
     if (refused === null && this.#broker.config.values.filterSupportRetry)
       pull.filter = this.#retryFilter(pull) ?? pull.filter
     return refused
+  }
+
+  /** Of a consumer that pulls by itself, where the settings want none (5.3). */
+  #rejected(pull: Pull): RemotingCommand | null {
+    if (!this.#broker.config.values.rejectPullConsumerEnable || isSystemGroup(pull.group))
+      return null
+    const consumers = this.#broker.consumers.find(pull.group)
+    const isPushed = consumers !== undefined && consumers.consumeType !== pullsItself
+    if (isPushed || consumers?.members.has(pull.connection.id) === true) return null
+    return response(
+      ResponseCode.SUBSCRIPTION_NOT_EXIST,
+      "the consumer's group info not exist, or the pull consumer is rejected by server."
+    )
   }
 
   #decide(pull: Pull, group: GroupSettings): RemotingCommand | null {
