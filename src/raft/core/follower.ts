@@ -130,7 +130,7 @@ export function takeEntries(
     const fault = log.faultAt(entry.index)
     if (fault === null) {
       if (log.terms.termAt(entry.index) === entry.term) continue
-    } else if (fault.headerCrc === entry.headerCrc || fault.headerCrc === -1) {
+    } else if (fault.headerCrc === entry.headerCrc || (fault.headerCrc === -1 && fits(s, entry))) {
       healInPlace(s, entry)
       continue
     }
@@ -140,6 +140,13 @@ export function takeEntries(
   if (at < count && !append(s, entries, at)) return false
   role.provedIndex = Math.max(role.provedIndex, Math.min(prevIndex + count, log.lastIndex))
   return true
+}
+
+/** Whether the entry may be what an unknown one was: terms do not fall along a log, and what follows it here is known. */
+function fits({ log }: RaftState, { index, term }: EntrySummary): boolean {
+  let known = index + 1
+  while (log.faultAt(known)?.term === 0) known++
+  return known > log.lastIndex || term <= log.terms.termAt(known)
 }
 
 export function healInPlace(s: RaftState, entry: EntrySummary): void {
