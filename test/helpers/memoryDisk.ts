@@ -248,7 +248,8 @@ export class MemoryDisk {
 
   write(inode: Inode, bytes: Buffer, position: number, path: string): void {
     const growth = Math.max(0, position + bytes.length - inode.length)
-    const free = this.capacityBytes - this.usedBytes()
+    const isLimited = this.capacityBytes < Number.MAX_SAFE_INTEGER
+    const free = isLimited ? this.capacityBytes - this.usedBytes() : growth
     if (growth > free) {
       this.#place(inode, bytes.subarray(0, Math.max(0, inode.length + free - position)), position)
       throw systemError('ENOSPC', 'write', path)
@@ -509,10 +510,18 @@ const sectorOf = (position: number): number => Math.floor(position / SECTOR_BYTE
 /** What a sync of the bytes from `from` to `to` would bring to the disk; of all by default. */
 function snapshot(inode: Inode, from = 0, to = inode.length): Snapshot {
   const sectors = new Map<number, Buffer>()
-  for (const sector of inode.dirty) {
+  const { dirty, cached } = inode
+  const copy = (sector: number): void => {
     const at = sector * SECTOR_BYTES
-    if (at + SECTOR_BYTES <= from || at >= to) continue
-    sectors.set(sector, Buffer.from(inode.cached.subarray(at, at + SECTOR_BYTES)))
+    sectors.set(sector, Buffer.from(cached.subarray(at, at + SECTOR_BYTES)))
+  }
+  const first = sectorOf(from)
+  const end = sectorOf(to + SECTOR_BYTES - 1)
+  // Zeros written ahead of a log leave many dirty sectors, of which a write brings along few.
+  if (end - first < dirty.size) {
+    for (let sector = first; sector < end; sector++) if (dirty.has(sector)) copy(sector)
+  } else {
+    for (const sector of dirty) if (sector >= first && sector < end) copy(sector)
   }
   return { length: Math.max(inode.durableLength, to), sectors }
 }

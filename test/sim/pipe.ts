@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import type { SimNetwork, SimSocket } from './network.ts'
+import type { Link, SimNetwork, SimSocket } from './network.ts'
 
 /** A system's buffer takes this much of a program at once; what it has not taken waits with the program. */
 const SEGMENT_BYTES = 65_536
@@ -32,6 +32,8 @@ export class Pipe {
   #finArrived = false
   #delivering = false
   #acknowledging = 0
+  #there: Link | null = null
+  #back: Link | null = null
 
   constructor(network: SimNetwork, from: SimSocket, to: SimSocket) {
     this.#network = network
@@ -107,8 +109,17 @@ export class Pipe {
   }
 
   #isBlocked(): boolean {
-    const { from, to } = this
-    return !to.machine.powered || this.#network.link(from.machine.ip, to.machine.ip).blocked
+    return !this.to.machine.powered || this.#link().blocked
+  }
+
+  #link(): Link {
+    this.#there ??= this.#network.link(this.from.machine.ip, this.to.machine.ip)
+    return this.#there
+  }
+
+  #wayBack(): Link {
+    this.#back ??= this.#network.link(this.to.machine.ip, this.from.machine.ip)
+    return this.#back
   }
 
   #pump(): void {
@@ -146,7 +157,7 @@ export class Pipe {
   #send(packet: Packet): void {
     const network = this.#network
     const { scheduler } = network
-    const link = network.link(this.from.machine.ip, this.to.machine.ip)
+    const link = this.#link()
     const bytes = packet.bytes.length
     this.#held.push(packet)
     const arrivalMs = scheduler.nowMs + network.packetMs(link) + bytes / link.bytesPerMs
@@ -219,17 +230,16 @@ export class Pipe {
 
   #acknowledge(bytes: number): void {
     const network = this.#network
-    const { from, to } = this
     this.#acknowledging += bytes
-    const link = network.link(to.machine.ip, from.machine.ip)
-    network.scheduler.after(network.packetMs(link), null, 'net', () => this.#acknowledged())
+    network.scheduler.after(network.packetMs(this.#wayBack()), null, 'net', () =>
+      this.#acknowledged()
+    )
   }
 
   /** While the way back is cut, the window stays full. */
   #acknowledged(): void {
-    const { from, to } = this
     if (this.#acknowledging === 0) return
-    if (this.#network.link(to.machine.ip, from.machine.ip).blocked) {
+    if (this.#wayBack().blocked) {
       this.#network.scheduler.after(200, null, 'net', () => this.#acknowledged())
       return
     }
