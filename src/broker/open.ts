@@ -9,6 +9,8 @@ import type { LiveConfig } from './config/index.ts'
 export interface BrokerOptions {
   /** Other timings of the Raft node than the usual, for tests. */
   raftTimings?: Partial<RaftTimings>
+  /** Instead of [fileReservedTime], which is in hours; for simulations. */
+  fileReservedMs?: number
   /** The broker stopped by itself and does not come back; a sentence with the reason. */
   onFatal?: (reason: string) => void
   /** Another state database than LevelDB, another way to the log's node: for simulations. */
@@ -95,7 +97,7 @@ function openStoreFor(
     scrubBytesPerSecond: values.scrubBytesPerSecond,
     scrubIntervalMs: values.scrubIntervalHours * 3_600_000,
     delayLevelsMs: settings.delayLevelsMs,
-    fileReservedMs: settings.fileReservedMs,
+    fileReservedMs: options.fileReservedMs ?? settings.fileReservedMs,
     deleteWhenHours: settings.deleteHours,
     diskMaxUsedPercent: Math.round(settings.diskMaxUsedRatio * 100),
     cleanFileForcibly: values.cleanFileForciblyEnable,

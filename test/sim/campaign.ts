@@ -160,8 +160,10 @@ export class Campaign {
     this.events += result.events
     this.acknowledged += result.acknowledged
     add(this.faults, result.faults)
-    const { committedEntries, statesCompared, elections, registerReads, duplicates } = result
-    add(this.#sums, { committedEntries, statesCompared, elections, registerReads, duplicates })
+    const { committedEntries, statesCompared, elections, registerReads } = result
+    const { duplicates, trimmed } = result
+    add(this.#sums, { committedEntries, statesCompared, elections, registerReads })
+    add(this.#sums, { duplicates, trimmed })
     if (result.violations.length > 0) this.#fail(result.seed, result.violations)
   }
 

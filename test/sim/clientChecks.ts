@@ -22,12 +22,19 @@ function mayBeLost({ callMs, returnMs }: TimedAcknowledged, { lossesMs }: Losses
 export function checkMessages(
   workload: Workload,
   stored: readonly Seen[],
+  /** What of it retention has taken: it need not be delivered. */
+  trimmed: readonly Seen[],
   losses: Losses
 ): Findings {
   const { acknowledged, delivered, committed } = workload
   if (losses.lossesMs.length === 0) {
     const samples = losses.mayOvertake ? [] : committed
-    return check({ acknowledged, stored, delivered, committed: samples })
+    return check({
+      acknowledged,
+      stored,
+      delivered: [...delivered, ...trimmed],
+      committed: samples
+    })
   }
   // What was delivered and then lost is not there any more; offsets may have been given to others.
   const kept = acknowledged.filter(one => !mayBeLost(one, losses))

@@ -1,6 +1,7 @@
 import { type Broker, LiveConfig, openBroker } from '../../src/broker/index.ts'
 import { NameServer, NamesrvConfig } from '../../src/namesrv/index.ts'
 import { openRaft } from '../../src/raft/index.ts'
+import { Archive } from './archive.ts'
 import type { Dice } from './dice.ts'
 import { Judge } from './judge.ts'
 import { Machine, type SimProcess } from './machine.ts'
@@ -11,9 +12,10 @@ import { LogBook } from './simLogger.ts'
 
 export const CLUSTER = 'C'
 const NAME_SERVER_PORT = 9876
-const BROKER_PORT = 10911
+export const BROKER_PORT = 10911
 const RAFT_PORT = 40911
 const STORE = '/store'
+const FOUNDERS = 3
 /** A process that ended is started again after so long, unless a fault says otherwise. */
 const SUPERVISOR_MS = 500
 
@@ -23,8 +25,13 @@ export class SimCluster {
   readonly scheduler = new Scheduler()
   readonly network: SimNetwork
   readonly judge: Judge
+  /** null: nothing goes from the log. */
+  readonly archive: Archive | null
   readonly log: LogBook
+  /** All that were ever started as members of the group. */
   readonly brokers: Machine[]
+  /** Not in the group yet. */
+  readonly spares: Machine[]
   readonly nameServers: Machine[]
   readonly clients: Machine[]
   readonly violations: string[] = []
@@ -59,8 +66,14 @@ export class SimCluster {
     this.brokers = [0, 1, 2].map(i => machine(`n${i}`, `10.0.0.${10 + i}`))
     this.nameServers = [0, 1].map(i => machine(`ns${i}`, `10.0.0.${20 + i}`))
     this.clients = [0, 1].map(i => machine(`c${i}`, `10.0.0.${30 + i}`))
+    this.archive = plan.reservedMs === null ? null : new Archive()
+    this.spares = plan.faults.has('members')
+      ? [3, 4].map(i => machine(`n${i}`, `10.0.0.${10 + i}`))
+      : []
     this.judge = new Judge({
+      archive: this.archive,
       syncFlush: plan.syncFlush,
+      membersChange: plan.faults.has('members'),
       segmentBytes: plan.segmentBytes,
       logDirectory: `${STORE}/raft/data`,
       nowMs: () => scheduler.nowMs,
@@ -98,6 +111,14 @@ export class SimCluster {
       ? this.#startNameServer(process)
       : this.#startBroker(process)
     started.catch((error: unknown) => this.#ended(process, `did not start: ${describe(error)}`))
+  }
+
+  /** A machine that asks to become a member. */
+  join(spare: Machine): void {
+    this.spares.splice(this.spares.indexOf(spare), 1)
+    this.brokers.push(spare)
+    this.judge.add(spare)
+    this.start(spare)
   }
 
   startAll(): void {
@@ -174,7 +195,9 @@ export class SimCluster {
   async #startBroker(process: SimProcess): Promise<void> {
     const { machine, platform } = process
     const { plan } = this
-    const peers = this.brokers.map(({ name, ip }) => `${name}-${ip}:${RAFT_PORT}`).join(';')
+    const isFounder = this.brokers.indexOf(machine) < FOUNDERS
+    const known = isFounder ? this.brokers.slice(0, FOUNDERS) : this.brokers
+    const peers = known.map(({ name, ip }) => `${name}-${ip}:${RAFT_PORT}`).join(';')
     const entries = Object.entries({
       brokerClusterName: CLUSTER,
       brokerName: 'b',
@@ -194,11 +217,15 @@ export class SimCluster {
       transactionTimeOut: '1000',
       transactionCheckInterval: '2000',
       transactionCheckMax: '1000',
-      shutdownGraceSeconds: '2'
+      shutdownGraceSeconds: '2',
+      recallMessageEnable: 'true',
+      // Half a day from the time at which a run begins: the log is trimmed when a fault says so.
+      deleteWhen: '20'
     })
     const config = new LiveConfig(entries, {}, platform)
     const broker = await openBroker(config, platform, this.#logger(process), {
       ...(plan.raftTimings === null ? {} : { raftTimings: plan.raftTimings }),
+      ...(plan.reservedMs === null ? {} : { fileReservedMs: plan.reservedMs }),
       onFatal: reason => this.#ended(process, reason),
       doors: {
         openState: directory => machine.state.open(directory),

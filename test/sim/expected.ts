@@ -59,9 +59,19 @@ const CLUSTER_FAULTS: readonly [fault: string, roles: readonly string[]][] = [
   ['hardCase', ['leader', 'follower']],
   ['wipe', ['leader', 'follower']],
   ['killNameServer', ['up', 'down']],
-  ['transfer', ['leader']]
+  ['transfer', ['leader']],
+  ['trim', ['leader']],
+  ['addMember', ['leader']],
+  ['removeMember', ['leader']],
+  ['preferMember', ['leader']]
 ]
 
-export const CLUSTER_EXPECTED: readonly string[] = CLUSTER_FAULTS.flatMap(([fault, roles]) =>
-  roles.map(role => `${fault} ${role}`)
-)
+export const CLUSTER_EXPECTED: readonly string[] = [
+  ...CLUSTER_FAULTS.flatMap(([fault, roles]) => roles.map(role => `${fault} ${role}`)),
+  'offset answered leader',
+  'offset answered follower',
+  'offset one-way leader',
+  'offset one-way follower',
+  'timed delivered',
+  'timed recalled'
+]

@@ -1,6 +1,7 @@
 import type { SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { Machine } from './machine.ts'
+import { Operator } from './operator.ts'
 import type { FaultKind } from './plan.ts'
 
 /** Lines of a node's log. */
@@ -22,6 +23,7 @@ export class Faults {
   #id = ''
   /** The only one whose disk errs, rots, or loses what was not synced in a mode that does not sync. */
   readonly #victim: Machine
+  readonly #operator: Operator
   #wiped = false
   #on = true
 
@@ -32,6 +34,7 @@ export class Faults {
     this.#dice = dice
     this.#only = only
     this.#victim = dice.pick(cluster.brokers)
+    this.#operator = new Operator(cluster, (delayMs, run) => this.#later(delayMs, run))
   }
 
   start(): void {
@@ -114,6 +117,16 @@ export class Faults {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
     this.happened.push(this.#id)
     this.#cluster.log.add('FAULT', 'faults', `${this.#id} ${machine?.name ?? ''} (${role}) ${text}`)
+  }
+
+  /** For what takes effect later. */
+  #noting(): (kind: string, machine: Machine, text: string) => void {
+    const id = this.#id
+    return (kind, machine, text) => {
+      if (!this.#on || machine.process === null) return
+      this.#id = id
+      this.#count(kind, machine, text)
+    }
   }
 
   /** Often short, now and then long. */
@@ -297,6 +310,12 @@ export class Faults {
       }
       case 'killInElection':
         this.#killInElection()
+        break
+      case 'members':
+        this.#operator.changeMembers(dice, this.#noting())
+        break
+      case 'trim':
+        this.#operator.trim(dice, this.#noting())
         break
       case 'transfer': {
         const leader = cluster.leader()

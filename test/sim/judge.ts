@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { Entry, RaftNode, RaftStatus, StateMachine } from '../../src/raft/index.ts'
 import type { Store } from '../../src/store/index.ts'
+import type { Archive } from './archive.ts'
 import type { Machine } from './machine.ts'
 
 /** State is compared at each index that is a multiple of this. */
@@ -40,6 +41,8 @@ export interface JudgeOptions {
   readonly syncFlush: boolean
   readonly segmentBytes: number
   readonly logDirectory: string
+  readonly archive: Archive | null
+  readonly membersChange: boolean
   nowMs(): number
   violation(text: string): void
 }
@@ -97,6 +100,14 @@ export class Judge {
     this.#member(machine).syncedIndex = 0
   }
 
+  /** Messages of a queue below it are gone by retention on some member. */
+  trimmedTo(topic: string, queueId: number): number {
+    let end = 0
+    for (const { store } of this.#members.values())
+      end = Math.max(end, store?.minOffset(topic, queueId) ?? 0)
+    return end
+  }
+
   /** The disk is another one. */
   wiped(machine: Machine): void {
     const member = this.#member(machine)
@@ -132,6 +143,7 @@ export class Judge {
   /** Another entry is committed where one was lost: what was there, and all behind it, never was. */
   #forgetFrom(index: number): void {
     this.#committed.length = index - 1
+    this.#o.archive?.forgetFrom(index)
     for (const at of this.#states.keys()) if (at >= index) this.#states.delete(at)
     for (const member of this.#members.values()) {
       member.appliedEver = Math.min(member.appliedEver, index - 1)
@@ -164,7 +176,9 @@ export class Judge {
     member.node = node
     member.commitIndex = 0
     member.term = node.term
-    const { lastIndex, trouble } = node.status()
+    const { lastIndex, trouble, commitIndex } = node.status()
+    // With a snapshot came a state of later than what it applied itself.
+    member.appliedEver = Math.max(member.appliedEver, commitIndex)
     // A node that knows that something is gone says so, and does not vote by it (R-D6).
     if (lastIndex < member.syncedIndex && trouble === null) {
       this.#o.violation(
@@ -287,6 +301,7 @@ export class Judge {
       const atMs = this.#o.nowMs()
       const committedBy = Math.max(...this.#leaders.keys())
       this.#committed.push({ atMs, committedBy, term, crc, position, bytes: entry.bytes.length })
+      this.#o.archive?.add(entry)
       this.#onMajority(name, entry)
       return
     }
@@ -300,15 +315,31 @@ export class Judge {
   /** The commit rule, by the simulated disks themselves. */
   #onMajority(name: string, entry: Entry): void {
     const { syncFlush } = this.#o
-    let holding = 0
-    for (const { machine, harmedMs } of this.#members.values()) {
+    const holding = new Set<string>()
+    for (const [id, { machine, harmedMs }] of this.#members) {
       const holds = this.#holds(machine, entry.index, syncFlush)
-      if (holds || this.#o.nowMs() - harmedMs < ACKNOWLEDGEMENT_MS) holding += 1
+      if (holds || this.#o.nowMs() - harmedMs < ACKNOWLEDGEMENT_MS) holding.add(id)
     }
-    if (holding * 2 > this.#members.size) return
+    const groups = this.#voters()
+    for (const voters of groups) {
+      if (voters.filter(id => holding.has(id)).length * 2 > voters.length) return
+    }
     this.#o.violation(
-      `${name} applies entry ${entry.index} (term ${entry.term}), which ${holding} of ${this.#members.size} disks hold`
+      `${name} applies entry ${entry.index} (term ${entry.term}), which ${holding.size} of ${groups[0]!.length} disks hold`
     )
+  }
+
+  /** Who votes, as each node that runs has it: while that changes, they differ by one. */
+  #voters(): readonly (readonly string[])[] {
+    const all = [...this.#members.keys()]
+    if (!this.#o.membersChange) return [all]
+    const groups: (readonly string[])[] = []
+    for (const { node } of this.#members.values()) {
+      const members = node?.status().members ?? []
+      const voters = members.filter(({ role }) => role === 'voter').map(({ id }) => id)
+      if (voters.length > 0) groups.push(voters)
+    }
+    return groups.length === 0 ? [all] : groups
   }
 
   #compareState(member: Member, index: number): void {
@@ -372,8 +403,8 @@ function plain(value: unknown, top = false): unknown {
   if (Array.isArray(value)) return value.map(inner => plain(inner))
   if (typeof value !== 'object' || value === null) return value
   const pairs = Object.entries(value)
-    // Not state, but what the next checkpoint writes.
-    .filter(([key]) => !(top && key === 'dirty'))
+    // Not state, but what the next checkpoint writes, and when.
+    .filter(([key]) => !(top ? key === 'dirty' : key === 'flushes'))
     .map(([key, inner]) => [key, plain(inner)] as const)
   return pairs.sort(([a], [b]) => (a < b ? -1 : 1))
 }

@@ -28,6 +28,8 @@ export const FAULTS = [
   'wipe',
   'killNameServer',
   'transfer',
+  'trim',
+  'members',
   'killInElection'
 ] as const
 export type FaultKind = (typeof FAULTS)[number]
@@ -38,6 +40,8 @@ export interface Plan {
   readonly syncFlush: boolean
   readonly flushIntervalMs: number
   readonly segmentBytes: number
+  /** Age at which a segment may go; null: nothing goes. */
+  readonly reservedMs: number | null
   readonly queueFileBytes: number
   readonly latencyMs: number
   readonly windowBytes: number
@@ -63,6 +67,7 @@ export interface Plan {
 }
 
 const FAULT_SHARE = 0.25
+const LATER_FAULTS: readonly FaultKind[] = ['trim', 'members']
 /** What takes acknowledged entries from a disk. */
 const HARMS: readonly FaultKind[] = [
   'powerLoss',
@@ -72,6 +77,9 @@ const HARMS: readonly FaultKind[] = [
   'bitRot',
   'hardCase'
 ]
+/** The smallest that there may be. */
+const SEGMENT_BYTES_MIN = 65_536
+const TRIMMED_PAUSE_MS_MAX = 50
 const BODY_BYTES = [20, 20, 200, 200, 200, 2_000, 2_000, 2_000, 20_000]
 /** Runs with few messages and many elections. */
 const STORM_SHARE = 0.35
@@ -89,22 +97,31 @@ export function drawPlan(seed: number, dice: Dice, wanted: Wanted = NOTHING_WANT
   const syncFlush = wanted.flush === null ? drawnSync : wanted.flush === 'sync'
   const storm = dice.chance(STORM_SHARE)
   const faults = new Map<FaultKind, number>()
-  for (const kind of FAULTS) {
-    const meanMs = storm ? dice.skewed(300, 5_000) : dice.skewed(1_500, 20_000)
-    if (dice.chance(FAULT_SHARE) || wanted.faults.includes(kind)) faults.set(kind, meanMs)
+  const draw = (kind: FaultKind, from: Dice): void => {
+    const meanMs = storm ? from.skewed(300, 5_000) : from.skewed(1_500, 20_000)
+    if (from.chance(FAULT_SHARE) || wanted.faults.includes(kind)) faults.set(kind, meanMs)
   }
+  for (const kind of FAULTS) if (!LATER_FAULTS.includes(kind)) draw(kind, dice)
+  // Chance of their own: the seeds of before them mean what they meant.
+  const later = dice.fork('later')
+  for (const kind of LATER_FAULTS) draw(kind, later)
   // What one disk has lost for good, no other may lose for a time: those that are not whole would need its vote (R-D6w).
   if (faults.has('wipe')) {
-    for (const kind of [...HARMS, 'powerLossAll', 'killInElection'] as const) faults.delete(kind)
+    for (const kind of [...HARMS, 'powerLossAll', 'killInElection', 'members'] as const) {
+      faults.delete(kind)
+    }
   }
+  // Each disk may lose what it had: nobody could tell what a majority of which members has left.
+  if (!syncFlush && faults.has('powerLossAll')) faults.delete('members')
   // Without fsync a power loss of all takes acknowledged messages: only what is left then has to agree, so no other harm.
   if (!syncFlush && faults.has('powerLossAll')) for (const kind of HARMS) faults.delete(kind)
   const segmentBytes = dice.pick([65_536, 262_144, 1_048_576])
-  return {
+  const plan: Plan = {
     seed,
     syncFlush,
     flushIntervalMs: dice.pick([10, 50, 500]),
     segmentBytes,
+    reservedMs: null,
     queueFileBytes: dice.pick([200, 2_000, 20_000]),
     latencyMs: dice.skewed(0.05, 10),
     windowBytes: dice.pick([16_384, 262_144, 4_194_304]),
@@ -125,6 +142,18 @@ export function drawPlan(seed: number, dice: Dice, wanted: Wanted = NOTHING_WANT
     // A batch must fit into a segment.
     bodyBytesMax: Math.min(dice.pick(BODY_BYTES), segmentBytes / 16),
     orderly: dice.chance(0.3)
+  }
+  return faults.has('trim') ? { ...plan, ...trimmed(later) } : plan
+}
+
+/** Where the log's beginning goes there must be several segments, made of few messages. */
+function trimmed(dice: Dice): Partial<Plan> {
+  const segmentBytes = SEGMENT_BYTES_MIN
+  return {
+    segmentBytes,
+    bodyBytesMax: segmentBytes / 16,
+    reservedMs: dice.skewed(100, 3_000),
+    pauseMs: dice.skewed(8, TRIMMED_PAUSE_MS_MAX)
   }
 }
 

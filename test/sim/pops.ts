@@ -9,8 +9,8 @@ import { CLUSTER, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { SimProcess } from './machine.ts'
 
-const TOPIC = 'SimPop'
-const GROUP = 'sim_pop'
+export const POP_TOPIC = 'SimPop'
+export const POP_GROUP = 'sim_pop'
 const QUEUES = 2
 const RETRY_MS = 50
 const WAIT_MS = 1_000
@@ -61,7 +61,7 @@ export class PopClients {
       platform: this.#process.platform
     }
     const admin = new Admin(options)
-    await this.#patiently(() => admin.createTopic(CLUSTER, TOPIC, { queues: QUEUES }))
+    await this.#patiently(() => admin.createTopic(CLUSTER, POP_TOPIC, { queues: QUEUES }))
     await admin.close()
     // Nothing is tried twice under one name: a message may be stored although its sender was not told.
     const producer = new Producer({
@@ -72,13 +72,13 @@ export class PopClients {
     })
     const consumer = new PopConsumer({
       ...options,
-      group: GROUP,
+      group: POP_GROUP,
       waitMs: WAIT_MS,
       retryWithinMs: 1,
       messagesPerReceive: 1 + this.#dice.below(8),
       routePollIntervalMs: 3_000
     })
-    consumer.subscribe(TOPIC)
+    consumer.subscribe(POP_TOPIC)
     for (const client of [producer, consumer]) {
       await this.#patiently(() => client.start())
       this.#closers.push(client)
@@ -94,10 +94,15 @@ export class PopClients {
     await Promise.all(this.#lanes)
   }
 
-  /** Takes all that is left; resolves when nothing is in flight and nothing of what was sent is missing. */
-  async settle(): Promise<void> {
+  /** Takes all that is left; resolves when nothing is in flight and nothing of what was sent is missing. `gone`: by retention. */
+  async settle(gone: () => ReadonlySet<string>): Promise<void> {
     const consumer = this.#consumer!
-    const missing = (): boolean => [...this.#sent].some(body => !this.#delivered.has(body))
+    const missing = (): boolean => {
+      const left = [...this.#sent].filter(body => !this.#delivered.has(body))
+      if (left.length === 0) return false
+      const lost = gone()
+      return left.some(body => !lost.has(body))
+    }
     for (;;) {
       const messages = await this.#receive(consumer, INVISIBLE_MS[1])
       for (const message of messages) await this.#patiently(() => consumer.ack(message))
@@ -142,7 +147,7 @@ export class PopClients {
       let attempt = 0
       await this.#patiently(async () => {
         const body = `${sequence}.${attempt++}`
-        await producer.send({ topic: TOPIC, body })
+        await producer.send({ topic: POP_TOPIC, body })
         this.#sent.add(body)
       })
       await this.#pause(dice.between(0, 6 * this.#cluster.plan.pauseMs))

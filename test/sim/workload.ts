@@ -15,11 +15,12 @@ import type { Dice } from './dice.ts'
 import type { Operation, QueueCall, RegisterCall } from './linear.ts'
 import type { SimProcess } from './machine.ts'
 
-const TOPIC = 'Sim'
+export const TOPIC = 'Sim'
 export const DELAYED_TOPIC = 'SimLater'
 export const TRANSACTION_TOPIC = 'SimTransactions'
 const GROUP = 'sim_group'
 const SHARED_GROUP = 'sim_shared'
+export const SHARED_RETRY_TOPIC = `%RETRY%${SHARED_GROUP}`
 const REGISTER_GROUP = 'sim_register'
 const QUEUES = 3
 const RETRY_MS = 50
@@ -246,7 +247,8 @@ export class Workload {
     const reader = this.#reader!
     const messages: ReceivedMessage[] = []
     const end = await this.#patiently(() => reader.maxOffset(queue))
-    for (let offset = 0; offset < end; ) {
+    const first = await this.#patiently(() => reader.minOffset(queue))
+    for (let offset = first; offset < end; ) {
       const page = await this.#patiently(() => reader.fetch(queue, offset))
       messages.push(...page.messages)
       if (page.nextOffset <= offset) await this.#pause(RETRY_MS)
@@ -286,7 +288,8 @@ export class Workload {
     const highest = this.#delivered.get(queueId) ?? -1
     this.#delivered.set(queueId, Math.max(highest, queueOffset))
     const { plan, judge } = this.#cluster
-    if (plan.orderly && queueOffset > highest + 1 && judge.lossesMs.length === 0) {
+    const isGap = queueOffset > highest + 1 && queueOffset > judge.trimmedTo(TOPIC, queueId)
+    if (plan.orderly && isGap && judge.lossesMs.length === 0) {
       this.#cluster.violation(
         `an orderly consumer got ${queueId}@${queueOffset} behind ${queueId}@${highest}`
       )
@@ -307,14 +310,7 @@ export class Workload {
 
   /** The padding behind the name is known, so that a changed byte is seen. */
   #seen({ queue, queueOffset, body }: ReceivedMessage): Seen {
-    const text = body.toString('latin1')
-    const name = text.slice(0, text.indexOf(' '))
-    const expected = padded(name, body.length)
-    return {
-      queueId: queue.queueId,
-      queueOffset,
-      body: expected === text ? name : `damaged ${text.slice(0, 40)}`
-    }
+    return { queueId: queue.queueId, queueOffset, body: nameOf(body) }
   }
 
   #body(lane: number, sequence: number, dice: Dice): string {
@@ -460,6 +456,13 @@ export class Workload {
       await this.#pause(SAMPLE_MS)
     }
   }
+}
+
+/** What a body of the senders says, if it is as it was sent. */
+export function nameOf(body: Buffer): string {
+  const text = body.toString('latin1')
+  const name = text.slice(0, text.indexOf(' '))
+  return padded(name, body.length) === text ? name : `damaged ${text.slice(0, 40)}`
 }
 
 /** Longer than any body. */
