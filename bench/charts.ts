@@ -28,7 +28,7 @@ export function chartsOf(result: Saved): Chart[] {
 }
 
 function fileName({ row, name }: Load): string {
-  return row === 'consume' ? `consume-${name.replaceAll(/[^\d\w]+/g, '-')}` : row
+  return row === 'consume' ? name.replaceAll(/\W+/g, '-') : row
 }
 
 interface Point {
