@@ -45,4 +45,9 @@ export interface Disk {
   /** Makes creations, renames and deletions in this directory durable. */
   syncDirectory(path: string): Promise<void>
   space(path: string): Promise<DiskSpace>
+  /**
+   * Names the file itself and not what is in it, `<inode>.<birth in ns>`: the same after a restart or a rename, another after a copy.
+   * Birth is 0 where the file system does not know it. '': there is no such file.
+   */
+  identity(path: string): Promise<string>
 }

@@ -41,6 +41,7 @@ export function readOnlyDisk(disk: Disk): Disk {
     rename: nothing,
     remove: nothing,
     syncDirectory: nothing,
-    space: path => disk.space(path)
+    space: path => disk.space(path),
+    identity: path => disk.identity(path)
   }
 }

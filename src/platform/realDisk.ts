@@ -220,5 +220,16 @@ export const realDisk: Disk = {
   async space(path): Promise<DiskSpace> {
     const stats = await fs.promises.statfs(path)
     return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize }
+  },
+
+  async identity(path): Promise<string> {
+    try {
+      const { ino, birthtimeNs, ctimeNs } = await fs.promises.stat(path, { bigint: true })
+      // Without a time of birth Node.js tells 0, or the time of the last change.
+      return `${ino}.${birthtimeNs === ctimeNs ? 0n : birthtimeNs}`
+    } catch (error) {
+      if (isMissing(error)) return ''
+      throw error
+    }
   }
 }

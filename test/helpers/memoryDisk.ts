@@ -29,6 +29,7 @@ export interface MemoryDiskOptions {
 export type Unsynced = 'keep' | 'drop' | 'random'
 
 interface Inode {
+  readonly number: number
   cached: Buffer
   length: number
   durable: Buffer
@@ -72,6 +73,7 @@ export class MemoryDisk {
   readonly #killedAt: 'byte' | 'page'
   #random: () => number
   #generation = 0
+  #inodes = 0
   #killIn = 0
   #onKilled: (() => void) | null = null
   #files = new Map<string, Inode>()
@@ -230,7 +232,9 @@ export class MemoryDisk {
     const found = this.#files.get(path)
     if (found !== undefined) return found
     if (!create || !this.#directories.has(dirname(path))) throw systemError('ENOENT', 'open', path)
+    this.#inodes += 1
     const inode: Inode = {
+      number: this.#inodes,
       cached: Buffer.alloc(0),
       length: 0,
       durable: Buffer.alloc(0),
@@ -358,6 +362,11 @@ export class MemoryDisk {
     inode.durableLength = taken.length
   }
 
+  identity(path: string): string {
+    const inode = this.#files.get(path)
+    return inode === undefined ? '' : `${inode.number}.0`
+  }
+
   #must(path: string): Inode {
     const inode = this.#files.get(path)
     if (inode === undefined) throw systemError('ENOENT', 'open', path)
@@ -437,6 +446,9 @@ class Mounted implements Disk {
       const totalBytes = this.#disk.shownBytes ?? this.#disk.capacityBytes
       return { totalBytes, freeBytes: Math.max(0, totalBytes - this.#disk.usedBytes()) }
     })
+  }
+  identity(path: string): Promise<string> {
+    return Promise.resolve(this.#disk.identity(path))
   }
 }
 

@@ -18,11 +18,12 @@ import type { Founder, HardState } from './types.ts'
  *   20       payload   numbers as u64, strings as u16 length + UTF-8, in the order of `encodePayload`
  */
 const SLOT_BYTES = 4096
-const FILE_NAMES = ['hardstate', 'hardstate.copy'] as const
+export const HARD_STATE_NAME = 'hardstate'
+const FILE_NAMES = [HARD_STATE_NAME, 'hardstate.copy'] as const
 const SLOT_HEADER_BYTES = 20
 const SLOT_MAGIC = 0x4c444853
-/** 2 has `install` at the end. */
-const PAYLOAD_VERSION = 2
+/** 2 has `install` at the end, 3 `whereabouts` behind it. */
+const PAYLOAD_VERSION = 3
 
 /** The state, and what must not change under a log. */
 export interface StoredState extends HardState {
@@ -91,6 +92,7 @@ function encodeSlot(state: StoredState, sequence: number): Buffer {
     w.string(founder.uid)
   }
   w.string(state.install)
+  w.string(state.whereabouts)
   const slot = w.buffer
   slot.writeUInt32BE(SLOT_MAGIC, 0)
   putUint64(slot, sequence, 8)
@@ -126,6 +128,7 @@ function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | nu
   const founders: Founder[] = []
   for (let i = 0; i < founderCount; i++) founders.push({ id: r.string(), uid: r.string() })
   const install = version < 2 ? '' : r.string()
+  const whereabouts = version < 3 ? '' : r.string()
   const state: StoredState = {
     segmentBytes,
     term,
@@ -141,7 +144,8 @@ function decodeSlot(slot: Buffer): { sequence: number; state: StoredState } | nu
     weakestMode: (flags & 4) !== 0 ? 'async' : 'sync',
     start,
     commit,
-    install
+    install,
+    whereabouts
   }
   return { sequence: getUint64(slot, 8), state }
 }

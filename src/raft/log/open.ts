@@ -10,7 +10,7 @@ import {
   headerIsSound
 } from './entry.ts'
 import { UnusableLogError } from './errors.ts'
-import { HardStateFile, type StoredState } from './hardState.ts'
+import { HARD_STATE_NAME, HardStateFile, type StoredState } from './hardState.ts'
 import { IndexFile } from './indexFile.ts'
 import { isNoKilledWrite, PAGE_BYTES } from './killedWrite.ts'
 import { fileName, fileNumber, joinPath } from './names.ts'
@@ -20,6 +20,7 @@ import { Scanner, SEARCH_BYTES } from './scanner.ts'
 import { RECYCLED_NAME, Segment, Segments, SPARE_UNFINISHED_NAME } from './segments.ts'
 import { putInPlace, removeLeftCopy } from './switchLog.ts'
 import type { LogOptions, RaftLog, Recovery } from './types.ts'
+import { isElsewhere } from './whereabouts.ts'
 
 const SEGMENT_BYTES_MIN = 4096
 const CHUNK_BYTES = 1024 * 1024
@@ -85,7 +86,9 @@ async function recover(
 ): Promise<RaftLog> {
   const startedMs = options.clock.monotonicMs()
   const fresh = hardState.state === null
-  const state = hardState.state ?? freshState(options)
+  const whereabouts = await options.disk.identity(joinPath(options.directory, HARD_STATE_NAME))
+  const state = stateFound(hardState.state, whereabouts) ?? freshState(options)
+  const isCopy = isElsewhere(state.whereabouts, whereabouts)
   if (state.segmentBytes !== options.segmentBytes) {
     throw new UnusableLogError(
       `the log in ${options.directory} has segments of ${state.segmentBytes} bytes, configured are ${options.segmentBytes}: the size cannot be changed`
@@ -123,15 +126,15 @@ async function recover(
   if (!state.clean) await syncFrom(segments, scanFrom)
   await fillLastTimes(segments, index)
 
-  const torn = leftovers || scanner.droppedUnknown
+  const { droppedUnknown } = scanner
+  const torn = leftovers || droppedUnknown
+  const neverTookIn = lastIndex === 0 && configurations.found === 'nothing'
   const recovering = endLost
     ? 'the end of the log is damaged, and acknowledged entries may have followed'
     : whyRecovering(
         state,
         // That file is written and synced before the first entry: none was ever taken in.
-        powerLoss && !(lastIndex === 0 && configurations.found === 'nothing'),
-        leftovers,
-        scanner.droppedUnknown,
+        { isCopy, mayHaveLost: powerLoss && !neverTookIn, leftovers, droppedUnknown },
         lastIndex
       )
   const damaged = scanner.faults.size > 0
@@ -144,7 +147,8 @@ async function recover(
     watermark: lastIndex,
     weakestMode: options.flushMode,
     commit: Math.min(state.commit, lastIndex),
-    install: ''
+    install: '',
+    whereabouts
   })
   if (state.install !== '') await removeCopy(options.disk, options.directory)
   const tail = scanner.tail()
@@ -191,8 +195,15 @@ function freshState(options: LogOptions): StoredState {
     weakestMode: options.flushMode,
     start: { index: 0, term: 0, headerCrc: 0, position: 0 },
     commit: 0,
-    install: ''
+    install: '',
+    whereabouts: ''
   }
+}
+
+/** Of a copy it is not known how old it is, nor whether its files are of one moment: it starts like one that lost power (R-D7). */
+function stateFound(state: StoredState | null, whereabouts: string): StoredState | null {
+  if (state === null || !isElsewhere(state.whereabouts, whereabouts)) return state
+  return { ...state, clean: false, bootId: '' }
 }
 
 /** Lists the segments from the log's start on; missing ones are made, for their entries are damage and not an end. */
@@ -385,11 +396,12 @@ async function fillLastTimes(segments: Segments, index: IndexFile): Promise<void
 /** R-D6 and raft.md 4.9. */
 function whyRecovering(
   state: StoredState,
-  mayHaveLost: boolean,
-  leftovers: boolean,
-  droppedUnknown: boolean,
+  found: { isCopy: boolean; mayHaveLost: boolean; leftovers: boolean; droppedUnknown: boolean },
   lastIndex: number
 ): string | null {
+  const { isCopy, mayHaveLost, leftovers, droppedUnknown } = found
+  if (isCopy)
+    return 'its directory is a copy or a backup, and may be older than what it acknowledged'
   if (state.recovering) return 'it was recovering when it stopped'
   if (state.commit > lastIndex) {
     return `the log ends at entry ${lastIndex}, and ${state.commit} was committed`

@@ -47,6 +47,8 @@ export interface HardState {
   readonly start: LogStart
   /** Highest commit index known when this was saved; lags behind. */
   readonly commit: number
+  /** Identity of the first file of the hard state when this was saved (`Disk.identity`); '': not known. */
+  readonly whereabouts: string
   /** Id of the snapshot whose copy takes the place of the log (switchLog.ts); '' for none. */
   readonly install: string
 }

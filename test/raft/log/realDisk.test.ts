@@ -1,3 +1,4 @@
+import { cpSync, renameSync } from 'node:fs'
 import t from 'tap'
 import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
 import {
@@ -112,3 +113,36 @@ for (const mode of ['sync', 'async'] as const) {
     await again.close({ orderly: false })
   })
 }
+
+t.test(
+  'a directory that was moved is the same one, a copy of it recovers until it is whole',
+  async t => {
+    const root = t.testdir()
+    const [first, copy, moved] = ['first', 'copy', 'moved'].map(name => `${root}/${name}`) as [
+      string,
+      string,
+      string
+    ]
+    const log = await openLog(options(first, 'sync'))
+    log.append([make(log, 1000)], 1)
+    await log.close({ orderly: true })
+    cpSync(first, copy, { recursive: true, preserveTimestamps: true })
+    renameSync(first, moved)
+    const open = async (directory: string): Promise<string | null> => {
+      const { recovery, close } = await openLog(options(directory, 'sync')).then(opened => ({
+        recovery: opened.recovery,
+        close: () => opened.close({ orderly: true })
+      }))
+      t.same(recovery.faults, [])
+      await close()
+      return recovery.recovering
+    }
+    t.equal(await open(moved), null)
+    t.match(await open(copy), /is a copy or a backup/)
+    t.match(await open(copy), /it was recovering/, 'an orderly stop does not make it whole')
+    const again = await openLog(options(copy, 'sync'))
+    await again.markWhole()
+    await again.close({ orderly: true })
+    t.equal(await open(copy), null, 'it is where it was')
+  }
+)

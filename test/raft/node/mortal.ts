@@ -110,7 +110,8 @@ export class Mortal implements Platform {
       rename: (from, to) => guard(() => real.rename(from, to)),
       remove: path => guard(() => real.remove(path)),
       syncDirectory: path => guard(() => real.syncDirectory(path)),
-      space: path => guard(() => real.space(path))
+      space: path => guard(() => real.space(path)),
+      identity: path => guard(() => real.identity(path))
     }
   }
 
