@@ -61,6 +61,9 @@ export function sentence(error: unknown): string {
   if ((code === 'EACCES' || code === 'EPERM') && path !== undefined) {
     return `No permission for ${path}.`
   }
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return `The disk is full${where(path)}: make room, then start again.`
+  }
   if (code === 'ENOENT' && path !== undefined) return `${path} does not exist.`
   if (code === 'EISDIR') return `A file is expected${where(path)}, and this is a directory.`
   if ((code === 'ENOTDIR' || code === 'EEXIST') && path !== undefined) {

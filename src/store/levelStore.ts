@@ -13,12 +13,24 @@ const BLOCK_PAIRS_MAX = 1000
 /** Changes that are handed over without letting others in: some microseconds each. */
 const CHANGES_A_TURN = 256
 
+/** What opening it anew may write: the table of one memory buffer, a manifest, a log. */
+const REOPEN_BYTES = 16 * 1024 * 1024
+
 /** Opens (or makes) a LevelDB. Rejects with StateOpenError, and with StateDamagedError when it is not what was written. */
 export async function openLevelStore(
   directory: string,
-  { disk, clock }: Pick<Platform, 'disk' | 'clock'>,
+  platform: Pick<Platform, 'disk' | 'clock'>,
   logger: Logger
 ): Promise<KeyValueStore> {
+  const level = await openLevel(directory, platform.disk, logger)
+  return new LevelStore(level, directory, platform, logger)
+}
+
+async function openLevel(
+  directory: string,
+  disk: Disk,
+  logger: Logger
+): Promise<Level<Buffer, Buffer>> {
   const { faults, cut } = await checkLevel(disk, directory)
   if (faults.length > 0) {
     throw new StateDamagedError(`the state database ${directory} is damaged: ${faults.join('; ')}`)
@@ -40,11 +52,15 @@ export async function openLevelStore(
     throw new StateOpenError(
       cause?.code === 'LEVEL_LOCKED'
         ? `the state database ${directory} is held by another process: is this broker running already?`
-        : `the state database ${directory} cannot be opened: ${cause?.message ?? String(error)}`,
+        : `the state database ${directory} cannot be opened: ${cause?.message ?? String(error)}${roomAdvice(cause?.message)}`,
       { cause: error }
     )
   }
-  return new LevelStore(level, clock)
+  return level
+}
+
+function roomAdvice(cause = ''): string {
+  return cause.includes('No space left on device') ? ': make room, then start again' : ''
 }
 
 /** Everything up to the cut is a state that was; the log has what comes after it. */
@@ -77,12 +93,25 @@ interface Compacting {
 }
 
 class LevelStore implements KeyValueStore {
-  readonly #level: Level<Buffer, Buffer>
-  readonly #clock: Clock
+  #level: Level<Buffer, Buffer>
+  readonly #directory: string
+  readonly #platform: Pick<Platform, 'disk' | 'clock'>
+  readonly #logger: Logger
+  /** One at a time, as LevelDB carries them out. */
+  #writes: Promise<unknown> = Promise.resolve()
+  #failed = false
+  #closed = false
 
-  constructor(level: Level<Buffer, Buffer>, clock: Clock) {
+  constructor(
+    level: Level<Buffer, Buffer>,
+    directory: string,
+    platform: Pick<Platform, 'disk' | 'clock'>,
+    logger: Logger
+  ) {
     this.#level = level
-    this.#clock = clock
+    this.#directory = directory
+    this.#platform = platform
+    this.#logger = logger
   }
 
   async *entries(
@@ -102,13 +131,20 @@ class LevelStore implements KeyValueStore {
     }
   }
 
+  write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void> {
+    const done = this.#writes.then(() => this.#write(changes, options.sync))
+    this.#writes = done.catch(() => {})
+    return done
+  }
+
   /** A chained batch: five times as fast as one of an array. */
-  async write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void> {
+  async #write(changes: readonly KeyValueChange[], sync: boolean): Promise<void> {
+    if (this.#failed) await this.#openAnew()
     const batch = this.#level.batch()
     try {
       for (const [i, { key, value }] of changes.entries()) {
         if (i > 0 && i % CHANGES_A_TURN === 0)
-          await new Promise<void>(resolve => this.#clock.turnEnd(resolve))
+          await new Promise<void>(resolve => this.#platform.clock.turnEnd(resolve))
         if (value === null) batch.del(key)
         else batch.put(key, value)
       }
@@ -116,7 +152,12 @@ class LevelStore implements KeyValueStore {
       await batch.close()
       throw error
     }
-    await batch.write({ sync: options.sync } as object)
+    try {
+      await batch.write({ sync } as object)
+    } catch (error) {
+      this.#failed = true
+      throw error
+    }
   }
 
   compact(from: Buffer, to: Buffer): Promise<void> {
@@ -124,8 +165,31 @@ class LevelStore implements KeyValueStore {
     return level.compactRange(from, to, { keyEncoding: 'buffer' })
   }
 
+  /**
+   * After a write that failed, as of a full disk, half a record may stand in LevelDB's log: whatever it wrote behind it would be
+   * gone with the next start. And it takes nothing any more once a sync or a compaction has failed. Opened anew it makes a table
+   * of what its log holds, and goes on in a new one.
+   */
+  async #openAnew(): Promise<void> {
+    if (this.#closed) throw new Error(`the state database ${this.#directory} is closed`)
+    const { totalBytes, freeBytes } = await this.#platform.disk.space(this.#directory)
+    if (totalBytes > 0 && freeBytes < REOPEN_BYTES) {
+      throw new Error(
+        `the state database ${this.#directory} waits for room: ${freeBytes} bytes are free, ${REOPEN_BYTES} are needed`
+      )
+    }
+    await this.#level.close()
+    this.#level = await openLevel(this.#directory, this.#platform.disk, this.#logger)
+    this.#failed = false
+    this.#logger.info('The state database was opened anew after a write that failed', {
+      directory: this.#directory
+    })
+  }
+
   /** Waits for what is under way. */
-  close(): Promise<void> {
-    return this.#level.close()
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#writes
+    await this.#level.close()
   }
 }

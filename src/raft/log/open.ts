@@ -128,12 +128,12 @@ async function recover(
 
   const { droppedUnknown } = scanner
   const torn = leftovers || droppedUnknown
+  // That file is written and synced before the first entry.
   const neverTookIn = lastIndex === 0 && configurations.found === 'nothing'
   const recovering = endLost
     ? 'the end of the log is damaged, and acknowledged entries may have followed'
     : whyRecovering(
         state,
-        // That file is written and synced before the first entry: none was ever taken in.
         { isCopy, mayHaveLost: powerLoss && !neverTookIn, leftovers, droppedUnknown },
         lastIndex
       )
