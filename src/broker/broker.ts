@@ -135,7 +135,10 @@ export class Broker implements BrokerContext {
       client: this.client,
       address: this.address,
       brokerId: () => this.brokerId(),
-      isMember: () => this.store.status().membership === 'voter'
+      isMember: () => {
+        const { membership, lacksState } = this.store.status()
+        return membership === 'voter' && !lacksState
+      }
     })
     this.largeAnswers = new LargeAnswers(platform.clock)
     const acceptsWrites = (): boolean => this.#acceptsWrites()
@@ -204,7 +207,7 @@ export class Broker implements BrokerContext {
 
   /** A node that was removed from its group serves nobody: what is not taken here comes to the dispatcher, which refuses it. */
   #takeFrames(): void {
-    const { outside } = this.#dispatcher
+    const outside = this.#dispatcher.outside !== null
     const sends = outside ? notTaken : this.#sends.takeFrame
     const pulls = outside ? notTaken : this.#pulls.takeFrame
     this.server.handleFrame(RequestCode.SEND_MESSAGE, sends)
@@ -244,7 +247,7 @@ export class Broker implements BrokerContext {
     const leads = status.role === 'leader' && status.ready
     this.#forwarder.roleChanged()
     if (status.role !== 'leader') this.#sends.open.clear()
-    this.#membershipChanged(status.membership)
+    this.#partChanged(status)
     if (leads === this.#leads) return
     this.#lastLedMs = this.platform.clock.monotonicMs()
     this.logger.info(leads ? 'Leads now' : 'Leads no longer', {
@@ -257,10 +260,14 @@ export class Broker implements BrokerContext {
   }
 
   /** Voters stand in the routes: a node that is new is put in when it has caught up, one that was removed is taken out. */
-  #membershipChanged(membership: Membership): void {
-    if (membership === this.#membership) return
+  #partChanged({ membership, lacksState }: RaftStatus): void {
+    const outside = lacksState
+      ? 'this broker has lost its state and serves nobody until it has got a snapshot'
+      : membership === 'removed'
+        ? 'this broker was removed from its group and serves nobody'
+        : null
+    if (membership === this.#membership && outside === this.#dispatcher.outside) return
     this.#membership = membership
-    const outside = membership === 'removed'
     if (outside !== this.#dispatcher.outside) {
       this.#dispatcher.outside = outside
       this.#takeFrames()

@@ -2,7 +2,7 @@
  * The shapes of the room's door: what the store hands in, what it gets back.
  * Entry layout: log/ (raft.md 4.2). Everything here is data; the work is done in node/.
  */
-import type { Logger, Platform } from '../platform/index.ts'
+import type { DiskSpace, Logger, Platform } from '../platform/index.ts'
 import type { Timings } from './core/index.ts'
 import type { Entry, EntryKind, SegmentInfo, VerifiedRange } from './log/index.ts'
 
@@ -173,6 +173,8 @@ export interface RaftStatus {
   readonly durableIndex: number
   /** Came up after a power loss or with damage and does not campaign yet (R-D6, 4.9); null when whole. */
   readonly trouble: string | null
+  /** What its state lacks is trimmed: nothing is applied, and nobody can be served, until a snapshot has come. */
+  readonly lacksState: boolean
   /** Why the node stopped; null while it runs. */
   readonly stopReason: string | null
   /** One for each other id of the configuration in force; before there is one, of the own file. */
@@ -296,6 +298,8 @@ export interface RaftNode extends GroupAffairs {
   readonly leaderId: string | null
   /** False: the disks of this node or of most others have no room for messages (raft.md 4.11). Refuse sends; commands go on. */
   readonly diskRoom: boolean
+  /** What the disk has now: who looks at it more often than the node does by itself tells it. */
+  spaceSeen(space: DiskSpace): void
   /** The log's own time (raft.md 4.2), ms: what an entry would have if it were written now. A wall clock that is set moves it slowly only. */
   timeMs(): number
   /** An index that a majority confirmed and this node has applied; rejects with NotLeaderError. */
@@ -330,16 +334,19 @@ export class NotLeaderError extends Error {
   }
 }
 
+type RaftStartReason = 'options' | 'appliedBeyondLog' | 'stateBehindLog' | 'otherNode'
+
 /**
  * The node does not start. The message says what to do.
  * - options: they contradict each other.
  * - appliedBeyondLog: the state is ahead of the log; it may be thrown away and built anew with `appliedIndex` 0.
- * - stateBehindLog: entries that the state lacks were trimmed.
+ * - stateBehindLog: entries that the state lacks were trimmed, and there is no other member that could have it.
+ * - otherNode: the directory is that of another member.
  */
 export class RaftStartError extends Error {
   override readonly name = 'RaftStartError'
-  readonly reason: 'options' | 'appliedBeyondLog' | 'stateBehindLog'
-  constructor(reason: 'options' | 'appliedBeyondLog' | 'stateBehindLog', message: string) {
+  readonly reason: RaftStartReason
+  constructor(reason: RaftStartReason, message: string) {
     super(message)
     this.reason = reason
   }

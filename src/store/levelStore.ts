@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Level } from 'level'
-import type { Clock, Disk, Logger, Platform } from '../platform/index.ts'
+import type { Disk, Logger, Platform } from '../platform/index.ts'
 import {
   type KeyValueChange,
   type KeyValueStore,

@@ -109,7 +109,9 @@ export class Retention {
 
   async #lookAtDisk(): Promise<void> {
     const { disk, directory, logger } = this.#host
-    const { totalBytes, freeBytes } = await disk.space(directory)
+    const space = await disk.space(directory)
+    this.#host.node().spaceSeen(space)
+    const { totalBytes, freeBytes } = space
     this.usedPercent = totalBytes === 0 ? 0 : Math.ceil((1 - freeBytes / totalBytes) * 100)
     const full = this.usedPercent > this.#settings.diskFullPercent
     const cleared = this.usedPercent <= this.#settings.diskForcePercent

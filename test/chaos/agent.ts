@@ -2,18 +2,19 @@
 import process from 'node:process'
 import { Bus, Recorder, Subject } from './bus.ts'
 import type { Harm } from './harm.ts'
+import type { InjectOrder } from './inject.ts'
 import { Nodes } from './nodes.ts'
 import { openSystem } from './systems.ts'
 
 export type AgentRequest =
-  | { op: 'open'; episode: number; smallDisk: string | null }
+  | { op: 'open'; episode: number; smallDisks: boolean }
   | { op: 'start' | 'kill' | 'stop' | 'pause' | 'resume'; nodes: readonly string[] }
   | { op: 'harm'; node: string; harm: Harm; seed: number }
-  | { op: 'fill' | 'free'; node: string }
+  | { op: 'fill' | 'free' | 'reboot' | 'backup' | 'putBack'; node: string }
   | { op: 'cut'; pairs: readonly (readonly [from: string, to: string])[] }
   | { op: 'slow'; node: string }
   | { op: 'heal' }
-  | { op: 'inject'; node: string; order: { stallMs?: number; clockOffsetMs?: number } }
+  | { op: 'inject'; node: string; order: InjectOrder }
   | { op: 'state' }
   | { op: 'close' }
 
@@ -43,7 +44,7 @@ bus.serve<AgentRequest>(Subject.agent, async request => {
   switch (request.op) {
     case 'open':
       recorder = new Recorder(bus, 'agent')
-      return nodes.open(request.episode, request.smallDisk)
+      return nodes.open(request.episode, request.smallDisks)
     case 'start':
       return each(request.nodes, node => nodes.start(node))
     case 'kill':
@@ -60,6 +61,12 @@ bus.serve<AgentRequest>(Subject.agent, async request => {
       return nodes.fill(request.node)
     case 'free':
       return nodes.free(request.node)
+    case 'reboot':
+      return nodes.reboot(request.node)
+    case 'backup':
+      return nodes.backup(request.node)
+    case 'putBack':
+      return nodes.putBack(request.node)
     case 'cut':
       for (const [from, to] of request.pairs) await nodes.links.cut(from, to)
       return null

@@ -1,7 +1,7 @@
 import { type Bus, Recorder, Subject } from './bus.ts'
 import type { CollectorRequest, Judgement } from './collector.ts'
 import { sharedNowMs } from './events.ts'
-import type { Fault } from './faults.ts'
+import type { Fault } from './fault.ts'
 import { Scene } from './scene.ts'
 import type { Seeded } from './seeded.ts'
 import { pause } from './topics.ts'
@@ -28,7 +28,7 @@ export interface EpisodePlan {
   random: Seeded
   pace: Pace
   watchMs: number
-  smallDisk: boolean
+  smallDisks: boolean
   membership: boolean
   historyFile: string
   /** The next fault, or null when the episode is to end. */

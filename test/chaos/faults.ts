@@ -1,38 +1,15 @@
+import { diskFaults } from './diskFaults.ts'
+import { type Fault, HOLD_MS_MAX, HOLD_MS_MIN, hold, nodeOf, roles, SLEPT_SENDS } from './fault.ts'
 import { HARMS, type Harm } from './harm.ts'
 import { HARNESS } from './links.ts'
 import type { Scene } from './scene.ts'
 import { BROKERS, NAME_SERVERS } from './systems.ts'
 import { pause } from './topics.ts'
 
-/** What happens to a cluster under load; ends when the harm is over, not when the cluster is whole again. */
-export interface Fault {
-  name: string
-  /** Resolves to a note on what was done. `began` is called with the nodes concerned when the first harm is done. */
-  run(scene: Scene, began: (...nodes: string[]) => void): Promise<string>
-  /** It takes what only our own broker has. */
-  ownOnly?: boolean
-  /** A node may be elected meanwhile; where not, one is a complaint. */
-  calm?: boolean
-}
-
-/** So many sends must be acknowledged while a node sleeps: it lacks them. */
-const SLEPT_SENDS = 100
-const HOLD_MS_MIN = 1500
-const HOLD_MS_MAX = 6000
 const STALL_MS = 500
 const STALLS = 4
 const STALL_EVERY_MS = 1200
 const HOUR_MS = 3_600_000
-
-type Role = 'leader' | 'follower'
-
-async function nodeOf(scene: Scene, role: Role): Promise<string> {
-  return role === 'leader' ? scene.leader() : (await scene.followers())[0]!
-}
-
-function hold(scene: Scene): Promise<void> {
-  return pause(scene.random.between(HOLD_MS_MIN, HOLD_MS_MAX))
-}
 
 /** Every direction between these two sets. */
 function pairs(from: readonly string[], to: readonly string[]): [string, string][] {
@@ -67,18 +44,6 @@ function leaderCut(
       return said
     }
   }
-}
-
-function roles(
-  name: string,
-  make: (role: Role) => Fault['run'],
-  more: Partial<Fault> = {}
-): Fault[] {
-  return (['leader', 'follower'] as const).map(role => ({
-    name: `${name}-${role}`,
-    run: make(role),
-    ...more
-  }))
 }
 
 const kills: Fault[] = [
@@ -173,19 +138,6 @@ const links: Fault[] = [
 ]
 
 const insides: Fault[] = [
-  {
-    name: 'disk-full',
-    ownOnly: true,
-    async run(scene, began) {
-      const node = scene.smallDisk
-      const role = (await scene.leader()) === node ? 'leader' : 'follower'
-      began(node)
-      await scene.agent({ op: 'fill', node })
-      await hold(scene)
-      await scene.agent({ op: 'free', node })
-      return role
-    }
-  },
   ...roles(
     'stall',
     role => async (scene, began) => {
@@ -264,6 +216,7 @@ export const FAULTS: readonly Fault[] = [
   ...nameServers,
   ...links,
   ...insides,
+  ...diskFaults,
   ...harms,
   ...hardCases
 ]

@@ -1,12 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { createWriteStream, type WriteStream } from 'node:fs'
-import { mkdir, open, rm, statfs } from 'node:fs/promises'
+import { cp, mkdir, open, readdir, rm, statfs } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import { sharedNowMs } from './events.ts'
 import { type Harm, harmStore } from './harm.ts'
+import type { InjectOrder } from './inject.ts'
 import { Links } from './links.ts'
 import { Seeded } from './seeded.ts'
 import {
@@ -25,10 +26,11 @@ const POLL_MS = 25
 const CONNECT_TIMEOUT_MS = 1000
 /** A stopping leader hands over within its `shutdownGraceSeconds` of 35. */
 const STOP_TIMEOUT_MS = 60_000
-/** Size of the disk that is filled; smaller than any other. */
+/** Size of a disk that is filled. */
 const SMALL_DISK = '256m'
 const FILLER = 'filler'
 const LAST_WORDS_LINES = 6
+const BACKUP = 'backup'
 const LEADS = /Leads and takes proposals, term (\d+)/
 
 interface Node {
@@ -38,6 +40,8 @@ interface Node {
   wanted: boolean
   output: WriteStream | null
   lastLines: string[]
+  /** Times that its machine came up again. */
+  boots: number
 }
 
 /** The cluster's processes, each in a network namespace of its own. */
@@ -47,7 +51,7 @@ export class Nodes {
   readonly #root: string
   readonly #nodes = new Map<string, Node>()
   #places = new Map<string, Place>()
-  #mounted: string | null = null
+  #mounted: string[] = []
   #tellLeader: (node: string, term: number) => void = () => {}
 
   constructor(system: System, root: string) {
@@ -63,10 +67,10 @@ export class Nodes {
     this.#tellLeader = tell
   }
 
-  /** Empty disks for all nodes, and all of them started. `smallDisk` gets one that can be filled. */
+  /** Empty disks for all nodes, and all of them started. `smallDisks`: brokers get some that can be filled. */
   async open(
     episode: number,
-    smallDisk: string | null
+    smallDisks: boolean
   ): Promise<{ nameServers: string; brokers: Record<string, string> }> {
     const names = [...NAME_SERVERS, ...BROKERS]
     if (this.#nodes.size === 0) await this.#makeNodes(names)
@@ -74,15 +78,16 @@ export class Nodes {
     for (const node of this.#nodes.values()) {
       node.output?.end()
       node.output = null
+      node.boots = 0
     }
     for (const name of names) {
       const directory = join(this.#root, `episode-${episode}`, name)
       const store = join(directory, 'store')
       await mkdir(store, { recursive: true })
       this.#places.set(name, { directory, store, address: this.links.address(name) })
-      if (name !== smallDisk) continue
+      if (!smallDisks || !BROKERS.some(broker => broker === name)) continue
       await exec('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK}`, 'tmpfs', store])
-      this.#mounted = store
+      this.#mounted.push(store)
     }
     await Promise.all(NAME_SERVERS.map(name => this.start(name)))
     await Promise.all(BROKERS.map(name => this.start(name)))
@@ -94,8 +99,8 @@ export class Nodes {
   async close(): Promise<void> {
     await this.links.heal()
     await Promise.all([...this.#nodes.keys()].map(name => this.end(name, 'SIGKILL')))
-    if (this.#mounted !== null) await exec('umount', [this.#mounted])
-    this.#mounted = null
+    for (const store of this.#mounted) await exec('umount', [store])
+    this.#mounted = []
     for (const { store } of this.#places.values()) await rm(store, { recursive: true, force: true })
   }
 
@@ -110,7 +115,7 @@ export class Nodes {
       stdio: ['ignore', 'pipe', 'pipe'],
       // A group of its own: one with a stopped member gets SIGHUP when the shell that began it goes.
       detached: true,
-      env: { ...process.env, ...env }
+      env: { ...process.env, ...env, ...bootOf(node) }
     })
     node.child = child
     node.wanted = true
@@ -162,7 +167,27 @@ export class Nodes {
     return done.replace(`${this.#place(name).store}/`, '')
   }
 
-  /** Takes all room of the small disk. */
+  /** The next start takes its machine for one that was rebooted. */
+  async reboot(name: string): Promise<void> {
+    this.#node(name).boots += 1
+  }
+
+  /** Of a node that is down; kept beside its disk. */
+  async backup(name: string): Promise<void> {
+    const { directory, store } = this.#place(name)
+    await rm(join(directory, BACKUP), { recursive: true, force: true })
+    await cp(store, join(directory, BACKUP), { recursive: true, preserveTimestamps: true })
+  }
+
+  async putBack(name: string): Promise<void> {
+    const { directory, store } = this.#place(name)
+    // The disk itself may be mounted there.
+    for (const file of await readdir(store)) await rm(join(store, file), { recursive: true })
+    await cp(join(directory, BACKUP), store, { recursive: true, preserveTimestamps: true })
+    await rm(join(directory, BACKUP), { recursive: true })
+  }
+
+  /** Takes all room of a small disk. */
   async fill(name: string): Promise<void> {
     const { store } = this.#place(name)
     const { bavail, bsize } = await statfs(store)
@@ -181,7 +206,7 @@ export class Nodes {
   }
 
   /** Resolves when the broker has taken the order. */
-  inject(name: string, order: object): Promise<void> {
+  inject(name: string, order: InjectOrder): Promise<void> {
     const path = injectSocket(this.#place(name))
     return new Promise((resolve, reject) => {
       const socket = connect(path, () => socket.end(JSON.stringify(order)))
@@ -195,7 +220,14 @@ export class Nodes {
     await this.links.open()
     for (const name of names) {
       await this.links.addNode(name)
-      this.#nodes.set(name, { name, child: null, wanted: false, output: null, lastLines: [] })
+      this.#nodes.set(name, {
+        name,
+        child: null,
+        wanted: false,
+        output: null,
+        lastLines: [],
+        boots: 0
+      })
     }
   }
 
@@ -220,6 +252,11 @@ export class Nodes {
     if (place === undefined) throw new Error(`there is no node ${name}`)
     return place
   }
+}
+
+/** Named only when it is not the machine's own. */
+function bootOf({ name, boots }: Node): Record<string, string> {
+  return boots === 0 ? {} : { LEDGERMQ_BOOT_ID: `${name} boot ${boots}` }
 }
 
 function answers(host: string, port: number): Promise<boolean> {

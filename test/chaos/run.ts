@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { Bus } from './bus.ts'
 import { type Episode, runEpisode } from './episode.ts'
 import { sharedNowMs } from './events.ts'
-import type { Fault } from './faults.ts'
+import type { Fault } from './fault.ts'
 import { writeReport } from './report.ts'
 import { Seeded } from './seeded.ts'
 import { StatusLine } from './statusLine.ts'
@@ -78,7 +78,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
         random: new Seeded(seed * 1000 + number),
         pace: PACE,
         watchMs: WATCH_MS[system],
-        smallDisk: options.faults.some(fault => fault.name === 'disk-full'),
+        smallDisks: options.faults.some(fault => fault.name.startsWith('disk-full')),
         membership: system === 'ledgermq',
         historyFile: join(directory, `history-${number}.ndjson`),
         next: () => {

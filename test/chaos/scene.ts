@@ -1,11 +1,11 @@
-import { Admin, ClientError } from '../../src/client/index.ts'
+import { Admin, ClientError, Producer } from '../../src/client/index.ts'
 import type { AgentRequest, NodesState, OpenAnswer } from './agent.ts'
 import { type Bus, type Recorder, Subject } from './bus.ts'
 import { sharedNowMs } from './events.ts'
 import type { LoadCounts, LoadRequest } from './load.ts'
 import type { Seeded } from './seeded.ts'
 import { BROKERS, CLUSTER, NAME_SERVERS } from './systems.ts'
-import { JAVA, LOOSE, ORDERED, pause, platform, QUEUES } from './topics.ts'
+import { JAVA, LOOSE, ORDERED, PROBE, pause, platform, QUEUES } from './topics.ts'
 
 const POLL_MS = 50
 const ASK_TIMEOUT_MS = 180_000
@@ -21,8 +21,8 @@ export interface SceneOptions {
   pace: { laneMs: number; looseMs: number }
   /** How long two nodes that must not elect are watched: longer than an election takes. */
   watchMs: number
-  /** Whether one node gets a disk that is soon full. */
-  smallDisk: boolean
+  /** Whether brokers get disks that can be filled. */
+  smallDisks: boolean
   /** Whether the group's members can be asked for: ours. */
   membership: boolean
 }
@@ -30,13 +30,13 @@ export interface SceneOptions {
 /** A cluster under load, as the faults see it. */
 export class Scene {
   readonly random: Seeded
-  readonly smallDisk: string
   readonly watchMs: number
   readonly #hasMembership: boolean
   readonly #bus: Bus
   readonly #recorder: Recorder
   #admin: Admin
   #nodeOf: ReadonlyMap<string, string> = new Map()
+  #nameServers = ''
 
   private constructor(bus: Bus, recorder: Recorder, random: Seeded, options: SceneOptions) {
     this.watchMs = options.watchMs
@@ -44,7 +44,6 @@ export class Scene {
     this.#bus = bus
     this.#recorder = recorder
     this.random = random
-    this.smallDisk = random.pick(BROKERS)
     this.#admin = new Admin({ nameServers: '127.0.0.1:1', platform })
   }
 
@@ -55,19 +54,20 @@ export class Scene {
     random: Seeded,
     options: SceneOptions
   ): Promise<Scene> {
-    const { episode, pace, smallDisk } = options
+    const { episode, pace, smallDisks } = options
     const scene = new Scene(bus, recorder, random, options)
     const opened = await bus.ask<OpenAnswer>(
       Subject.agent,
-      { op: 'open', episode, smallDisk: smallDisk ? scene.smallDisk : null } satisfies AgentRequest,
+      { op: 'open', episode, smallDisks } satisfies AgentRequest,
       ASK_TIMEOUT_MS
     )
     const { nameServers } = opened
+    scene.#nameServers = nameServers
     scene.#nodeOf = new Map(Object.entries(opened.brokers))
     await scene.#admin.close()
     scene.#admin = new Admin({ nameServers, platform, callTimeoutMs: CALL_TIMEOUT_MS })
     await scene.leader()
-    for (const topic of [ORDERED, LOOSE, JAVA]) await scene.makeTopic(topic, QUEUES)
+    for (const topic of [ORDERED, LOOSE, JAVA, PROBE]) await scene.makeTopic(topic, QUEUES)
     await scene.load({ op: 'open', nameServers, ...pace })
     await scene.until('the first acknowledgements', () => scene.acknowledging())
     return scene
@@ -116,6 +116,34 @@ export class Scene {
     }
   }
 
+  /** Resolves when the node has ended by itself. */
+  async endsByItself(node: string): Promise<void> {
+    await this.until(`${node} to end by itself`, async () => {
+      const { ended } = await this.agent<NodesState>({ op: 'state' })
+      return ended[node] !== undefined
+    })
+  }
+
+  /** Resolves to the code with which a send is refused now; to null when it is taken. */
+  async refusal(): Promise<number | null> {
+    const producer = new Producer({
+      nameServers: this.#nameServers,
+      platform,
+      group: 'chaos_probe',
+      retries: 0
+    })
+    try {
+      await producer.start()
+      await producer.send({ topic: PROBE, body: 'probe' })
+      return null
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error
+      return error.responseCode ?? -1
+    } finally {
+      await producer.close()
+    }
+  }
+
   /** The node that the name servers have as leader. */
   async leader(): Promise<string> {
     let found: string | null = null
@@ -160,7 +188,7 @@ export class Scene {
   /** After a fault that could not be carried out to its end: what can be put in order is. */
   async restore(): Promise<void> {
     await this.agent({ op: 'heal' })
-    await this.agent({ op: 'free', node: this.smallDisk })
+    for (const node of BROKERS) await this.agent({ op: 'free', node })
     await this.agent({ op: 'resume', nodes: BROKERS })
     await this.agent({ op: 'start', nodes: [...NAME_SERVERS, ...BROKERS] })
   }

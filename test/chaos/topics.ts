@@ -7,6 +7,8 @@ export const ORDERED = 'Ordered'
 export const LOOSE = 'Loose'
 /** Of the original's client, where it runs: one sender a queue. */
 export const JAVA = 'Java'
+/** Of sends that only ask whether one is taken. */
+export const PROBE = 'Probe'
 export const QUEUES = 4
 export const LANE = 'lane'
 export const LOOSE_SENDER = 'loose'

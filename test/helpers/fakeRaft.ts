@@ -277,6 +277,8 @@ export class FakeNode implements RaftNode {
     return this.appliedIndex
   }
 
+  spaceSeen(): void {}
+
   async transferLeadership(): Promise<boolean> {
     return false
   }
@@ -339,6 +341,7 @@ export class FakeNode implements RaftNode {
       appliedIndex: this.appliedIndex,
       durableIndex: this.durableIndex,
       trouble: null,
+      lacksState: false,
       stopReason: null,
       peers: this.peerMatchIndexes.map((matchIndex, at) => ({
         id: `n${at + 1}`,

@@ -19,8 +19,8 @@ export class Dispatcher {
   readonly #acceptsWrites: () => boolean
   readonly #handlers = new Map<number, Handler>()
   #forwarder: Forwarder | null = null
-  /** This node was removed from its group. */
-  outside: boolean = false
+  /** Why this node serves nobody, as a sentence; null: it serves. */
+  outside: string | null = null
 
   /** `acceptsWrites`: leads, and is not handing over. */
   constructor(broker: BrokerContext, acceptsWrites: () => boolean) {
@@ -69,11 +69,8 @@ export class Dispatcher {
     request: RemotingCommand,
     caller: Caller
   ): RemotingCommand | null | Promise<RemotingCommand | null> {
-    if (this.outside && handler.outsideToo !== true)
-      return response(
-        ResponseCode.SERVICE_NOT_AVAILABLE,
-        'this broker was removed from its group and serves nobody'
-      )
+    if (this.outside !== null && handler.outsideToo !== true)
+      return response(ResponseCode.SERVICE_NOT_AVAILABLE, this.outside)
     if (handler.needsLeader && !this.#acceptsWrites())
       return this.#elsewhere(handler, request, caller)
     const answer = this.#call(handler, request, caller)

@@ -9,6 +9,8 @@ import {
   type NodeId
 } from './types.ts'
 
+const GIVEN_UP_ADVICE =
+  'The group went on without what is committed here, as raftForceRecover makes it: keep this directory, it has what the others lack, and start this node with an empty one'
 const NOBODY: readonly NodeId[] = []
 
 /** Appends as a follower takes them (R-L1 to R-L5, R-C3), and what it answers. */
@@ -105,7 +107,7 @@ function check(s: RaftState, m: AppendMessage): AppendResult | null {
   if (m.prevIndex > s.commitIndex) return AppendResult.conflict
   fatal(
     s,
-    `conflict below the commit index ${s.commitIndex}: entry ${m.prevIndex} has term ${ownTerm} here and ${m.prevTerm} at the leader ${m.leaderId}`,
+    `conflict below the commit index ${s.commitIndex}: entry ${m.prevIndex} has term ${ownTerm} here and ${m.prevTerm} at the leader ${m.leaderId}. ${GIVEN_UP_ADVICE}`,
     false
   )
   return null
@@ -160,7 +162,7 @@ function cutConflict(s: RaftState, entry: EntrySummary): boolean {
   if (entry.index <= s.commitIndex) {
     fatal(
       s,
-      `conflict below the commit index ${s.commitIndex}: entry ${entry.index} has term ${log.terms.termAt(entry.index)} here and ${entry.term} (position ${entry.positionBytes}, header CRC ${entry.headerCrc}) at the leader`,
+      `conflict below the commit index ${s.commitIndex}: entry ${entry.index} has term ${log.terms.termAt(entry.index)} here and ${entry.term} (position ${entry.positionBytes}, header CRC ${entry.headerCrc}) at the leader. ${GIVEN_UP_ADVICE}`,
       false
     )
     return false

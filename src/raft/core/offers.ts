@@ -30,11 +30,25 @@ export function snapshotFailed(s: RaftState, peer: NodeId, reason: string): void
   p.offerTicks = s.ticks.offerRetry
 }
 
+/**
+ * The peer's state database is lost, and the entries that made it are trimmed there. It takes entries, acknowledges and votes
+ * meanwhile, for its log is whole.
+ */
+export function noteLackOfState(s: RaftState, p: Progress, lacksState: boolean): void {
+  if (p.lacksState === lacksState) return
+  p.lacksState = lacksState
+  if (!lacksState || p.state === 'snapshot') return
+  s.report('warn', `${p.id} has lost the state that its log begins with: it gets a snapshot`)
+  p.snapshot = null
+  p.offerTicks = 0
+  s.emit({ kind: 'offerSnapshot', peer: p.id })
+}
+
 /** The peer's progress, if it is waiting for a snapshot of this leader. */
 export function inNeed(s: RaftState, peer: NodeId): Progress | null {
   if (s.role.kind !== 'leader') return null
   const p = progressOf(s, s.role, peer)
-  return p?.state === 'snapshot' ? p : null
+  return p !== undefined && (p.state === 'snapshot' || p.lacksState) ? p : null
 }
 
 function sendOffer(s: RaftState, p: Progress): void {
@@ -51,14 +65,14 @@ function sendOffer(s: RaftState, p: Progress): void {
 
 /** Offers that went lost are made again; snapshots that could not be made are asked for again. */
 export function snapshotTick(s: RaftState, p: Progress, count: number): void {
-  if (p.state === 'replicate' && p.lastMatch < s.log.firstIndex - 1) {
+  if (p.state === 'replicate' && !p.lacksState && p.lastMatch < s.log.firstIndex - 1) {
     // A damaged entry that it cannot get back from anyone: everybody has trimmed it. It may have been whole before.
     p.stuckTicks += count
     if (p.stuckTicks >= s.ticks.offer) becomeSnapshot(s, p, p.lastMatch + 1)
     return
   }
   p.stuckTicks = 0
-  if (p.state !== 'snapshot' || !p.linked || p.offerTicks <= 0) return
+  if (!(p.state === 'snapshot' || p.lacksState) || !p.linked || p.offerTicks <= 0) return
   p.offerTicks -= count
   if (p.offerTicks > 0) return
   // The driver knows whether the snapshot of before is still good.

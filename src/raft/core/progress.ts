@@ -46,6 +46,8 @@ export class Progress {
   snapshot: SnapshotFacts | null = null
   /** Until the offer is made again, or asked for again; 0: it is being made ready. */
   offerTicks = 0
+  /** Its state ends before its log begins. */
+  lacksState: boolean = false
   /** How long it has taken appends without coming up to the start of the log. */
   stuckTicks = 0
   result: AppendResult = AppendResult.ok
@@ -68,6 +70,7 @@ export class Progress {
     this.incarnation = hello.incarnation
     this.matchIndex = 0
     this.result = AppendResult.ok
+    this.lacksState = false
     this.becomeProbe(nextIndex)
   }
 

@@ -52,6 +52,9 @@ import {
 } from './votes.ts'
 import { ageSurvey } from './wayOut.ts'
 
+/** More elections than a voter that is gone can have been ahead. */
+const FORCED_TERMS = 1_000_000
+
 /** One node's part in the group: events in, effects out, nothing else. */
 export class Raft implements RaftCore {
   readonly #s: RaftState
@@ -319,6 +322,8 @@ export class Raft implements RaftCore {
       'error',
       `by an operator's word ${without.join(', ')} need not answer: this node may vote and lead without them, acknowledged messages that only they have would be missing`
     )
+    // A disk that was put back may have forgotten a vote, and who could say so is not asked: nobody leads a term that one of those led.
+    becomeFollower(s, s.term + FORCED_TERMS, null)
   }
 
   #applied(index: number, lagBytes: number): void {
@@ -404,6 +409,10 @@ export class Raft implements RaftCore {
 
   get damaged(): boolean {
     return this.#s.damaged
+  }
+
+  get lacksState(): boolean {
+    return this.#s.lacksState
   }
 
   get configuration(): Configuration | null {

@@ -1,6 +1,6 @@
 import { advanceLeaderCommit } from './commit.ts'
 import { pump, tellCommitTo } from './leaderSend.ts'
-import { becomeSnapshot } from './offers.ts'
+import { becomeSnapshot, noteLackOfState } from './offers.ts'
 import type { Progress } from './progress.ts'
 import { confirmReads } from './reads.ts'
 import { becomeFollower } from './roles.ts'
@@ -25,6 +25,7 @@ export function receiveAppendReply(s: RaftState, from: NodeId, m: AppendReplyMes
   p.applied = m.applied
   p.freePermille = m.freePermille
   p.diskOk = m.diskOk
+  noteLackOfState(s, p, m.applied < m.logStart - 1)
   if (m.readSeq > p.readSeqAcked && m.readSeq <= role.readSeq) {
     p.readSeqAcked = m.readSeq
     confirmReads(s, role)

@@ -14,12 +14,12 @@ export function receiveSnapshotDone(s: RaftState, from: NodeId, m: SnapshotDoneM
   if (s.role.kind !== 'leader') return
   const p = inNeed(s, from)
   if (p === null || p.snapshot?.snapshotId !== m.snapshotId) return
-  if (m.ok) {
+  if (m.ok && p.state === 'snapshot') {
     p.becomeProbe(Math.max(p.matchIndex, p.snapshot.index) + 1)
     pump(s, s.role as LeaderRole, p)
     return
   }
-  s.report('warn', `${from} does not take snapshot ${m.snapshotId}: ${m.remark}`)
+  if (!m.ok) s.report('warn', `${from} does not take snapshot ${m.snapshotId}: ${m.remark}`)
   p.snapshot = null
   p.offerTicks = s.ticks.offerRetry
 }
@@ -36,9 +36,10 @@ export function receiveSnapshotOffer(s: RaftState, from: NodeId, m: SnapshotOffe
 
 /**
  * A late offer must not take acknowledged entries away: what this node has committed, or has whole under the same term,
- * no snapshot brings back (R-S).
+ * no snapshot brings back (R-S). One that lacks its state takes it from any entry of its log, and keeps what stands behind.
  */
 function isNeeded(s: RaftState, { index, indexTerm }: SnapshotFacts): boolean {
+  if (s.lacksState && index >= s.log.firstIndex - 1) return true
   if (index <= s.commitIndex) return false
   return index > s.log.soundIndex || s.log.terms.termAt(index) !== indexTerm
 }

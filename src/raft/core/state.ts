@@ -215,6 +215,8 @@ export class RaftState {
   readonly knownCommit: number
   appliedIndex: number
   applyLagBytes = 0
+  /** The derived state ends before the log begins: nothing can be applied until a snapshot brings another one (R-S). */
+  readonly lacksState: boolean
 
   recovering: boolean
   /** What the driver was last told of `whole`. */
@@ -254,6 +256,7 @@ export class RaftState {
     this.knownCommit = Math.max(options.knownCommit, options.appliedIndex)
     this.commitIndex = Math.min(this.knownCommit, this.log.soundIndex)
     this.appliedIndex = Math.min(options.appliedIndex, this.commitIndex)
+    this.lacksState = options.appliedIndex < this.log.firstIndex - 1
     this.recovering = options.recovering || this.knownCommit > this.log.lastIndex
     this.knownWhole = this.whole
     this.lostConfigurations = this.recovering ? options.log.lostConfigurations : []

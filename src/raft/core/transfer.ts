@@ -106,6 +106,7 @@ export function isFit(s: RaftState, p: Progress): boolean {
   return (
     p.linked &&
     p.state === 'replicate' &&
+    !p.lacksState &&
     p.sinceContactTicks < s.ticks.election &&
     p.result === AppendResult.ok &&
     p.diskOk

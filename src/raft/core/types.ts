@@ -450,6 +450,8 @@ export interface RaftCore {
   readonly nextPositionBytes: number
   readonly recovering: boolean
   readonly damaged: boolean
+  /** Nothing is to be applied: what the state lacks is trimmed here. Ends with a switch to a snapshot. */
+  readonly lacksState: boolean
   /** In force: the newest in the log, committed or not (R-M3). Null: this node belongs to no group yet. */
   readonly configuration: Configuration | null
   /** The one that was in force when `index` was the last entry, and its own entry (0: the founders'); null: not known. */

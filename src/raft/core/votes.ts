@@ -21,7 +21,7 @@ import {
 
 /** R-E8, without what the way out of R-D6w excepts. */
 function mayLead(s: RaftState): boolean {
-  return s.isVoter && !s.removed && !s.storageSlow && s.diskLevel !== 'full'
+  return s.isVoter && !s.removed && !s.lacksState && !s.storageSlow && s.diskLevel !== 'full'
 }
 
 /** Patience is over. */

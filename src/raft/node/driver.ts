@@ -57,7 +57,7 @@ export class Driver {
   readonly #catchUp: CatchUp
   readonly #outgoing: Outgoing
   readonly #ticker: Ticker
-  readonly #watch: DiskWatch
+  readonly watch: DiskWatch
   readonly entryClock: EntryClock
   /** Events, and at the same place the entries that came with each. */
   readonly #queue: Event[] = []
@@ -127,10 +127,10 @@ export class Driver {
       snapshotId => this.snapshots.manifestOf(snapshotId)
     )
     this.#ticker = new Ticker(platform.clock, timings.tickMs, count => {
-      this.#watch.tick(core.peerStatuses())
+      this.watch.tick(core.peerStatuses())
       this.deliver({ kind: 'tick', count })
     })
-    this.#watch = new DiskWatch(
+    this.watch = new DiskWatch(
       platform,
       log,
       options.directory,
@@ -146,7 +146,7 @@ export class Driver {
       synced: () => {},
       failed: (operation, error) =>
         this.deliver({ kind: 'storageFailed', reason: `${operation}: ${error.message}` }),
-      diskFull: full => this.#watch.full(full),
+      diskFull: full => this.watch.full(full),
       damaged: fault => this.deliver({ kind: 'damaged', faults: [coreFault(fault)] })
     })
   }
@@ -168,7 +168,7 @@ export class Driver {
 
   /** Most disks have room for messages; looked at with each tick. */
   get diskRoom(): boolean {
-    return this.#watch.room
+    return this.watch.room
   }
 
   deliver(event: Event): void {
@@ -269,8 +269,11 @@ export class Driver {
       case 'committed':
         this.log.commitTo(effect.index)
         this.commits.committed(effect.index)
-        this.applier.commitTo(effect.index)
-        this.snapshots.committed(effect.index)
+        if (this.core.lacksState) this.log.release(effect.index)
+        else {
+          this.applier.commitTo(effect.index)
+          this.snapshots.committed(effect.index)
+        }
         if (this.proposer.holds) this.proposer.resume()
         this.#host.committed(effect.index)
         return

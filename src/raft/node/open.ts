@@ -50,6 +50,8 @@ export async function openRaft(
   try {
     checkApplied(options, log)
     const core = makeCore(options, timings, log)
+    checkOwner(options, core)
+    checkState(options, core)
     if (core.configuration !== null)
       reportContradictions(core.configuration.members, options.peers, logger)
     return new Node({ options, timings, core, log, source }, machine)
@@ -149,11 +151,29 @@ function checkApplied({ appliedIndex }: RaftOptions, log: RaftLog): void {
         'the log lost its tail, so the state has to be built anew from the log'
     )
   }
-  if (appliedIndex < log.firstIndex - 1) {
+}
+
+/** Raft.md 4.9: the log is whole, so the node votes and acknowledges; what it lacks a leader gives it. */
+function checkState({ appliedIndex, selfId, logger }: RaftOptions, core: Raft): void {
+  if (!core.lacksState) return
+  const text = `the state was applied up to entry ${appliedIndex}, the log begins with ${core.firstIndex}: what is between is gone here`
+  if (!core.possibleMembers.some(({ id }) => id !== selfId)) {
     throw new RaftStartError(
       'stateBehindLog',
-      `the state was applied up to entry ${appliedIndex}, the log begins with ${log.firstIndex}: ` +
-        'what is between is gone here, the node has to be replaced'
+      `${text}, and there is no other member that has it. Put a backup of the whole directory back`
     )
   }
+  logger.error(`${text}. It serves nobody until it has got a snapshot from a leader`)
+}
+
+/** R-D7: two disks were exchanged, or one was copied. Neither id may go on with what the other promised. */
+function checkOwner({ selfId, directory }: RaftOptions, core: Raft): void {
+  const members = core.configuration?.members ?? []
+  const { nodeUid } = core.hello()
+  const owners = members.filter(({ uid }) => uid === nodeUid).map(({ id }) => id)
+  if (owners.length === 0 || owners.includes(selfId)) return
+  throw new RaftStartError(
+    'otherNode',
+    `${directory} is the directory of ${owners[0]}, and this node is ${selfId} by its dLegerSelfId: put its own directory back, or start it with an empty one`
+  )
 }

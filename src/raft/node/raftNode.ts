@@ -1,5 +1,5 @@
-import type { Clock } from '../../platform/index.ts'
-import type { SnapshotFacts } from '../core/index.ts'
+import type { Clock, DiskSpace } from '../../platform/index.ts'
+import type { RaftCore, SnapshotFacts } from '../core/index.ts'
 import {
   type Manifest,
   type RaftLog,
@@ -34,6 +34,12 @@ const STOPPING: ChangeAnswer = {
   refusal: 'notLeader',
   text: 'this node is stopping',
   leaderId: null
+}
+
+function troubleOf({ damaged, recovering, lacksState }: RaftCore): string | null {
+  if (lacksState) return 'without its state, waits for a snapshot'
+  if (damaged) return 'damaged'
+  return recovering ? 'recovering' : null
 }
 
 type Phase = 'opened' | 'running' | 'stopping' | 'stopped'
@@ -116,6 +122,10 @@ export class Node implements RaftNode {
     return this.#driver.diskRoom
   }
 
+  spaceSeen(space: DiskSpace): void {
+    if (this.#phase === 'running') this.#driver.watch.seen(space)
+  }
+
   timeMs(): number {
     return this.#driver.entryClock.now()
   }
@@ -148,7 +158,8 @@ export class Node implements RaftNode {
       lastIndex: core.lastIndex,
       appliedIndex: this.appliedIndex,
       durableIndex: log.syncedIndex,
-      trouble: core.damaged ? 'damaged' : core.recovering ? 'recovering' : null,
+      trouble: troubleOf(core),
+      lacksState: core.lacksState,
       stopReason: this.#stopReason,
       peers: this.#peers(),
       membership: core.membership,
@@ -350,6 +361,8 @@ export class Node implements RaftNode {
     const ownCrc = hasMore ? await log.headerCrcAt(index) : null
     // Damaged beyond recognition: nobody knows whether what follows is the group's.
     const mayLose = hasMore && ownCrc === null
+    if (this.commitIndex > index && ownCrc !== headerCrc)
+      throw new Error(`it does not hold the entry ${index} that is committed here`)
     await this.#close(`a snapshot up to entry ${index} takes the place of the log`, true)
     const tail =
       hasMore && ownCrc === headerCrc

@@ -1,4 +1,4 @@
-import type { Platform } from '../../platform/index.ts'
+import type { DiskSpace, Platform } from '../../platform/index.ts'
 import { type PeerStatus, ROOM_PERMILLE } from '../core/index.ts'
 import type { RaftLog } from '../log/index.ts'
 
@@ -67,13 +67,15 @@ export class DiskWatch {
     if (nowMs < this.#nextSpaceMs) return
     this.#nextSpaceMs = nowMs + SPACE_PERIOD_MS
     this.#platform.disk.space(this.#directory).then(
-      ({ totalBytes, freeBytes }) => {
-        // Some file systems tell nothing of themselves: then only a failed write says "full".
-        if (totalBytes > 0) this.#freePermille = Math.floor((freeBytes * 1000) / totalBytes)
-        this.#judge()
-      },
+      space => this.seen(space),
       () => {} // the disk's real failures come from its writes
     )
+  }
+
+  seen({ totalBytes, freeBytes }: DiskSpace): void {
+    // Some file systems tell nothing of themselves: then only a failed write says "full".
+    if (totalBytes > 0) this.#freePermille = Math.floor((freeBytes * 1000) / totalBytes)
+    this.#judge()
   }
 
   /** The log found no space for a write, or found it again. */

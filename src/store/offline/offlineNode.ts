@@ -82,6 +82,8 @@ export class OfflineNode implements RaftNode {
 
   wake(): void {}
 
+  spaceSeen(): void {}
+
   timeMs(): number {
     return this.#log.lastTimeMs
   }
@@ -132,6 +134,7 @@ export class OfflineNode implements RaftNode {
       appliedIndex: this.appliedIndex,
       durableIndex: this.durableIndex,
       trouble: null,
+      lacksState: false,
       membership: 'voter',
       configurationVersion: 0,
       configurationCommitted: false,

@@ -97,7 +97,10 @@ export class Script {
         node.losePower(Number(named.get('entries') ?? 0), Number(named.get('saves') ?? 0))
         this.#cluster.disconnectAll(node.id)
       }),
-    'forget-lost': () => this.#cluster.forgetLost(),
+    'forget-lost': words => this.#cluster.forgetLost(words),
+    backup: words => this.#each(words[0], node => node.backup()),
+    'put-back': words => this.#each(words[0], node => node.putBack()),
+    'lose-state': words => this.#each(words[0], node => node.loseState()),
     wipe: words => this.#each(words[0], node => node.wipe()),
     gone: words =>
       this.#each(words[0], node => node.step({ kind: 'peerGone', peer: words[1] ?? '' })),

@@ -101,6 +101,8 @@ export class TestNode {
   readonly headless = new Set<number>()
   /** Entries up to here are trimmed: they stay in the lists above for the checks, and nobody may read them. */
   startIndex = 0
+  /** The state database is gone, and what made it is trimmed. */
+  stateLost: boolean = false
   /** Peers for which a snapshot is to be made ready. */
   snapshotRequests: NodeId[] = []
   /** The copy under way. */
@@ -109,6 +111,12 @@ export class TestNode {
   switching: SnapshotFacts | null = null
   /** Found while replies waited for the hard state: those may still speak of them as whole. */
   readonly #badSinceReply = new Set<number>()
+  #backup: {
+    hard: HardStateFacts
+    written: readonly TestEntry[]
+    taken: readonly TestEntry[]
+    savedCommit: number
+  } | null = null
   readRequests: Extract<Effect, { kind: 'readEntries' }>[] = []
   reads = new Map<number, number>()
   #stepEntries: readonly EntrySummary[] = []
@@ -191,7 +199,7 @@ export class TestNode {
         faults
       },
       knownCommit: this.savedCommit,
-      appliedIndex: Math.min(this.savedCommit, log.length),
+      appliedIndex: this.stateLost ? 0 : Math.min(this.savedCommit, log.length),
       recovering: this.recoverNext,
       forceRecoverWithout: this.settings.forceRecoverWithout,
       limits: this.settings.limits
@@ -199,7 +207,7 @@ export class TestNode {
     this.ended = ''
     this.core = new Raft(options)
     this.committed = this.core.commitIndex
-    this.applied = Math.min(this.savedCommit, this.committed)
+    this.applied = this.stateLost ? 0 : Math.min(this.savedCommit, this.committed)
     this.step({ kind: 'start' })
   }
 
@@ -301,7 +309,7 @@ export class TestNode {
         this.copying = null
         return
       case 'switchLog':
-        if (effect.snapshot.index <= this.committed)
+        if (effect.snapshot.index <= this.committed && !this.stateLost)
           this.world.book.fail(
             `${this.id} changes over to snapshot ${effect.snapshot.snapshotId}, committed ${this.committed}`
           )
@@ -463,7 +471,7 @@ export class TestNode {
   }
 
   finishApply(): boolean {
-    if (this.core === null || this.applied >= this.committed) return false
+    if (this.core === null || this.stateLost || this.applied >= this.committed) return false
     this.applied = this.committed
     // Derived state is persisted up to the own synced index only (R-D5): of the log as it is now, not of what is being cut.
     let synced = this.savedCommit
@@ -543,12 +551,17 @@ export class TestNode {
     const { index } = facts
     const isThere = index >= this.startIndex
     const kept = isThere && this.written[index - 1]?.headerCrc === facts.headerCrc
+    if (!kept && index < this.committed)
+      this.world.book.fail(
+        `${this.id} changes over to ${facts.snapshotId} and loses what is committed`
+      )
     this.written = [...snapshot.entries, ...(kept ? this.written.slice(index) : [])]
     this.synced = [...this.written]
     for (const at of [...this.bad]) if (at <= index) this.bad.delete(at)
     this.headless.clear()
     this.startIndex = snapshot.startIndex
     this.savedCommit = index
+    this.stateLost = false
     this.taken = [
       ...snapshot.entries.filter(entry => entry.configuration !== null),
       ...(kept ? this.taken.filter(entry => entry.index > index) : [])
@@ -625,6 +638,32 @@ export class TestNode {
     this.reads.clear()
   }
 
+  /** Of a node that is down. */
+  backup(): void {
+    const { hard, written, taken, savedCommit } = this
+    this.#backup = { hard, written: [...written], taken: [...taken], savedCommit }
+  }
+
+  /** An older copy of its disk takes the disk's place, and is known for one (R-D7). */
+  putBack(): void {
+    if (this.#backup === null) throw new Error(`${this.id} has no backup`)
+    const { hard, written, taken, savedCommit } = this.#backup
+    this.graves.set(this.uid, [...this.durableLog])
+    this.lost = this.written
+    this.hard = hard
+    this.written = [...written]
+    this.synced = [...written]
+    this.taken = [...taken]
+    this.savedCommit = savedCommit
+    this.recoverNext = true
+  }
+
+  /** While it is down: what it made of the log is gone, and is made again as far as the log goes back. */
+  loseState(): void {
+    this.stateLost = this.startIndex > 0
+    if (!this.stateLost) this.savedCommit = 0
+  }
+
   /** An empty disk under the same id. What it had acknowledged counted, and is gone. */
   wipe(): void {
     this.graves.set(this.uid, [...this.durableLog])
@@ -636,6 +675,7 @@ export class TestNode {
     this.synced = []
     this.startIndex = 0
     this.savedCommit = 0
+    this.stateLost = false
     this.recoverNext = false
     this.lost = []
     this.taken = []

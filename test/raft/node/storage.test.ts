@@ -113,9 +113,56 @@ t.test('the log is trimmed by whole segments, and who needs what is gone is told
   await away.start()
   await cluster.agreeOn(['a', ...texts, 'y'])
   await leader.raft.stop()
-  await t.rejects(leader.open({ appliedIndex: 0 }), { message: /what is between is gone/ })
   await leader.start({ appliedIndex: first.index + 3 })
   const next = await cluster.leader()
   next.propose('z')
   await until(() => leader.texts.at(-1) === 'z', 'the node to follow again')
+})
+
+t.test(
+  'a node that lost its state behind a trimmed log gets it back, and counts meanwhile',
+  async t => {
+    const cluster = await Cluster.of(t, 3, { snapshotBytesPerSecond: 1_500_000 })
+    await cluster.start()
+    const leader = await cluster.leader()
+    const [lost, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    const texts = Array.from({ length: 60 }, (_, at) => `x${at}`)
+    for (const text of texts) leader.propose(text, 60_000)
+    await cluster.agreeOn(texts)
+    for (const { raft } of cluster.nodes) {
+      const segment = raft.segments()[2]!
+      await until(() => raft.durableIndex >= segment.firstIndex, 'its own disk to have it')
+      await raft.trimPrefix(segment.firstIndex, segment.firstPosition)
+    }
+    await lost.kill()
+    await lost.start({ appliedIndex: 0 })
+    t.match(lost.raft.status(), { lacksState: true, trouble: /waits for a snapshot/ })
+    await until(() => lost.logged('Copies snapshot'), 'the copy to begin')
+    await other.kill()
+    leader.propose('y')
+    await until(() => leader.texts.at(-1) === 'y', 'an entry that the leader and it have')
+    t.match(lost.raft.status(), { lacksState: true, appliedIndex: 0 })
+    await until(() => lost.installs === 1, 'it is opened again')
+    await cluster.agreeOn([...texts, 'y'], [leader, lost])
+    t.match(lost.raft.status(), { lacksState: false, trouble: null })
+    await other.start({ appliedIndex: other.raft.segments()[0]!.firstIndex })
+    await until(() => leader.raft.status().peers.every(peer => peer.connected), 'all to be there')
+    t.ok(await leader.raft.transferLeadership(lost.id), 'now it leads')
+    await until(() => lost.raft.ready, 'it is ready')
+    lost.propose('z')
+    await cluster.agreeOn([...texts, 'y', 'z'], [leader, lost])
+  }
+)
+
+t.test('where nobody else has the state, its loss is told at the start', async t => {
+  const cluster = await Cluster.of(t, 1)
+  await cluster.start()
+  const node = await cluster.leader()
+  for (let at = 0; at < 40; at += 1) node.propose(`x${at}`, 60_000)
+  await until(() => node.texts.length === 40, 'all to be applied')
+  const segment = node.raft.segments()[1]!
+  await node.raft.trimPrefix(segment.firstIndex, segment.firstPosition)
+  await node.raft.stop()
+  await t.rejects(node.open({ appliedIndex: 0 }), { message: /no other member that has it/ })
+  await node.start({ appliedIndex: segment.firstIndex })
 })
