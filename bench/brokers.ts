@@ -12,7 +12,15 @@ const NAMESRV_PORT = 9_876
 const BROKER_PORT = 10_911
 const RAFT_PORT = 12_911
 const LEADER_TIMEOUT_MS = 60_000
+const INTERRUPTED = 130
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
+
+const running = new Set<Brokers>()
+
+function interrupted(): void {
+  const ended = Promise.all([...running].map(brokers => brokers.end()))
+  ended.finally(() => process.exit(INTERRUPTED)).catch(() => {})
+}
 
 export interface BrokersPlan {
   name: string
@@ -25,7 +33,7 @@ export interface BrokersPlan {
 
 /**
  * A name server and a group of one or three brokers, each a process of its own as `bin` starts them, with their data and logs in a
- * directory that is removed at the end. Ports are the usual ones and PORT_OFFSET (default 5000) more.
+ * directory that is removed at the end, also after Ctrl-C. Ports are the usual ones and PORT_OFFSET (default 5000) more.
  */
 export class Brokers {
   readonly namesrv: string
@@ -48,6 +56,8 @@ export class Brokers {
   /** Starts all of them. */
   static async start({ name, members, settings, offset = 0 }: BrokersPlan): Promise<Brokers> {
     const brokers = new Brokers(await makeDirectory(name), members, offset)
+    if (running.size === 0) process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
+    running.add(brokers)
     try {
       await brokers.#configure(settings)
       brokers.#run('mqnamesrv', 'namesrv')
@@ -158,6 +168,7 @@ export class Brokers {
     await ended
     await this.#children.stop()
     await rm(this.#directory, { recursive: true, force: true })
+    running.delete(this)
   }
 }
 

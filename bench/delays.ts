@@ -45,7 +45,9 @@ const QUEUES = 4
 const LEVELS_MAX = 18
 const OPEN_MAX = 256
 const CALL_TIMEOUT_MS = 10_000
-const WARM_SECONDS = 5
+/** More than a broker keeps of its log in memory, so that what is measured then is what waits. */
+const WARM_MESSAGES = 20_000
+const WARM_BODY_BYTES = 4_096
 const REST_MS = 5_000
 /** Reading what waits, to learn its times: messages a second that any machine reads. */
 const READ_RATE = 20_000
@@ -285,9 +287,9 @@ async function main(brokers: Brokers): Promise<boolean> {
   const leader = new Leader(brokers)
   leader.member = await brokers.leader()
   for (const topic of [delayed.topic, timed.topic, PLAIN]) await brokers.createTopic(topic, QUEUES)
-  const body = Buffer.alloc(sizeBytes, 'x')
+  const body = Buffer.alloc(WARM_BODY_BYTES, 'x')
   const warming = new PacedSends(fillRate, OPEN_MAX, i => leader.send(PLAIN, i % QUEUES, body, []))
-  await warming.run(WARM_SECONDS * fillRate)
+  await warming.run(WARM_MESSAGES)
   await pause(REST_MS)
   say('memory of the leader before, MiB', residentMb(leader.pid))
 

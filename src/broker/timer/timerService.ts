@@ -230,13 +230,15 @@ export class TimerService {
     const max = this.#aheadMax
     this.#aheadMax = Math.min(timersMax, 2 * max)
     const flying = new Set(this.#flying)
-    const timers = await this.#broker.store.timers(
-      this.#from,
-      Number.MAX_SAFE_INTEGER - 1,
-      max + flying.size
-    )
-    if (generation !== this.#generation) return
-    this.#ahead = timers.filter(({ position }) => !flying.has(position))
+    for (let from = this.#from; ; ) {
+      const timers = await this.#broker.store.timers(from, Number.MAX_SAFE_INTEGER - 1, max)
+      if (generation !== this.#generation) return
+      this.#ahead = timers.filter(({ position }) => !flying.has(position))
+      if (this.#ahead.length > 0 || timers.length < max) return
+      // All of them are on their way.
+      const last = timers[max - 1]!
+      from = { dueMs: last.dueMs, position: last.position + 1 }
+    }
   }
 
   #due(nowMs: number): readonly TimerRef[] {
