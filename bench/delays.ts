@@ -157,11 +157,13 @@ function sendOne(leader: Leader, firstDueMs: number, i: number): Promise<void> {
 /** A delayed message is due so long after it was stored, which only the broker knows. */
 async function learnTimes(leader: Leader): Promise<void> {
   let found = 0
-  for (const [i, seconds] of delaysSeconds.entries())
-    await readQueue(client, leader.address, 'SCHEDULE_TOPIC_XXXX', i, (id, storeTimestamp) => {
+  const reads = delaysSeconds.map((seconds, i) =>
+    readQueue(client, leader.address, 'SCHEDULE_TOPIC_XXXX', i, (id, storeTimestamp) => {
       delayed.dueMs[id] = storeTimestamp + seconds * 1_000
       found += 1
     })
+  )
+  await Promise.all(reads)
   if (found !== messages)
     throw new Error(`${found} messages wait in SCHEDULE_TOPIC_XXXX, ${messages} were sent`)
 }
@@ -304,9 +306,7 @@ async function main(brokers: Brokers): Promise<boolean> {
   await pause(REST_MS)
   say('memory of the leader while they wait, MiB', residentMb(leader.pid))
   if (Date.now() > firstDueMs)
-    throw new Error(
-      'the first were due before all was ready: a smaller --fill gives them more time'
-    )
+    throw new Error('the first were due before all was ready: a smaller --fill gives it more time')
 
   const consumer = new Consumer(consuming, leader.address, () => leader.find())
   const reading = [delayed, timed].flatMap(deliveries =>
