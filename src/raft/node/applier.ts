@@ -51,6 +51,11 @@ export class Applier {
 
   /** Everything up to `index` is committed. */
   commitTo(index: number): void {
+    // What the state lacks is gone: a snapshot brings another one, and nothing is kept for this one meanwhile.
+    if (this.#appliedIndex < this.#log.firstIndex - 1) {
+      this.#log.release(index)
+      return
+    }
     this.#targetIndex = Math.max(this.#targetIndex, index)
     this.pump()
   }

@@ -269,11 +269,8 @@ export class Driver {
       case 'committed':
         this.log.commitTo(effect.index)
         this.commits.committed(effect.index)
-        if (this.core.lacksState) this.log.release(effect.index)
-        else {
-          this.applier.commitTo(effect.index)
-          this.snapshots.committed(effect.index)
-        }
+        this.applier.commitTo(effect.index)
+        this.snapshots.committed(effect.index)
         if (this.proposer.holds) this.proposer.resume()
         this.#host.committed(effect.index)
         return

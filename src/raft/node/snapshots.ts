@@ -26,6 +26,7 @@ export interface SnapshotsHost {
 
 /** Both ends of the way of snapshots, as the core asks for them (R-S). */
 export class Snapshots {
+  readonly #core: RaftCore
   readonly #sender: SnapshotSender
   readonly #receiver: SnapshotReceiver
   /** What came behind the newest offer. */
@@ -39,6 +40,7 @@ export class Snapshots {
     host: SnapshotsHost
   ) {
     const { transport } = host
+    this.#core = core
     const { platform, directory, segmentBytes, selfId } = options
     const bytesPerSecond = options.snapshotBytesPerSecond ?? BYTES_PER_SECOND
     const name = `${selfId}-${log.hardState.incarnation}`
@@ -123,7 +125,8 @@ export class Snapshots {
   }
 
   committed(index: number): void {
-    this.#receiver.committed(index)
+    // Who lacks its state needs the copy whatever is committed.
+    if (!this.#core.lacksState) this.#receiver.committed(index)
   }
 
   /** First byte of the log that must not be trimmed yet. */
