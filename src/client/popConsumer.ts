@@ -18,7 +18,7 @@ import {
   resolvePopOptions
 } from './popConsumerOptions.ts'
 import { subscribeQueues } from './route.ts'
-import { pause } from './sleeper.ts'
+import { atMost, pause } from './sleeper.ts'
 import { accepts, type Subscription, sqlSubscription, tagSubscription } from './subscription.ts'
 
 /** After a failure of one broker group the others are asked, and it is after this time. */
@@ -257,10 +257,9 @@ export class PopConsumer {
       })
       return source.notification.then(has => (has ? undefined : Promise.reject(new Error('none'))))
     })
-    await Promise.race([
-      Promise.any(asked).catch(() => {}),
-      pause(this.#instance.platform.clock, waitMs)
-    ])
+    // Its timer must not outlive the wait: the process could not end.
+    const any = Promise.any(asked).catch(() => {})
+    await atMost(this.#instance.platform.clock, waitMs, any)
   }
 
   async #allSources(): Promise<Source[]> {

@@ -6,11 +6,34 @@ import {
   type PoppedMessage,
   Producer
 } from '../../src/client/index.ts'
+import { createRealPlatform, type Platform, type Timer } from '../../src/platform/index.ts'
 import { startCluster, until } from './cluster.ts'
 
 const PATIENCE_MS = 30_000
 const texts = (messages: readonly PoppedMessage[]): string[] =>
   messages.map(message => message.body.toString())
+
+/** The real one, and the long timers that are set. */
+function watchedPlatform(): { platform: Platform; live: Set<Timer> } {
+  const real = createRealPlatform()
+  const live = new Set<Timer>()
+  const after = (delayMs: number, callback: () => void): Timer => {
+    const timer = real.clock.after(delayMs, () => {
+      live.delete(watched)
+      callback()
+    })
+    const watched: Timer = {
+      cancel: () => {
+        live.delete(watched)
+        timer.cancel()
+      }
+    }
+    if (delayMs > PATIENCE_MS / 2) live.add(watched)
+    return watched
+  }
+  const { wallMs, monotonicMs, every, turnEnd } = real.clock
+  return { platform: { ...real, clock: { wallMs, monotonicMs, every, turnEnd, after } }, live }
+}
 
 t.test('a consumer by POP', async t => {
   const cluster = await startCluster(t, 1)
@@ -76,7 +99,8 @@ t.test('a consumer by POP', async t => {
   t.test('several topics, tags, SQL92 and a namespace', async t => {
     await cluster.topic('ns%First', 1)
     await cluster.topic('ns%Second', 1)
-    const consumer = await open(t, ['First'], { namespace: 'ns' })
+    const { platform, live } = watchedPlatform()
+    const consumer = await open(t, ['First'], { namespace: 'ns', platform })
     consumer.subscribe('Second', 'odd')
     const waiting = consumer.receive({ waitMs: PATIENCE_MS })
     await send('ns%Second', 4)
@@ -96,6 +120,8 @@ t.test('a consumer by POP', async t => {
     const sql = await receive(consumer, 1)
     t.strictSame(texts(sql), ['0'])
     await consumer.ack(sql)
+    await consumer.close()
+    t.equal(live.size, 0, 'no timer of a wait that is over keeps the process')
     t.equal(leader.store.tables.pops.count, 0)
   })
 
