@@ -470,6 +470,14 @@ export const MUTANTS: readonly Mutant[] = [
     's.recovering,'
   ),
   one(
+    'R-L2',
+    'what the leader has is written over a damaged entry of which nothing is known, whatever follows it',
+    'golden',
+    `${CORE}/follower.js`,
+    '(fault.headerCrc === -1 && fits(s, entry))',
+    'fault.headerCrc === -1'
+  ),
+  one(
     'R-E8',
     'a campaign goes on over damage below what it counts on',
     'core',
