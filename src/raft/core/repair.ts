@@ -99,7 +99,10 @@ export function receiveRepairReply(
  */
 export function noteDamage(s: RaftState, faults: readonly Fault[]): void {
   for (const fault of faults) {
-    if (s.log.addFault(fault)) s.report('error', `entry ${fault.index} is damaged on this disk`)
+    if (!s.log.addFault(fault)) continue
+    s.report('error', `entry ${fault.index} is damaged on this disk`)
+    // Somebody reads it just now.
+    if (s.log.faults.length <= REPAIRS_A_ROUND) ask(s, fault)
   }
   const { role } = s
   const campaigns = role.kind === 'preCandidate' || role.kind === 'candidate'
