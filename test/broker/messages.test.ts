@@ -306,6 +306,24 @@ t.test('pulls', async t => {
       decodeStoredMessages((await pull(6)).body!).map(m => m.body.toString()),
       ['m3']
     )
+    // Its heartbeat was lost, and the pull says what it would have said.
+    const newer = await member.ask(RequestCode.PULL_MESSAGE, {
+      consumerGroup: 'GS',
+      topic: 'P',
+      queueId: 0,
+      queueOffset: 0,
+      maxMsgNums: 32,
+      sysFlag: 0,
+      commitOffset: 0,
+      suspendTimeoutMillis: 0,
+      subscription: 'b',
+      subVersion: 7,
+      expressionType: 'TAG'
+    })
+    t.strictSame(
+      decodeStoredMessages(newer.body!).map(m => m.body.toString()),
+      ['m1']
+    )
   })
 
   t.test('a pull at the end is held until a message of its tags comes', async t => {
