@@ -32,6 +32,7 @@ const REST_FACTOR = 4
 const REST_MAX_MS = 30_000
 /** Queues that are built again from the log grow as fast as that can be read. */
 const REBUILD_REST_MS = 100
+const SAY_AGAIN_MS = 30_000
 /** Units kept in memory behind what is flushed, over all active queues: 32 MiB. */
 const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
 /** 80 MB of units. */
@@ -82,6 +83,7 @@ export class Checkpoints {
   /** More in memory than an idle queue should have. */
   #warm = new Set<ConsumeQueue>()
   #syncDueMs: number
+  #sayAgainMs = 0
   #syncedIndex: number
   #flushedMessages = 0
   /** Up to here the state database and the queues' files are. */
@@ -160,9 +162,7 @@ export class Checkpoints {
       const startedMs = this.#host.clock.monotonicMs()
       const sync = startedMs >= this.#syncDueMs
       this.#enqueue(sync, false)
-        .catch((error: unknown) => {
-          this.#host.logger.error('The checkpoint failed; it is tried again', { error })
-        })
+        .catch((error: unknown) => this.#failed(error))
         .finally(() => {
           const tookMs = this.#host.clock.monotonicMs() - startedMs
           const restMs = Math.min(tookMs * REST_FACTOR, REST_MAX_MS)
@@ -170,6 +170,14 @@ export class Checkpoints {
           this.#schedule(rebuilds ? REBUILD_REST_MS : Math.max(this.#intervalMs, restMs))
         })
     })
+  }
+
+  /** A disk may stay full for hours. */
+  #failed(error: unknown): void {
+    const nowMs = this.#host.clock.monotonicMs()
+    if (nowMs < this.#sayAgainMs) return
+    this.#sayAgainMs = nowMs + SAY_AGAIN_MS
+    this.#host.logger.error('The checkpoint failed; it is tried again every second', { error })
   }
 
   /** One at a time. */

@@ -130,7 +130,8 @@ export class Scene {
       nameServers: this.#nameServers,
       platform,
       group: 'chaos_probe',
-      retries: 0
+      retries: 0,
+      retryWithinMs: CALL_TIMEOUT_MS
     })
     try {
       await producer.start()
