@@ -1,8 +1,10 @@
 /** The store on the real log (a group of one), LevelDB and files. */
+import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createRealPlatform, silentLogger } from '../../src/platform/index.ts'
 import { openStore, StateOpenError, type Store } from '../../src/store/index.ts'
+import { openLevelStore } from '../../src/store/levelStore.ts'
 import { bodies, fingerprint, message, pull, raftOptions, send, Waiter } from './helpers.ts'
 
 async function open(directory: string, more = {}): Promise<Store> {
@@ -129,4 +131,44 @@ t.test('a state directory that another process holds is named in the error', asy
     StateOpenError
   )
   await store.stop()
+})
+
+t.test('a state database whose write failed is opened anew by the next one that can', async t => {
+  const directory = join(t.testdir(), 'state')
+  const aside = `${directory}.aside`
+  const told: string[] = []
+  const logger = { ...silentLogger, info: (text: string): void => void told.push(text) }
+  const platform = createRealPlatform()
+  const state = await openLevelStore(directory, platform, logger)
+  const value = Buffer.alloc(1024 * 1024, 1)
+  const write = (number: number): Promise<void> =>
+    state.write([{ key: Buffer.from([number]), value }], { sync: true })
+  await write(0)
+  // LevelDB finds no place for its next files.
+  renameSync(directory, aside)
+  let failed = 0
+  for (let number = 1; number < 16; number += 1) {
+    await write(number).catch(() => {
+      failed += 1
+    })
+  }
+  t.ok(failed > 0, `${failed} writes failed`)
+  t.same(told, [], 'it is not opened as long as that would fail too')
+  renameSync(aside, directory)
+  for (let number = 0; number < 16; number += 1) await write(number)
+  t.match(told, [/opened anew/])
+  const keys: number[] = []
+  const read = async (from: typeof state): Promise<void> => {
+    keys.length = 0
+    for await (const block of from.entries(Buffer.from([0]), Buffer.from([255])))
+      for (const [key] of block) keys.push(key[0]!)
+  }
+  const all = Array.from({ length: 16 }, (_, number) => number)
+  await read(state)
+  t.same(keys, all)
+  await state.close()
+  const again = await openLevelStore(directory, platform, logger)
+  await read(again)
+  t.same(keys, all)
+  await again.close()
 })
