@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Cluster, type TestNode, until } from './cluster.ts'
+import { Cluster, type TestNode, TIMINGS, until } from './cluster.ts'
 
 const SMALL = { segmentBytes: 16 * 1024, tailCacheBytes: 64 * 1024 }
 
@@ -60,3 +60,31 @@ t.test(
     await cluster.agreeOn(texts)
   }
 )
+
+t.test('a copy that finds no room is given up, said so, and made when there is room', async t => {
+  const timings = { ...TIMINGS, offerRetryMs: 300 }
+  const cluster = await Cluster.of(t, 3, { ...SMALL, snapshotBytesPerSecond: 100_000, timings })
+  await cluster.start()
+  const texts: string[] = []
+  const leader = await cluster.leader()
+  const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+  await propose(leader, texts, 20)
+  await cluster.agreeOn(texts)
+  await away.raft.stop()
+  await propose(leader, texts, 150)
+  await cluster.agreeOn(texts, [leader, other])
+  await trim([leader, other])
+  await away.start(away.kept())
+  let full = true
+  away.platform.trouble = async (operation, path) =>
+    full && operation === 'write' && path.includes('/copy/')
+      ? Object.assign(new Error('ENOSPC: planted'), { code: 'ENOSPC' })
+      : null
+  await until(() => away.logged('was given up: ENOSPC'), 'the copy to be given up')
+  await until(() => leader.logged('does not take snapshot'), 'the leader to hear it')
+  await propose(leader, texts, 5)
+  t.same(away.fatals, [], 'its log goes on')
+  full = false
+  await cluster.agreeOn(texts)
+  await until(() => away.installs === 1, 'it is opened again')
+})
