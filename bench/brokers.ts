@@ -12,6 +12,7 @@ const NAMESRV_PORT = 9_876
 const BROKER_PORT = 10_911
 const RAFT_PORT = 12_911
 const LEADER_TIMEOUT_MS = 60_000
+const END_TIMEOUT_MS = 60_000
 const INTERRUPTED = 130
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 
@@ -117,12 +118,19 @@ export class Brokers {
     this.#run('mqbroker', `n${member}`)
   }
 
-  /** Sends the signal; resolves when the process has ended. */
+  /** Sends the signal; resolves when the process has ended. Rejects when it does not: one that waits for the disk cannot even be killed. */
   async endMember(member: number, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const child = this.#programs.get(`n${member}`)!
     const ended = exit(child)
     child.kill(signal)
-    await ended
+    let late: NodeJS.Timeout | undefined
+    const tooLong = new Promise<never>((_, reject) => {
+      late = setTimeout(() => {
+        reject(new Error(`n${member} has not ended ${END_TIMEOUT_MS / 1_000} s after ${signal}`))
+      }, END_TIMEOUT_MS)
+    })
+    await Promise.race([ended, tooLong])
+    clearTimeout(late)
   }
 
   pid(member: number): string {

@@ -173,7 +173,8 @@ class PlainLoad {
   readonly #leader: Leader
   readonly #sends = new PacedSends(rate, 64 * QUEUES, i => this.#one(i))
   readonly #body = Buffer.alloc(sizeBytes, 'x')
-  #running: Promise<void> = Promise.resolve()
+  /** Rejects when a send is not answered for too long. */
+  running: Promise<void> = Promise.resolve()
   /** From the first attempt to the answer, ms. */
   readonly tookMs: number[] = []
   again = 0
@@ -185,14 +186,14 @@ class PlainLoad {
   }
 
   start(): void {
-    this.#running = this.#sends.run()
+    this.running = this.#sends.run()
     // Told at the stop.
-    this.#running.catch(() => {})
+    this.running.catch(() => {})
   }
 
   async stop(): Promise<void> {
     this.#sends.stop()
-    await this.#running
+    await this.running
   }
 
   async #one(i: number): Promise<void> {
@@ -232,6 +233,7 @@ async function killInTheMiddle(brokers: Brokers, leader: Leader, load: PlainLoad
   await brokers.endMember(member, 'SIGKILL')
   fault.killedMs = Date.now()
   if (!options.group) brokers.startMember(member)
+  await Promise.race([answered, load.running])
   fault.servingMs = await answered
   load.onAnswer = () => {}
   say('kill -9 until a send is answered again, ms', fault.servingMs - fault.killedMs)

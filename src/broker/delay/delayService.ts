@@ -231,7 +231,9 @@ export class DelayService {
       bytes += unit.size
       return i === 0 || bytes <= entryBytesMax
     })
-    const read = await Promise.all(fitting.map(unit => store.messageAt(unit.physicalOffset)))
+    // One after the other: they lie in the order of the log, and what is read for one serves the next.
+    const read: (Buffer | null)[] = []
+    for (const unit of fitting) read.push(await store.messageAt(unit.physicalOffset))
     const messages: MessageInput[] = []
     for (const [i, { physicalOffset }] of fitting.entries()) {
       const stored = read[i]!

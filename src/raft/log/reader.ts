@@ -153,7 +153,8 @@ export class EntryReader {
   #goesOn({ position }: Place): boolean {
     const isNear = (read: { readonly position: number; readonly end: number }): boolean =>
       read.position < position && position - read.end < GOES_ON_BYTES
-    return this.#blocks.slice(-RECENT_BLOCKS).some(isNear) || [...this.#loading].some(isNear)
+    for (const loading of this.#loading) if (isNear(loading)) return true
+    return this.#blocks.slice(-RECENT_BLOCKS).some(isNear)
   }
 
   async #loadKept(place: Place, ahead: boolean): Promise<Block> {
