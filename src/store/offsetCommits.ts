@@ -1,7 +1,7 @@
 /**
  * Consumer offsets on their way into the log (R-A2): the last value for a queue wins, one command for many, proposed
- * 100 ms after the first at the latest. Unchanged values are dropped, and so are values that a forwarder held for
- * longer than a newer one has been here. Nothing of this outlives the leadership.
+ * 100 ms after the first at the latest. Unchanged values are dropped, and so are values that a forwarder has held since before
+ * the offset was moved back. Nothing of this outlives the leadership.
  */
 import type { Clock, Timer } from '../platform/index.ts'
 import type { AppendRefusal } from './append.ts'
@@ -15,7 +15,7 @@ const SETTLING_MAX = 50_000
 /** Proposed at once when that many wait. */
 const OFFSETS_COMMAND_MAX = 5_000
 /** A forwarder holds a request for 2 s at most; remembered for longer than that. */
-const TAKEN_REMEMBERED_MS = 10_000
+const BACK_REMEMBERED_MS = 10_000
 
 interface Waiting extends ConsumerOffset {
   mayGoBack: boolean
@@ -45,8 +45,8 @@ export class OffsetCommits {
   #waiters: OffsetWaiter[] = []
   /** What was proposed and is not applied yet; the newest last. */
   readonly #inFlight: Sent[] = []
-  /** When the newest value of a queue was taken from its client (monotonic). */
-  readonly #takenMs = new Map<string, number>()
+  /** When the offset of a queue was last moved back (monotonic). */
+  readonly #backMs = new Map<string, number>()
   #timer: Timer | null = null
   #sentSeq = 0
   /** Each waits until nothing up to `seq` is in flight. */
@@ -69,16 +69,17 @@ export class OffsetCommits {
     if (this.#waiting.size >= OFFSETS_PENDING_MAX && !this.#waiting.has(key)) return false
     if (this.#waiters.length >= OFFSETS_PENDING_MAX) return false
     const nowMs = this.#host.clock.monotonicMs()
-    const takenMs = nowMs - ageMs
-    const newestMs = this.#takenMs.get(key)
-    if (newestMs !== undefined && newestMs > takenMs) {
+    const backMs = this.#backMs.get(key)
+    if (backMs !== undefined && backMs > nowMs - ageMs) {
+      // It counts as taken before that.
       waiter?.done()
       return true
     }
-    this.#takenMs.set(key, takenMs)
-    if (nowMs - this.#prunedMs > TAKEN_REMEMBERED_MS) this.#prune(nowMs)
+    if (nowMs - this.#prunedMs > BACK_REMEMBERED_MS) this.#prune(nowMs)
     const before = this.#lastValue(key, offset)
-    const changes = mayGoBack ? offset.offset !== before : offset.offset > before
+    const goesBack = mayGoBack && offset.offset < before
+    if (goesBack) this.#backMs.set(key, nowMs)
+    const changes = goesBack || offset.offset > before
     if (changes) {
       const waiting = this.#waiting.get(key)
       if (waiting === undefined) this.#waiting.set(key, { ...offset, mayGoBack })
@@ -141,7 +142,7 @@ export class OffsetCommits {
     this.#timer?.cancel()
     this.#timer = null
     this.#waiting = new Map()
-    this.#takenMs.clear()
+    this.#backMs.clear()
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.failed(reason)
@@ -199,8 +200,8 @@ export class OffsetCommits {
 
   #prune(nowMs: number): void {
     this.#prunedMs = nowMs
-    for (const [key, takenMs] of this.#takenMs) {
-      if (nowMs - takenMs > TAKEN_REMEMBERED_MS) this.#takenMs.delete(key)
+    for (const [key, backMs] of this.#backMs) {
+      if (nowMs - backMs > BACK_REMEMBERED_MS) this.#backMs.delete(key)
     }
   }
 }

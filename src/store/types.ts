@@ -173,8 +173,8 @@ export interface Store {
   execute(command: Command): Promise<CommandResult>
   /**
    * A consumer's progress; coalesced, proposed within 100 ms, the last value for a queue wins (R-A2).
-   * `ageMs`: how long a forwarder held it; dropped if a newer one was taken. `mayGoBack`: also a smaller offset than the
-   * stored one (an explicit UPDATE_CONSUMER_OFFSET); else it only moves forward (offsets that ride on pulls).
+   * `ageMs`: how long a forwarder held it; dropped if the offset was moved back meanwhile. `mayGoBack`: also a smaller offset than the
+   * stored one (an explicit UPDATE_CONSUMER_OFFSET that nobody held); else it only moves forward (offsets that ride on pulls).
    * False: not taken (not the ready leader, or full).
    */
   commitOffset(offset: ConsumerOffset, options?: { ageMs?: number; mayGoBack?: boolean }): boolean

@@ -151,6 +151,8 @@ t.test('a commit is sure to be in order when nothing older could come behind it'
   order.led()
   t.equal(by(false, first), false, 'sent to this member when it did not lead yet, perhaps')
   t.equal(by(false, clock.monotonicMs()), true)
+  const held = { forwarded: false, heldMs: 1, connection: { openedMs: clock.monotonicMs() } }
+  t.equal(order.isSure(held as Caller, 'T@G@0'), false, 'it waited here for a leader')
   const second = clock.monotonicMs()
   clock.advance(120_001)
   t.equal(by(false, first), true, 'a connection that was silent for so long is closed')
@@ -158,7 +160,10 @@ t.test('a commit is sure to be in order when nothing older could come behind it'
   clock.advance(10)
   t.equal(by(false, second), false, 'the client may have gone to that member after it sent this')
   t.equal(
-    order.isSure({ forwarded: false, connection: { openedMs: second } } as Caller, 'T@G@1'),
+    order.isSure(
+      { forwarded: false, heldMs: 0, connection: { openedMs: second } } as Caller,
+      'T@G@1'
+    ),
     true,
     'another queue'
   )

@@ -269,26 +269,32 @@ t.test('who asks for an offset waits for what took too long and is tried again',
   await store.stop()
 })
 
-t.test('what a forwarder held for longer than a newer value is here comes too late', async t => {
-  const clock = new FakeClock()
-  const { store, node } = await openFake(t.testdir(), {
-    platform: { ...createRealPlatform(), clock }
-  })
-  node.lead()
-  clock.advance(5_000)
-  store.commitOffset(offset(0, 30), { mayGoBack: true })
-  clock.advance(500)
-  t.equal(store.commitOffset(offset(0, 99), { ageMs: 600, mayGoBack: true }), true)
-  store.commitOffset(offset(1, 99), { ageMs: 600 })
-  clock.advance(100)
-  node.commit()
-  t.strictSame(offsetsIn(store, 2), [30, 99])
-  store.commitOffset(offset(0, 31), { ageMs: 50 })
-  clock.advance(100)
-  node.commit()
-  t.strictSame(offsetsIn(store, 1), [31])
-  await store.stop()
-})
+t.test(
+  'what a forwarder has held since before the offset was moved back comes too late',
+  async t => {
+    const clock = new FakeClock()
+    const { store, node } = await openFake(t.testdir(), {
+      platform: { ...createRealPlatform(), clock }
+    })
+    node.lead()
+    clock.advance(5_000)
+    store.commitOffset(offset(0, 50))
+    store.commitOffset(offset(0, 30), { mayGoBack: true })
+    store.commitOffset(offset(1, 30), { mayGoBack: true })
+    clock.advance(500)
+    t.equal(store.commitOffset(offset(0, 99), { ageMs: 600 }), true)
+    // Held for longer than a smaller one is here, which says nothing of when they were asked for.
+    store.commitOffset(offset(1, 99), { ageMs: 600 })
+    clock.advance(100)
+    node.commit()
+    t.strictSame(offsetsIn(store, 2), [30, 99])
+    store.commitOffset(offset(0, 31), { ageMs: 50 })
+    clock.advance(100)
+    node.commit()
+    t.strictSame(offsetsIn(store, 1), [31])
+    await store.stop()
+  }
+)
 
 t.test(
   'who waits for an offset is told when it is applied, or when the leadership is lost',

@@ -33,7 +33,7 @@ export class CommitOrder {
   }
 
   /** Notes the commit, whose queue of a group is `key`. */
-  isSure({ forwarded, connection }: Caller, key: string): boolean {
+  isSure({ forwarded, connection, heldMs }: Caller, key: string): boolean {
     const nowMs = this.#clock.monotonicMs()
     if (forwarded) {
       this.#prune(nowMs)
@@ -44,7 +44,7 @@ export class CommitOrder {
       this.#leadsSinceMs,
       this.#forwardedMs.get(key) ?? Number.NEGATIVE_INFINITY
     )
-    return connection.openedMs >= doubtMs || nowMs - doubtMs > this.#idleMs
+    return heldMs === 0 && (connection.openedMs >= doubtMs || nowMs - doubtMs > this.#idleMs)
   }
 
   #prune(nowMs: number): void {
