@@ -1,5 +1,7 @@
-import { decodeStoredMessage, type StoredMessage } from '../../src/protocol/index.ts'
+import { decodeStoredMessage, plainBody, type StoredMessage } from '../../src/protocol/index.ts'
 import { ENTRY_HEADER_BYTES, type Entry, EntryKind } from '../../src/raft/index.ts'
+
+const BODY_BYTES_MAX = 4 * 1024 * 1024
 
 /** A message as it was applied: also when retention has taken it from all disks since. */
 export interface Archived {
@@ -8,6 +10,7 @@ export interface Archived {
   readonly realTopic: string
   readonly queueId: number
   readonly queueOffset: number
+  /** In plain. */
   readonly body: Buffer
   /** When it is to be delivered, by the log's time; 0: it names no time. */
   readonly dueMs: number
@@ -54,10 +57,12 @@ export function archived({
   topic,
   queueId,
   queueOffset,
-  body,
+  body: packed,
+  sysFlag,
   properties,
   storeTimestamp
 }: StoredMessage): Archived {
+  const body = plainBody(packed, sysFlag, BODY_BYTES_MAX)
   const realTopic = properties.get('REAL_TOPIC') ?? topic
   const dueMs = Number(properties.get('TIMER_DELIVER_MS') ?? 0)
   return { topic, realTopic, queueId, queueOffset, body, dueMs, storeTimestamp }
