@@ -47,6 +47,12 @@ const NO_TERM_BEFORE: Edit = {
   to: 'if (ownTerm >= 0)'
 }
 
+const CUTS_AT_BAD_RECORD: Edit = {
+  file: 'raft/log/scanner.js',
+  from: 'if (!(await this.#mayBeAcknowledged(record, unit)))',
+  to: 'if (record !== null)'
+}
+
 export const MUTANTS: readonly Mutant[] = [
   one(
     'M1',
@@ -240,15 +246,37 @@ export const MUTANTS: readonly Mutant[] = [
       }
     ]
   },
-  one(
-    'M24',
-    'recovery cuts at the first bad record',
-    'cluster',
-    'raft/log/scanner.js',
-    'if (!(await this.#mayBeAcknowledged(record, unit)))',
-    'if (record !== null)',
-    { with: ['bitRot', 'hardCase'] }
-  ),
+  {
+    id: 'M24',
+    bug: 'recovery cuts at the first bad record (without its second guard: a node whose log may have lost something says so)',
+    by: 'cluster',
+    with: ['bitRot', 'hardCase'],
+    edits: [
+      CUTS_AT_BAD_RECORD,
+      {
+        file: 'raft/log/open.js',
+        from: '(!powerLoss && (await isNoKilledWrite(segments, scanner.end, SEARCH_BYTES)))',
+        to: 'false'
+      },
+      {
+        file: 'raft/log/open.js',
+        from: 'if (state.commit > lastIndex) {',
+        to: 'if (lastIndex < 0) {'
+      },
+      {
+        file: 'raft/log/open.js',
+        from: 'if (lastIndex < state.watermark) {',
+        to: 'if (lastIndex < 0) {'
+      }
+    ]
+  },
+  {
+    id: 'M24b',
+    bug: 'recovery cuts at the first bad record, and says so',
+    by: 'test',
+    test: 'raft/log/recovery.test.js',
+    edits: [CUTS_AT_BAD_RECORD]
+  },
   one(
     'M26',
     'reads are answered without asking a majority',
@@ -418,7 +446,7 @@ export const MUTANTS: readonly Mutant[] = [
     'store/checkpoint.js',
     'while (this.#host.durableIndex() < capture.index) {',
     'while (capture.index < 0) {',
-    { with: ['powerLossAll'], flush: 'async' }
+    { with: ['powerLossAll', 'trim'], flush: 'async' }
   ),
   one(
     'R-D6',

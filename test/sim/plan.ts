@@ -153,7 +153,9 @@ function trimmed(dice: Dice): Partial<Plan> {
     segmentBytes,
     bodyBytesMax: segmentBytes / 16,
     reservedMs: dice.skewed(100, 3_000),
-    pauseMs: dice.skewed(8, TRIMMED_PAUSE_MS_MAX)
+    pauseMs: dice.skewed(8, TRIMMED_PAUSE_MS_MAX),
+    // What waits keeps the log: often nothing does.
+    ...(dice.chance(0.5) ? { delayLanes: 0, transactionLanes: 0, laterShare: 0 } : {})
   }
 }
 

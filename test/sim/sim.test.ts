@@ -20,6 +20,8 @@ const KEPT_UP_MS = 20_000
 const TRACED_SEED = 5
 /** With a good many faults. */
 const SHORT_SEED = 10
+/** With a client whose offset only grows. */
+const OPERATED_SEED = 64
 
 async function traceInOtherProcess(seed: number): Promise<string> {
   const command = ['build/test/sim/main.js', '--seed', String(seed), '--lines', '0']
@@ -93,6 +95,33 @@ t.test('an orderly group that gives messages back keeps up with the senders', as
   t.strictSame(result.violations, [])
   t.ok(result.acknowledged > 300, `${result.acknowledged} acknowledged`)
   t.ok(result.virtualMs < KEPT_UP_MS, `${result.virtualMs} ms`)
+})
+
+t.test('a group whose log is trimmed and whose members change is whole in the end', async t => {
+  // What waits for a time of its own keeps the log: none of these clients.
+  const lanes = new Set(['send0', 'batch0', 'register0', 'sample', 'steps'])
+  const cut = { untilMs: null, faults: null, lanes }
+  const operated = (plan: Plan): Plan => ({
+    ...plan,
+    faults: new Map([
+      ['trim', 500],
+      ['members', 1_000]
+    ]),
+    faultyMs: 8_000,
+    segmentBytes: 65_536,
+    bodyBytesMax: 4_096,
+    reservedMs: 300,
+    latencyMs: 0.2,
+    syncMs: 1,
+    pauseMs: 30
+  })
+  const result = await runSeed(OPERATED_SEED, operated, cut)
+  t.strictSame(result.violations, [])
+  t.ok(result.trimmed > 0, `${result.trimmed} messages are gone`)
+  for (const done of ['trim', 'addMember', 'removeMember']) {
+    t.ok((result.faults[`${done} leader`] ?? 0) > 0, done)
+  }
+  t.ok((result.faults['offset one-way follower'] ?? 0) > 0, 'offsets by way of a follower')
 })
 
 t.test('whoever reaches the real clock or chance is found', t => {
