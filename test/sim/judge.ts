@@ -188,6 +188,9 @@ export class Judge {
     if (member.recovering && trouble === null) {
       this.#o.violation(`${machine.name} was recovering and starts as if it were whole (R-D6)`)
     }
+    if (trouble === 'damaged' && member.harmedMs === Number.NEGATIVE_INFINITY) {
+      this.#o.violation(`${machine.name} has damaged entries, and nothing harmed its disk`)
+    }
     if (node.term < member.highestLedTerm) {
       this.#o.violation(
         `${machine.name} led in term ${member.highestLedTerm} and starts with term ${node.term}`

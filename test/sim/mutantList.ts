@@ -540,11 +540,11 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'R-L5',
     'what is cut stays on the disk',
-    'cluster',
+    'test',
     'raft/log/storageQueue.js',
     'await this.#zeroFrom(operation);',
     '',
-    { with: ['isolate', 'killAll', 'killInElection'] }
+    { test: 'raft/log/crash.test.js' }
   ),
   one(
     'R-M7',
