@@ -279,6 +279,9 @@ export class Faults {
       case 'failState':
         this.#count(kind, this.#victim)
         this.#victim.state.failWrites = 1 + dice.below(3)
+        // A snapshot whose state cannot be loaded is loaded by the next process.
+        if (cluster.plan.faults.has('trim') || cluster.plan.faults.has('wipe'))
+          cluster.mayEnd.add(this.#victim)
         break
       case 'diskFull': {
         const { disk } = this.#victim

@@ -84,6 +84,10 @@ export class Steps {
     this.counts.set(way, (this.counts.get(way) ?? 0) + 1)
   }
 
+  #note(text: string): void {
+    this.#cluster.log.add('step', this.#process.name, text)
+  }
+
   #update(offset: number): ReturnType<typeof request> {
     const fields = { ...this.#fields(), commitOffset: String(offset) }
     return request(RequestCode.UPDATE_CONSUMER_OFFSET, fields)
@@ -93,6 +97,7 @@ export class Steps {
     const address = this.#address()
     const offset = ++this.#tried
     const answer = await this.#ask(address, this.#update(offset))
+    this.#note(`commit ${offset} at ${address}: ${answer?.code ?? 'no answer'}`)
     if (answer?.code !== ResponseCode.SUCCESS) return
     this.#count(this.#way('answered', address))
     this.#sure = Math.max(this.#sure, offset)
@@ -101,6 +106,7 @@ export class Steps {
   async #commitOneway(): Promise<void> {
     const address = this.#address()
     const update = this.#update(++this.#tried)
+    this.#note(`commit ${this.#tried} at ${address} one-way`)
     update.flag |= CommandFlag.oneway
     this.#count(this.#way('one-way', address))
     await this.#client.oneway(address, update).catch(() => {})
@@ -115,12 +121,12 @@ export class Steps {
   /** False: no answer. */
   async #read(): Promise<boolean> {
     const sure = this.#sure
-    const answer = await this.#ask(
-      this.#address(),
-      request(RequestCode.QUERY_CONSUMER_OFFSET, this.#fields())
-    )
+    const address = this.#address()
+    const question = request(RequestCode.QUERY_CONSUMER_OFFSET, this.#fields())
+    const answer = await this.#ask(address, question)
     if (answer?.code !== ResponseCode.SUCCESS) return sure === 0 && answer !== null
     const offset = Number(answer.extFields?.['offset'])
+    this.#note(`read ${offset} at ${address}`)
     if (this.#cluster.judge.lossesMs.length > 0) return true
     if (offset < sure || offset > this.#tried) {
       this.#cluster.violation(

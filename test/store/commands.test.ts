@@ -297,6 +297,27 @@ t.test(
 )
 
 t.test(
+  'of two that two members held and that only move forward the larger holds, whichever seems older',
+  async t => {
+    const clock = new FakeClock()
+    const { store, node } = await openFake(t.testdir(), {
+      platform: { ...createRealPlatform(), clock }
+    })
+    node.lead()
+    clock.advance(5_000)
+    store.commitOffset(offset(0, 63), { ageMs: 462 })
+    clock.advance(10)
+    // On its way for longer than its forwarder knows of, the first one seems to be the newer.
+    const waits = store.commitOffsetAndWait(offset(0, 64), { ageMs: 484 })
+    clock.advance(100)
+    node.commit()
+    await waits
+    t.strictSame(offsetsIn(store, 1), [64])
+    await store.stop()
+  }
+)
+
+t.test(
   'who waits for an offset is told when it is applied, or when the leadership is lost',
   async t => {
     const clock = new FakeClock()
