@@ -43,6 +43,8 @@ const CALM_MS = 90_000
 /** Longer than any stall and any request. */
 const SETTLE_MS = 15_000
 const LOOK_MS = 50
+/** Longer than two flushes of ASYNC_FLUSH, slow ones too. */
+const TOPICS_SYNCED_MS = 2_000
 
 /** Clients that only some runs have. */
 interface Others {
@@ -82,6 +84,8 @@ export class Story {
     if (this.#timed !== null)
       await this.#within(START_MS, 'the client of timed messages starts', this.#timed.start())
     this.#steps?.start()
+    // Topics that a power loss of all takes before they are on any disk would be missed by all clients.
+    if (!cluster.plan.syncFlush) await cluster.scheduler.delay(TOPICS_SYNCED_MS)
     this.#faults.start()
     await cluster.scheduler.delay(cluster.plan.faultyMs)
     this.#faults.heal()
