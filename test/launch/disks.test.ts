@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import type { SendResult } from '../../src/client/index.ts'
 import { BrokerGroup } from './brokerGroup.ts'
@@ -167,7 +168,7 @@ t.test('disks that lost something', async t => {
       const padding = randomBytes(75_000).toString('base64')
       for (let i = 0; i < 32; i += 1) await group.send(`${i} ${padding}`)
       await Promise.all(group.ids.map(id => group.end(id, 'SIGTERM')))
-      const env = { LEDGERMQ_NODE_OPTIONS: `--import=${later}` }
+      const env = { LEDGERMQ_NODE_OPTIONS: `--import=${pathToFileURL(later)}` }
       await Promise.all(group.ids.map(id => group.run(id, env).says(/boot success/)))
       const kept = await group.send('two hours later')
       for (const id of group.ids)
