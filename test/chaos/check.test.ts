@@ -5,6 +5,7 @@ import { longestGap, outages, quantile } from './availability.ts'
 import { check, type Rules } from './check.ts'
 import type { Episode } from './episode.ts'
 import type { HistoryEvent } from './events.ts'
+import { FAULTS } from './faults.ts'
 import { openChaosLines } from './openChaos.ts'
 import { writeReport } from './report.ts'
 import { summaryLines } from './summary.ts'
@@ -297,3 +298,15 @@ t.test(
     t.match(page, /a&lt;b/)
   }
 )
+
+t.test('the faults that the scripts name are there', async t => {
+  const names = new Set(FAULTS.map(({ name }) => name))
+  let found = 0
+  for (const script of ['.ci/run', 'scripts/test.sh']) {
+    for (const [, share = ''] of readFileSync(script, 'utf8').matchAll(/"\d+ ([a-z0-9,-]+)"/g)) {
+      for (const name of share.split(',')) t.ok(names.has(name), `${script}: ${name}`)
+      found += 1
+    }
+  }
+  t.equal(found, 4)
+})
