@@ -6,6 +6,8 @@ import {
   topicProblemText,
   Version
 } from '../../protocol/index.ts'
+import { LimitReachedError } from '../topics/index.ts'
+import { AttributeError } from './attributes.ts'
 
 /** A parameter that cannot be: 29 for clients of 5.0 and later, 1 for those before, as their own servers answer (observed.md). */
 export function invalidParameter(request: RemotingCommand, remark: string): RemotingCommand {
@@ -17,6 +19,13 @@ export function invalidParameter(request: RemotingCommand, remark: string): Remo
 
 export function systemError(remark: string): RemotingCommand {
   return response(ResponseCode.SYSTEM_ERROR, remark)
+}
+
+/** What a limit or an impossible attribute of a topic or group is answered with. Anything else is thrown on. */
+export function changeFailed(error: unknown): RemotingCommand {
+  if (error instanceof LimitReachedError || error instanceof AttributeError)
+    return systemError(error.message)
+  throw error
 }
 
 export function success(body: Buffer | null = null): RemotingCommand {

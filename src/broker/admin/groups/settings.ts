@@ -7,8 +7,8 @@ import { type GroupSettings, QUEUE_ID_MAX } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Caller } from '../../dispatch/handler.ts'
 import { LimitReachedError } from '../../topics/index.ts'
-import { AttributeError, type AttributeRules, alterAttributes, wholeNumber } from '../attributes.ts'
-import { groupProblemText, invalidParameter, systemError } from '../refusals.ts'
+import { type AttributeRules, alterAttributes, wholeNumber } from '../attributes.ts'
+import { groupProblemText, invalidParameter } from '../refusals.ts'
 
 /** Attributes of groups that are known (5.3). */
 const attributeRules: AttributeRules = {
@@ -71,11 +71,4 @@ export async function putGroup(
     consumeEnable: settings.consumeEnable,
     by: caller.address
   })
-}
-
-/** What a limit or an impossible attribute is answered with. Anything else is thrown on. */
-export function groupChangeFailed(error: unknown): RemotingCommand {
-  if (error instanceof LimitReachedError || error instanceof AttributeError)
-    return systemError(error.message)
-  throw error
 }

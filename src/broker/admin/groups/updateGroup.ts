@@ -1,7 +1,7 @@
 import { RequestCode, SubscriptionGroupConfig } from '../../../protocol/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
-import { success } from '../refusals.ts'
-import { groupChangeFailed, groupRefusal, groupSettingsOf, putGroup } from './settings.ts'
+import { changeFailed, success } from '../refusals.ts'
+import { groupRefusal, groupSettingsOf, putGroup } from './settings.ts'
 
 /** UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200). Makes no retry topic: the group's first heartbeat does (observed.md). */
 export const updateGroup: Handler = {
@@ -16,7 +16,7 @@ export const updateGroup: Handler = {
       await putGroup(settings, caller, broker)
       return success()
     } catch (error) {
-      return groupChangeFailed(error)
+      return changeFailed(error)
     }
   }
 }

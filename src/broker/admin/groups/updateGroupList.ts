@@ -1,8 +1,8 @@
 import { RequestCode, SubscriptionGroupList } from '../../../protocol/index.ts'
 import type { GroupSettings } from '../../../store/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
-import { invalidParameter, success } from '../refusals.ts'
-import { groupChangeFailed, groupRefusal, groupSettingsOf, putGroup } from './settings.ts'
+import { changeFailed, invalidParameter, success } from '../refusals.ts'
+import { groupRefusal, groupSettingsOf, putGroup } from './settings.ts'
 
 /** Groups of one request; more are asked for in several. */
 const groupsMax = 1_000
@@ -25,7 +25,7 @@ export const updateGroupList: Handler = {
       await Promise.all(groups.map(group => putGroup(group, caller, broker)))
       return success()
     } catch (error) {
-      return groupChangeFailed(error)
+      return changeFailed(error)
     }
   }
 }

@@ -11,14 +11,8 @@ import { QUEUE_ID_MAX, type TopicSettings } from '../../../store/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Caller } from '../../dispatch/handler.ts'
 import { LimitReachedError } from '../../topics/index.ts'
-import {
-  AttributeError,
-  type AttributeRules,
-  alterAttributes,
-  oneOf,
-  wholeNumber
-} from '../attributes.ts'
-import { invalidParameter, systemError, systemTopicText } from '../refusals.ts'
+import { type AttributeRules, alterAttributes, oneOf, wholeNumber } from '../attributes.ts'
+import { invalidParameter, systemTopicText } from '../refusals.ts'
 
 const permMax = 15
 const messageTypes = ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'UNSPECIFIED', 'MIXED']
@@ -119,13 +113,6 @@ function topicBody(settings: TopicSettings): Buffer {
 export function topicConfigOf(settings: TopicSettings): TopicConfig {
   const attributes = Object.entries(settings.attributes ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
   return { ...settings, attributes: new Map(attributes) }
-}
-
-/** What a limit or an impossible attribute is answered with. Anything else is thrown on. */
-export function topicChangeFailed(error: unknown): RemotingCommand {
-  if (error instanceof LimitReachedError || error instanceof AttributeError)
-    return systemError(error.message)
-  throw error
 }
 
 export function noSuchTopic(topic: string): RemotingCommand {

@@ -8,14 +8,8 @@ import {
 } from '../../../protocol/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
 import { parseAttributeChanges } from '../attributes.ts'
-import { success } from '../refusals.ts'
-import {
-  putTopic,
-  topicChangeFailed,
-  topicRefusal,
-  topicSettingsOf,
-  type WantedTopic
-} from './settings.ts'
+import { changeFailed, success } from '../refusals.ts'
+import { putTopic, topicRefusal, topicSettingsOf, type WantedTopic } from './settings.ts'
 
 /** UPDATE_AND_CREATE_TOPIC (17). Facts: broker.md 2.8. Name servers learn of it at once (Registration). */
 export const updateTopic: Handler = {
@@ -41,7 +35,7 @@ export const updateTopic: Handler = {
       await broker.registration.told()
       return success()
     } catch (error) {
-      return topicChangeFailed(error)
+      return changeFailed(error)
     }
   }
 }

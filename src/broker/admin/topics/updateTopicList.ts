@@ -1,7 +1,7 @@
 import { CreateTopicListRequestBody, RequestCode } from '../../../protocol/index.ts'
 import type { Handler } from '../../dispatch/handler.ts'
-import { invalidParameter, success } from '../refusals.ts'
-import { putTopic, topicChangeFailed, topicRefusal, topicSettingsOf } from './settings.ts'
+import { changeFailed, invalidParameter, success } from '../refusals.ts'
+import { putTopic, topicRefusal, topicSettingsOf } from './settings.ts'
 
 /** Topics of one request; more are asked for in several. */
 const topicsMax = 1_000
@@ -26,7 +26,7 @@ export const updateTopicList: Handler = {
       await broker.registration.told()
       return success()
     } catch (error) {
-      return topicChangeFailed(error)
+      return changeFailed(error)
     }
   }
 }
