@@ -114,7 +114,7 @@ export class LocalOffsetStore implements OffsetStore {
 
   async persist(): Promise<void> {
     try {
-      await this.write()
+      await this.#write()
     } catch (error) {
       this.#instance.logger.warn('The offsets file could not be written', {
         path: this.#path,
@@ -124,7 +124,7 @@ export class LocalOffsetStore implements OffsetStore {
   }
 
   /** As `persist`, but rejects with the disk's error. */
-  async write(): Promise<void> {
+  async #write(): Promise<void> {
     // One after the other: each stores what was told until it begins.
     const turn = this.#writing.then(() => this.#writeChanged())
     this.#writing = turn.catch(() => {})
@@ -135,7 +135,7 @@ export class LocalOffsetStore implements OffsetStore {
   async store(queue: MessageQueue, offset: number): Promise<void> {
     await this.read(queue)
     this.update(queue, offset)
-    await this.write()
+    await this.#write()
   }
 
   async #writeChanged(): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import type { DiskSpace, Logger, Platform } from '../platform/index.ts'
 import type { Timings } from './core/index.ts'
-import type { Entry, EntryKind, SegmentInfo, VerifiedRange } from './log/index.ts'
+import type { Entry, EntryKind, SegmentInfo, SizeOf, VerifiedRange } from './log/index.ts'
 
 /**
  * One entry in the making. `bytes` has ENTRY_HEADER_BYTES of room in front of the body, so that
@@ -260,7 +260,7 @@ export interface LogReader {
    * What begins at `position` and says in its first `headLength` bytes how long it is. For reads here and there: the neighbours come along
    * only when it goes on where the last such read ended. Rejects as `read`.
    */
-  readSized(position: number, headLength: number, sizeOf: (head: Buffer) => number): Promise<Buffer>
+  readSized(position: number, headLength: number, sizeOf: SizeOf): Promise<Buffer>
   /** What one of these reads gives; a damaged entry is waited for until a peer has given it back, `patienceMs` at most. */
   patiently<T>(read: () => Promise<T>, patienceMs: number): Promise<T>
   /** The entry that `position` lies in, committed or not. Rejects as `read`. */

@@ -53,8 +53,9 @@ function parseLevel(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * One pass over the properties of a send: notes what a broker acts on, and copies the rest into `bytes` without what is not stored: WAIT (broker.md
- * 3.10), and POP_CK (5.3), with which a message that is sent on would be acknowledged as the one that was received. One object serves all sends of a broker, one after the other; `bytes[0, length)` is valid until the next scan.
+ * One pass over the properties of a send: notes what a broker acts on, and copies the rest into `bytes` without what is not stored:
+ * WAIT (broker.md 3.10), and POP_CK (5.3), with which a message that is sent on would be acknowledged as the one that was received.
+ * One object serves all sends of a broker, one after the other; `bytes[0, length)` is valid until the next scan.
  */
 export class PropertyScan {
   readonly bytes: Buffer = Buffer.allocUnsafe(PROPERTIES_BYTES_MAX + additionsMax)

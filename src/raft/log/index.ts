@@ -46,6 +46,7 @@ export type {
   RaftLog,
   Recovery,
   SegmentInfo,
+  SizeOf,
   TermStart,
   VerifiedRange,
   WriteDone

@@ -87,8 +87,10 @@ async function recover(
   const startedMs = options.clock.monotonicMs()
   const fresh = hardState.state === null
   const whereabouts = await options.disk.identity(joinPath(options.directory, HARD_STATE_NAME))
-  const state = stateFound(hardState.state, whereabouts) ?? freshState(options)
-  const isCopy = isElsewhere(state.whereabouts, whereabouts)
+  const found = hardState.state ?? freshState(options)
+  const isCopy = isElsewhere(found.whereabouts, whereabouts)
+  // Of a copy it is not known how old it is, nor whether its files are of one moment: it starts like one that lost power (R-D7).
+  const state = isCopy ? { ...found, clean: false, bootId: '' } : found
   if (state.segmentBytes !== options.segmentBytes) {
     throw new UnusableLogError(
       `the log in ${options.directory} has segments of ${state.segmentBytes} bytes, configured are ${options.segmentBytes}: the size cannot be changed`
@@ -198,12 +200,6 @@ function freshState(options: LogOptions): StoredState {
     install: '',
     whereabouts: ''
   }
-}
-
-/** Of a copy it is not known how old it is, nor whether its files are of one moment: it starts like one that lost power (R-D7). */
-function stateFound(state: StoredState | null, whereabouts: string): StoredState | null {
-  if (state === null || !isElsewhere(state.whereabouts, whereabouts)) return state
-  return { ...state, clean: false, bootId: '' }
 }
 
 /** Lists the segments from the log's start on; missing ones are made, for their entries are damage and not an end. */
