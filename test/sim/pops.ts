@@ -8,6 +8,7 @@ import {
 import { CLUSTER, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { SimProcess } from './machine.ts'
+import { patiently, pause } from './patience.ts'
 
 export const POP_TOPIC = 'SimPop'
 export const POP_GROUP = 'sim_pop'
@@ -126,20 +127,11 @@ export class PopClients {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      this.#process.platform.clock.after(ms, resolve)
-    })
+    return pause(this.#process, ms)
   }
 
-  async #patiently<T>(run: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await run()
-      } catch (error) {
-        if (!(error instanceof ClientError)) throw error
-        await this.#pause(RETRY_MS)
-      }
-    }
+  #patiently<T>(run: () => Promise<T>): Promise<T> {
+    return patiently(this.#process, RETRY_MS, run)
   }
 
   async #sendLane(producer: Producer, dice: Dice): Promise<void> {

@@ -3,6 +3,7 @@ import { RemotingClient } from '../../src/remoting/index.ts'
 import { BROKER_PORT, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { SimProcess } from './machine.ts'
+import { pause } from './patience.ts'
 import { TOPIC } from './workload.ts'
 
 const GROUP = 'sim_steps'
@@ -55,9 +56,7 @@ export class Steps {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      this.#process.platform.clock.after(ms, resolve)
-    })
+    return pause(this.#process, ms)
   }
 
   async #walk(): Promise<void> {

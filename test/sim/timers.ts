@@ -8,6 +8,7 @@ import {
 import { CLUSTER, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { SimProcess } from './machine.ts'
+import { patiently, pause } from './patience.ts'
 
 export const TIMED_TOPIC = 'SimTimed'
 const RETRY_MS = 50
@@ -133,20 +134,11 @@ export class TimedClient {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      this.#process.platform.clock.after(ms, resolve)
-    })
+    return pause(this.#process, ms)
   }
 
-  async #patiently<T>(run: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await run()
-      } catch (error) {
-        if (!(error instanceof ClientError)) throw error
-        await this.#pause(RETRY_MS)
-      }
-    }
+  #patiently<T>(run: () => Promise<T>): Promise<T> {
+    return patiently(this.#process, RETRY_MS, run)
   }
 
   async #lane(producer: Producer): Promise<void> {

@@ -14,6 +14,7 @@ import { CLUSTER, type SimCluster } from './cluster.ts'
 import type { Dice } from './dice.ts'
 import type { Operation, QueueCall, RegisterCall } from './linear.ts'
 import type { SimProcess } from './machine.ts'
+import { patiently, pause } from './patience.ts'
 
 export const TOPIC = 'Sim'
 export const DELAYED_TOPIC = 'SimLater'
@@ -87,23 +88,14 @@ export class Workload {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      this.#process.platform.clock.after(ms, resolve)
-    })
+    return pause(this.#process, ms)
   }
 
-  /** The client's own errors are what a cluster in trouble may answer with; anything else is a bug. */
-  async #patiently<T>(run: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await run()
-      } catch (error) {
-        if (!(error instanceof ClientError)) throw error
-        this.failures += 1
-        this.#cluster.log.add('client', this.#process.name, error.message)
-        await this.#pause(RETRY_MS)
-      }
-    }
+  #patiently<T>(run: () => Promise<T>): Promise<T> {
+    return patiently(this.#process, RETRY_MS, run, error => {
+      this.failures += 1
+      this.#cluster.log.add('client', this.#process.name, error.message)
+    })
   }
 
   /** Topics, producers, consumers; the cluster must be whole. */
