@@ -518,6 +518,37 @@ t.test('delays and retries', async t => {
     t.equal(broker.store.maxOffset('%DLQ%RG', 0), 2, 'at once with level -1')
   })
 
+  t.test('what is sent back is counted as in the original: as such, not as a put', async t => {
+    const sent = await client.send('BT', 'failing')
+    const offset = parseOffsetMessageId(sent.extFields!['msgId']!)!.physicalOffset
+    const puts = broker.stats.find('BROKER_PUT_NUMS', broker.stats.clusterName)!
+    const waiting = broker.stats.find('TOPIC_PUT_NUMS', 'SCHEDULE_TOPIC_XXXX')?.value ?? 0
+    const before = puts.value
+    const back = async (delayLevel: number, owner: string): Promise<number> => {
+      const fields = { offset, group: 'BG', delayLevel, originTopic: 'BT', Owner: owner }
+      return (await client.ask(RequestCode.CONSUMER_SEND_MSG_BACK, fields)).code
+    }
+    const count = (name: string, key: string): number | undefined =>
+      broker.stats.find(name, key)?.value
+    t.equal(await back(18, 'me'), 0)
+    t.equal(count('TOPIC_PUT_NUMS', 'SCHEDULE_TOPIC_XXXX'), waiting + 1, 'waits there')
+    t.equal(count('SNDBCK2DLQ_TIMES', 'me@BT@BG@SEND_BACK_TO_DLQ'), undefined)
+    t.equal(await back(-1, 'me'), 0)
+    t.equal(await back(-1, 'o'.repeat(256)), 0)
+    t.equal(count('SNDBCK_PUT_NUMS', 'BT@BG'), 3)
+    t.equal(count('SNDBCK2DLQ_TIMES', 'me@BT@BG@SEND_BACK_TO_DLQ'), 1)
+    t.equal(count('SNDBCK2DLQ_TIMES', 'null@BT@BG@SEND_BACK_TO_DLQ'), 1, 'no names without end')
+    t.equal(count('TOPIC_PUT_NUMS', '%DLQ%BG'), undefined)
+    t.equal(puts.value, before)
+    const own = { reconsumeTimes: 17, maxReconsumeTimes: 16 }
+    t.equal((await client.send('%RETRY%BG', 'by itself', own)).code, 0)
+    t.equal(count('TOPIC_PUT_NUMS', '%DLQ%BG'), 1, 'a send of its own is one')
+    t.equal(puts.value, before + 1)
+    t.equal(count('SNDBCK2DLQ_TIMES', 'me@BT@BG@SEND_BACK_TO_DLQ'), 1)
+    broker.stats.forgetGroup('BG')
+    t.equal(count('SNDBCK2DLQ_TIMES', 'me@BT@BG@SEND_BACK_TO_DLQ'), undefined)
+  })
+
   t.test('a consumer that sends a message back itself is dead-lettered at its maximum', async t => {
     const given = { reconsumeTimes: 3, maxReconsumeTimes: 3, props: { DELAY: '2' } }
     t.equal((await client.send('%RETRY%SG', 'x', given)).code, 0)

@@ -178,7 +178,6 @@ export class Revival {
     part.messages.push(message)
     if (!message.topic.startsWith(RETRY_PREFIX)) {
       part.dead += 1
-      this.#broker.stats.deadLetter(topic, group)
     } else if (this.#broker.store.tables.consumerOffset(group, message.topic, 0) < 0)
       part.firstOffsets.push({ group, topic: message.topic, queueId: 0, offset: 0 })
   }

@@ -38,6 +38,8 @@ interface SendBack {
   delayLevel: number
   maxReconsumeTimes: number
   unitMode: boolean
+  /** Of commercial clients; for statistics. */
+  owner: string | undefined
 }
 
 /** CONSUMER_SEND_MSG_BACK (36): a failed message is stored again, to come back later or never. Facts: broker.md 3.10, remoting.md 2.8. */
@@ -72,7 +74,8 @@ export const consumerSendBack: Handler = {
       message: decodeStoredMessage(bytes),
       delayLevel,
       maxReconsumeTimes: given ?? group.retryMaxTimes,
-      unitMode: optionalBoolean(fields, 'unitMode') ?? false
+      unitMode: optionalBoolean(fields, 'unitMode') ?? false,
+      owner: fields?.['Owner']
     })
   }
 }
@@ -106,9 +109,13 @@ async function putBack(broker: BrokerContext, back: SendBack): Promise<RemotingC
     // Clients then send the message themselves.
     return response(ResponseCode.SYSTEM_ERROR, `message not stored: ${outcome.reason}`)
   const origin = message.properties.get(MessageProperty.RETRY_TOPIC) ?? message.topic
-  broker.stats.sentBack(origin, group.groupName)
-  if (dead) broker.stats.deadLetter(origin, group.groupName)
-  broker.stats.put(input.topic, input.queueId, 1, storedBytes(input))
+  const { topic } = input
+  broker.stats.sentBack(origin, group.groupName, {
+    topic,
+    queueId: input.queueId,
+    bytes: storedBytes(input)
+  })
+  if (dead) broker.stats.sentToDeadLetters(origin, group.groupName, back.owner)
   return response(ResponseCode.SUCCESS)
 }
 

@@ -121,7 +121,6 @@ class GeneralSend {
     const refusal = this.#path.refusal(header, topic, this.#caller.address)
     if (refusal !== null) return refusal
     const deadLetters = await this.#broker.topics.ensureDeadLetter(groupName)
-    this.#broker.stats.deadLetter(header.topic, groupName)
     return this.#finish(deadLetters, 0, true)
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../platform/index.ts'
+import { SystemTopic } from '../../protocol/index.ts'
 import { StatItem, samplePeriodMs } from './item.ts'
 
 /** Names of the original's statistics (broker.md 7.4), as VIEW_BROKER_STATS_DATA (315) asks for them. */
@@ -13,7 +14,7 @@ export const StatName = {
   QUEUE_GET_SIZE: 'QUEUE_GET_SIZE',
   GROUP_GET_LATENCY: 'GROUP_GET_LATENCY',
   SNDBCK_PUT_NUMS: 'SNDBCK_PUT_NUMS',
-  DLQ_PUT_NUMS: 'DLQ_PUT_NUMS',
+  SNDBCK2DLQ_TIMES: 'SNDBCK2DLQ_TIMES',
   GROUP_ACK_NUMS: 'GROUP_ACK_NUMS',
   GROUP_CK_NUMS: 'GROUP_CK_NUMS',
   BROKER_ACK_NUMS: 'BROKER_ACK_NUMS',
@@ -71,6 +72,12 @@ class GetStats {
 }
 
 const dayCheckMs = 60_000
+
+/** Behind the key of SNDBCK2DLQ_TIMES, whose items are the original's for billing: owner@topic@group@kind. */
+const deadLetterKind = 'SEND_BACK_TO_DLQ'
+/** What stands for the owner of a client that names none. */
+const noOwner = 'null'
+const ownerLengthMax = 255
 
 /** What this node put and gave out, in the original's terms. Local: each member counts what it served itself. */
 export class BrokerStats {
@@ -163,6 +170,12 @@ export class BrokerStats {
   }
 
   put(topic: string, queueId: number, messages: number, bytes: number): void {
+    this.#putToTopic(topic, queueId, messages, bytes)
+    this.#brokerPut.add(messages, 1)
+    this.putTotal += messages
+  }
+
+  #putToTopic(topic: string, queueId: number, messages: number, bytes: number): void {
     let queues = this.#puts.get(topic)
     if (queues === undefined) {
       queues = []
@@ -182,8 +195,6 @@ export class BrokerStats {
     stats.topicSize.add(bytes, 1)
     stats.queueNums.add(messages, 1)
     stats.queueSize.add(bytes, 1)
-    this.#brokerPut.add(messages, 1)
-    this.putTotal += messages
   }
 
   /** `tookMs`: from the request to its answer. */
@@ -251,8 +262,23 @@ export class BrokerStats {
     return stats
   }
 
-  sentBack(topic: string, group: string): void {
+  /** A message of `topic` was sent back (36) and stored in `storedTopic`: counted for that one as long as it waits there only. */
+  sentBack(
+    topic: string,
+    group: string,
+    stored: { topic: string; queueId: number; bytes: number }
+  ): void {
     this.item(StatName.SNDBCK_PUT_NUMS, `${topic}@${group}`).add(1, 1)
+    if (stored.topic === SystemTopic.SCHEDULE)
+      this.#putToTopic(stored.topic, stored.queueId, 1, stored.bytes)
+    this.putTotal += 1
+  }
+
+  /** The last of them: what was sent back (36) became a dead letter. `owner`: ext field Owner of the request. */
+  sentToDeadLetters(topic: string, group: string, owner: string | undefined): void {
+    const named = owner === undefined || owner.length > ownerLengthMax ? noOwner : owner
+    const key = `${named}@${topic}@${group}@${deadLetterKind}`
+    this.item(StatName.SNDBCK2DLQ_TIMES, key).add(1, 1)
   }
 
   /** A pop put one batch into flight. */
@@ -264,10 +290,6 @@ export class BrokerStats {
   acknowledged(group: string, topic: string, messages: number): void {
     this.item(StatName.GROUP_ACK_NUMS, `${topic}@${group}`).add(messages, 1)
     this.item(StatName.BROKER_ACK_NUMS, this.#cluster).add(messages, 1)
-  }
-
-  deadLetter(topic: string, group: string): void {
-    this.item(StatName.DLQ_PUT_NUMS, `${topic}@${group}`).add(1, 1)
   }
 
   /** With autoDeleteUnusedStats: forgets a deleted topic. */
@@ -282,7 +304,9 @@ export class BrokerStats {
   forgetGroup(group: string): void {
     this.#gets.delete(group)
     for (const items of this.#items.values())
-      for (const key of items.keys()) if (key.endsWith(`@${group}`)) this.#drop(items, key)
+      for (const key of items.keys())
+        if (key.endsWith(`@${group}`) || key.endsWith(`@${group}@${deadLetterKind}`))
+          this.#drop(items, key)
   }
 
   #drop(items: Map<string, StatItem>, key: string): void {
