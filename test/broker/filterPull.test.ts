@@ -182,6 +182,28 @@ t.test('a conf without the key has the default of the original', async t => {
   t.equal((await check(client, 'a > 1')).code, ResponseCode.SYSTEM_ERROR)
 })
 
+t.test('bit maps that nobody keeps change nothing', async t => {
+  const { broker, client } = await filtering(t, {
+    enableCalcFilterBitMap: 'true',
+    enableConsumeQueueExt: 'true',
+    expectConsumerNumUseFilter: '1',
+    maxErrorRateOfBloomFilter: '99',
+    bitMapLengthConsumeQueueExt: '8'
+  })
+  await fill(client, 'B', 10)
+  const heartbeat = (expression: string, version: number) =>
+    client.heartbeat('BG', { B: { expression, type: SQL92, version } })
+  const pull = (subVersion: number) =>
+    client.pull('B', 0, 0, { group: 'BG', subVersion, subscription: null, expressionType: SQL92 })
+  await heartbeat('n > 7', 1)
+  t.strictSame(numbers(await pull(1)), ['m8', 'm9'], 'of messages that are older than the group')
+  await fill(client, 'B', 10)
+  t.strictSame(numbers(await pull(1)), ['m8', 'm9', 'm8', 'm9'])
+  await heartbeat('n < 1', 2)
+  t.strictSame(numbers(await pull(2)), ['m0', 'm0'], 'a new expression holds for all of them')
+  t.equal(broker.config.unknown.length, 0)
+})
+
 t.test('a pull that waits is woken by a message that matches, and by no other', async t => {
   const { broker, client } = await filtering(t)
   await fill(client, 'W', 1)

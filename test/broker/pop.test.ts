@@ -483,6 +483,38 @@ t.test(
   }
 )
 
+t.test('keys of other ways to keep what is in flight change nothing', async t => {
+  const { broker, client } = await start(t, {
+    enablePopBufferMerge: 'true',
+    popCkStayBufferTime: '60000',
+    popCkStayBufferTimeOut: '60000',
+    popCkOffsetMaxQueueSize: '1',
+    popConsumerKVServiceEnable: 'true',
+    popConsumerKVServiceInit: 'true',
+    enableSkipLongAwaitingAck: 'true',
+    reviveAckWaitMs: '1',
+    reviveInterval: '60000',
+    reviveMaxSlow: '60',
+    reviveScanTime: '60000',
+    popReviveMaxAttemptTimes: '1',
+    skipWhenCKRePutReachMaxTimes: 'true',
+    appendAckAsync: 'true',
+    appendCkAsync: 'true'
+  })
+  t.strictSame(broker.config.unknown, [])
+  await topic(client, 'K')
+  await sendAll(client, 'K', ['0', '1'])
+  const startedMs = clock.monotonicMs()
+  const [first] = await client.popped('K', { invisibleMs: 500 })
+  t.equal((await client.ack(first!)).code, 0)
+  const queue = { group: 'G', topic: 'K', queueId: 0 }
+  t.equal(broker.store.tables.pops.inFlight(queue), 1, 'committed when it was answered')
+  const again = await client.popped('K', { pollMs: 30_000 })
+  t.strictSame(bodies(again), ['1'])
+  const tookMs = clock.monotonicMs() - startedMs
+  t.ok(tookMs < 20_000, `${tookMs} ms, not an interval of a minute`)
+})
+
 t.test('a restart keeps what is in flight, and what is over comes back', async t => {
   const directory = newDirectory()
   const { broker, client } = await start(t, { storePathRootDir: directory })

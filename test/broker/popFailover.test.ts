@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Broker } from '../../src/broker/index.ts'
-import { RequestCode } from '../../src/protocol/index.ts'
+import { RequestCode, ResponseCode } from '../../src/protocol/index.ts'
 import { halt, platform, until } from './helpers.ts'
 import { PopClient, type Popped } from './popClient.ts'
 import { Group } from './threeMembers.ts'
@@ -31,6 +31,17 @@ async function sendAll(client: PopClient, name: string, count: number, queues = 
   )
   const failed = answers.find(answer => answer.code !== 0)
   if (failed !== undefined) throw new Error(failed.remark ?? '')
+}
+
+/** Until a pop of the topic's only queue waits at the client's broker. */
+async function untilPolled(client: PopClient, name: string): Promise<void> {
+  const asked = { consumerGroup: 'G', topic: name, queueId: -1 }
+  const endMs = clock.monotonicMs() + PATIENCE_MS
+  while (clock.monotonicMs() < endMs) {
+    const answer = await client.ask(RequestCode.POLLING_INFO, asked)
+    if (answer.extFields?.['pollingNum'] === '1') return
+  }
+  throw new Error(`no pop of ${name} waits at ${client.address}`)
 }
 
 /** The next leader, when it serves and the other one knows it. */
@@ -101,6 +112,24 @@ t.test('what is in flight when the leader goes is in flight at the next one', as
   t.equal(next.store.maxOffset('%RETRY%G_P', 0), 3)
   for (const follower of followers)
     await until(() => follower.store.tables.pops.inFlight(queue) === 11, PATIENCE_MS)
+})
+
+t.test('a poll of a member that leads no more ends, and asked again waits at the next', async t => {
+  const group = await Group.start(t)
+  const { leader } = await group.settled()
+  const client = new PopClient(t, leader.address)
+  await topic(client, 'Poll', 1)
+  const waiting = client.pop('Poll', { pollMs: 30_000 })
+  await untilPolled(client, 'Poll')
+  t.equal(await leader.store.transferLeadership(), true)
+  const answer = await waiting
+  t.equal(answer.code, ResponseCode.POLLING_TIMEOUT)
+  const next = await nextLeader(group.brokers)
+  t.not(next, leader)
+  const again = client.popped('Poll', { pollMs: 30_000 })
+  await untilPolled(new PopClient(t, next.address), 'Poll')
+  t.equal((await client.send('Poll', 'x')).code, 0)
+  t.strictSame(bodies(await again), ['x'])
 })
 
 t.test(

@@ -277,3 +277,33 @@ t.test('the log is not trimmed under what is in flight', async t => {
   t.equal((await store.execute(trim)).changed, true)
   await store.stop()
 })
+
+t.test('a batch in order is known however long its group says nothing', async t => {
+  const directory = t.testdir()
+  const { store, log, state } = await openLeader(directory)
+  await prepare(store)
+  const popTime = log.timeMs
+  await store.execute({
+    type: 'popOrderTake',
+    take: {
+      ...queue,
+      popTime,
+      invisibleMs: 500,
+      expectedOffset: -1,
+      startOffset: 0,
+      offsets: [0, 1],
+      attemptId: 'a'
+    }
+  })
+  log.timeMs += 30 * 86_400_000
+  await send(store, message('T', 0, 'a month later'))
+  t.equal(store.tables.popOrder(queue)?.messages.length, 2)
+  await store.stop()
+  const again = await openLeader(directory, { log, state })
+  t.match(again.store.tables.popOrder(queue), { popTime, attemptId: 'a' })
+  await again.store.execute({ type: 'popOrderAck', ack: { ...queue, popTime, offsets: [0, 1] } })
+  t.equal(again.store.tables.consumerOffset('G', 'T', 0), 2, 'and may still be acknowledged')
+  await again.store.execute({ type: 'setOffsets', offsets: [{ ...queue, offset: 0 }] })
+  t.equal(again.store.tables.popOrder(queue), undefined, 'it goes with the offset')
+  await again.store.stop()
+})
