@@ -457,6 +457,14 @@ export const MUTANTS: readonly Mutant[] = [
     ')'
   ),
   one(
+    'R-D6a',
+    'recovered by what the leader said to a former process',
+    'golden',
+    `${CORE}/follower.js`,
+    'if (isForThisProcess(s, m))',
+    'if (true)'
+  ),
+  one(
     'R-D7',
     'a member that was never founded votes for nobody',
     'golden',

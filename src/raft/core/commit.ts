@@ -84,7 +84,7 @@ export function advanceFollowerCommit(s: RaftState, role: FollowerRole): void {
 }
 
 /**
- * R-D6: whole again when the durable log reaches the commit of the current leader, as learned after the start, and that
+ * R-D6: whole again when the durable log reaches the commit of the current leader, as said to this process, and that
  * lies in the leader's own term: everything that was acknowledged before the power loss lies below it.
  */
 export function checkRecovered(s: RaftState): void {

@@ -34,7 +34,7 @@ export function receiveAppend(
   if (role === null) return
   role.lastStreamSeq = m.streamSeq
   role.lastReadSeq = Math.max(role.lastReadSeq, m.readSeq)
-  role.leaderCommit = Math.max(role.leaderCommit, m.commit)
+  if (isForThisProcess(s, m)) role.leaderCommit = Math.max(role.leaderCommit, m.commit)
   const result = check(s, m)
   if (result === null) return
   if (result !== AppendResult.ok) {
@@ -49,6 +49,17 @@ export function receiveAppend(
   role.provedCommit = Math.max(role.provedCommit, Math.min(m.commit, m.prevIndex + m.count))
   advanceFollowerCommit(s, role)
   answerAppend(s, role, m)
+}
+
+/**
+ * What a leader says to this process it says after it has given up counting on what former ones acknowledged: its commit
+ * covers all that was committed with them (R-R1). What it had said to them may come late, and does not.
+ */
+function isForThisProcess(
+  { options }: RaftState,
+  { toIncarnation, toUid }: AppendMessage
+): boolean {
+  return toIncarnation === options.incarnation && toUid === options.selfUid
 }
 
 function isWellFormed(m: AppendMessage, entries: readonly EntrySummary[]): boolean {

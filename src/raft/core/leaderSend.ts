@@ -30,7 +30,9 @@ function sendAppend(
     payloadBytes,
     readSeq: role.readSeq,
     logStart: s.log.firstIndex,
-    streamSeq: p.streamSeq
+    streamSeq: p.streamSeq,
+    toIncarnation: p.incarnation,
+    toUid: p.uid
   })
 }
 

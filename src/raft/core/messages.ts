@@ -71,6 +71,9 @@ export interface AppendMessage {
   readonly logStart: number
   /** Counts the appends of this leader to this peer; never starts again while the process lives. */
   readonly streamSeq: number
+  /** The process that the leader knew when it decided this; a late one may come to its next (R-D6). */
+  readonly toIncarnation: number
+  readonly toUid: Uid
 }
 
 export const AppendResult = {

@@ -30,7 +30,7 @@ export interface FollowerRole {
   provedIndex: number
   /** The leader's commit as far as it was proved. */
   provedCommit: number
-  /** The leader's commit as it said it; after a restart, what covers all that was acknowledged before (R-D6). */
+  /** The leader's commit as it said it to this process: covers all that was acknowledged before the start (R-D6). */
   leaderCommit: number
   lastStreamSeq: number
   lastReadSeq: number

@@ -52,7 +52,7 @@ export class Outgoing {
     this.#transport.send(to, message, entries)
   }
 
-  /** The entries left the memory between the decision and now; appends are idempotent, so late is as good. */
+  /** The entries left the memory between the decision and now; appends are idempotent, and say for which process they were meant (R-D6), so late is as good. */
   #sendLater(to: string, message: AppendMessage): void {
     this.#log.readEntries(message.prevIndex + 1, message.payloadBytes).then(
       entries => {

@@ -35,7 +35,9 @@ const append = codec('Append', {
   payloadBytes: ['uint64', 7],
   readSeq: ['uint64', 8],
   logStart: ['uint64', 9],
-  streamSeq: ['uint64', 10]
+  streamSeq: ['uint64', 10],
+  toIncarnation: ['uint64', 11],
+  toUid: ['string', 12]
 })
 
 const appendReply = codec('AppendReply', {

@@ -203,7 +203,9 @@ t.test('a member that sends nonsense loses its connection and nothing else', asy
             payloadBytes: 100,
             readSeq: 0,
             logStart: 1,
-            streamSeq: 1
+            streamSeq: 1,
+            toIncarnation: 1,
+            toUid: ''
           } as const
           const { type, header } = encodeMessage(message)
           return encodeFrameHead(type, header, 100)

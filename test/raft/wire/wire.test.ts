@@ -74,7 +74,9 @@ const messages: Message[] = [
     payloadBytes: 5,
     readSeq: 9,
     logStart: 1,
-    streamSeq: 11
+    streamSeq: 11,
+    toIncarnation: 12,
+    toUid: 'ef'
   },
   {
     type: 'appendReply',
