@@ -125,7 +125,8 @@ export class Broker implements BrokerContext {
       platform.clock,
       logger,
       this.producers,
-      this.consumers
+      this.consumers,
+      () => config.values.channelExpiredTimeout
     )
     this.registration = new Registration({
       clock: platform.clock,

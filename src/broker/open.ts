@@ -4,7 +4,7 @@ import type { RaftTimings } from '../raft/index.ts'
 import { RemotingClient, RemotingServer } from '../remoting/index.ts'
 import { openStore, type Store, type StoreOptions } from '../store/index.ts'
 import { Broker } from './broker.ts'
-import type { LiveConfig } from './config/index.ts'
+import { type LiveConfig, reportKeys } from './config/index.ts'
 
 export interface BrokerOptions {
   /** Other timings of the Raft node than the usual, for tests. */
@@ -24,8 +24,7 @@ export async function openBroker(
   logger: Logger,
   options: BrokerOptions = {}
 ): Promise<Broker> {
-  for (const name of config.unknown)
-    logger.warn(`Unknown key in the configuration: ${name}`, { key: name })
+  reportKeys(config, logger)
   const { settings } = config
   const client = new RemotingClient({ clock: platform.clock, network: platform.network, logger })
   const server = new RemotingServer({
@@ -100,6 +99,8 @@ function openStoreFor(
     fileReservedMs: options.fileReservedMs ?? settings.fileReservedMs,
     deleteWhenHours: settings.deleteHours,
     diskMaxUsedPercent: Math.round(settings.diskMaxUsedRatio * 100),
+    diskForcePercent: settings.diskForcePercent,
+    diskFullPercent: settings.diskFullPercent,
     cleanFileForcibly: values.cleanFileForciblyEnable,
     pullLimits: {
       memoryBytes: values.maxTransferBytesOnMessageInMemory,

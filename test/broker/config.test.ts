@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { reportKeys } from '../../src/broker/config/index.ts'
 import { ConfigError, configKeys, LiveConfig } from '../../src/broker/index.ts'
-import { createRealPlatform } from '../../src/platform/index.ts'
+import { createRealPlatform, type LogFields, type Logger } from '../../src/platform/index.ts'
 import { parsePropertiesFile } from '../../src/protocol/index.ts'
 
 const platform = createRealPlatform()
@@ -109,6 +111,114 @@ t.test('unknown keys are named and do not stop the start', async t => {
   t.strictSame(config.unknown, ['flushDiskTyp', 'brokerpermission'])
 })
 
+/** What a broker with this file says of it at its start. */
+function reported(entries: [string, string][]): string[] {
+  const lines: string[] = []
+  const write =
+    (level: string) =>
+    (text: string, fields: LogFields = {}): void => {
+      lines.push(`${level} ${text}${'keys' in fields ? `: ${fields['keys']}` : ''}`)
+    }
+  const logger: Logger = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error')
+  }
+  reportKeys(load(entries), logger)
+  return lines
+}
+
+t.test('a key that nobody knows may be a typing error, and is told as such', async t => {
+  t.strictSame(
+    reported([
+      ['flushDiskTyp', 'SYNC_FLUSH'],
+      ['brokerpermission', '6'],
+      ['enableDLedgerCommitLog', 'true'],
+      ['somethingElse', '1'],
+      ['usetls', 'true'],
+      ['noTLS', 'true'],
+      ['x'.repeat(10_000), '1']
+    ]),
+    [
+      'warn Unknown key in the configuration: flushDiskTyp; did you mean flushDiskType?',
+      'warn Unknown key in the configuration: brokerpermission; did you mean brokerPermission?',
+      'warn Unknown key in the configuration: enableDLedgerCommitLog; did you mean enableDLegerCommitLog?',
+      'warn Unknown key in the configuration: somethingElse',
+      'warn Unknown key in the configuration: usetls; did you mean useTLS?',
+      'warn Unknown key in the configuration: noTLS',
+      `warn Unknown key in the configuration: ${'x'.repeat(10_000)}`
+    ]
+  )
+})
+
+t.test(
+  'what makes no difference is told in one line, what is not there with its reason',
+  async t => {
+    t.strictSame(
+      reported([
+        ['sendMessageThreadPoolNums', '16'],
+        ['lockInStrictMode', 'true'],
+        ['pullMessageThreadPoolNums', '20'],
+        ['brokerElectionPriority', '-1'],
+        ['readAheadCacheSizeThresholdRate', '0.5'],
+        ['aclEnable', 'true'],
+        ['enableControllerMode', 'true'],
+        ['enableSlaveActingMaster', 'false'],
+        ['metricsExporterType', 'PROM'],
+        ['maxMessageSize', '1024']
+      ]),
+      [
+        'warn Not honoured: aclEnable. Access control is not built yet.',
+        'warn Not honoured: enableControllerMode. The members of a Raft group elect their leader.',
+        'warn Not honoured: metricsExporterType. There is no exporter of metrics; see mqadmin brokerStatus and statsAll.',
+        'info Keys that make no difference here: sendMessageThreadPoolNums lockInStrictMode brokerElectionPriority readAheadCacheSizeThresholdRate'
+      ]
+    )
+    t.strictSame(reported([]), [])
+    const changed = load([]).update([
+      ['lockInStrictMode', 'true'],
+      ['coldDataFlowControlEnable', 'true'],
+      ['enableRocksDBLog', 'false']
+    ])
+    t.match(changed, {
+      applied: [],
+      atNextStart: [],
+      withoutEffect: ['lockInStrictMode', 'coldDataFlowControlEnable'],
+      unknown: []
+    })
+  }
+)
+
+t.test('secrets that nothing needs are shown to nobody', async t => {
+  const config = load([
+    ['initAuthenticationUser', '{"username":"me","password":"hunter2"}'],
+    ['objectStoreSecretKey', 'hunter2']
+  ])
+  const lines = config.lines()
+  t.notMatch(lines, 'hunter2')
+  t.match(lines, 'objectStoreSecretKey=***\n')
+  t.match(lines, 'objectStoreAccessKey=\n')
+})
+
+t.test('every key of the original is known', async t => {
+  const recorded = readFileSync('test/vectors/mqadmin/getBrokerConfig.txt', 'utf8')
+  const entries = [...recorded.matchAll(/^(\w+) += (.*)$/gm)].map(
+    ([, name, value]) => [name!, value!.trim()] as const
+  )
+  t.ok(entries.length > 170)
+  t.strictSame(new LiveConfig(entries, {}, platform).unknown, [], 'as a broker of 4.9.7 shows it')
+  for (const version of ['4.9.8', '5.3.3']) {
+    const names = readFileSync(`test/vectors/config/keys-${version}.txt`, 'utf8').trim().split('\n')
+    t.ok(names.length > 180)
+    t.strictSame(
+      names.filter(name => !Object.hasOwn(configKeys, name)),
+      [],
+      version
+    )
+  }
+})
+
 t.test('values change at run time, those of the start only wait for it', async t => {
   const config = load([])
   const told: string[][] = []
@@ -122,6 +232,7 @@ t.test('values change at run time, those of the start only wait for it', async t
   t.strictSame(result, {
     applied: ['maxMessageSize', 'brokerPermission'],
     atNextStart: ['listenPort'],
+    withoutEffect: [],
     unknown: ['noSuchKey'],
     changed: new Map([
       ['maxMessageSize', '1024'],
@@ -164,6 +275,19 @@ t.test(
     )
   }
 )
+
+t.test('shares of a full disk are kept within what the original takes', async t => {
+  const shares = (force: string, full: string): readonly number[] => {
+    const { settings } = load([
+      ['diskSpaceCleanForciblyRatio', force],
+      ['diskSpaceWarningLevelRatio', full]
+    ])
+    return [settings.diskForcePercent, settings.diskFullPercent]
+  }
+  t.strictSame(shares('60', '70'), [60, 70])
+  t.strictSame(shares('100', '100'), [85, 90])
+  t.strictSame(shares('1', '1'), [30, 35])
+})
 
 t.test('a name in brokerIP1 is published, and an address stands in message ids', async t => {
   const { settings } = load([['brokerIP1', 'leader.example']])

@@ -1,12 +1,18 @@
 import t from 'tap'
-import { tagSubscription } from '../../src/broker/clients/index.ts'
+import {
+  ClientHousekeeping,
+  ConsumerTable,
+  ProducerTable,
+  tagSubscription
+} from '../../src/broker/clients/index.ts'
 import type { Caller } from '../../src/broker/dispatch/handler.ts'
 import { CommitOrder } from '../../src/broker/offsets/index.ts'
 import { encodePair, PropertyScan } from '../../src/broker/send/index.ts'
 import { BrokerStats } from '../../src/broker/stats/index.ts'
 import { DueQueue } from '../../src/broker/transaction/index.ts'
-import { createRealPlatform } from '../../src/platform/index.ts'
+import { createRealPlatform, silentLogger } from '../../src/platform/index.ts'
 import { decodeProperties, javaHash } from '../../src/protocol/index.ts'
+import type { Connection } from '../../src/remoting/index.ts'
 import { FakeClock } from '../helpers/fakeClock.ts'
 
 const props = (text: string): Buffer =>
@@ -170,4 +176,49 @@ t.test('a commit is sure to be in order when nothing older could come behind it'
   t.equal(by(false, clock.monotonicMs()), true)
   clock.advance(120_001)
   t.equal(by(false, second), true)
+})
+
+t.test('clients without heartbeats are closed, consumers after channelExpiredTimeout', async t => {
+  const clock = new FakeClock()
+  const limits = { groupsMax: () => 9, membersMax: () => 9, subscriptionsMax: () => 9 }
+  const producers = new ProducerTable(clock, limits)
+  const consumers = new ConsumerTable(clock, limits, () => {})
+  let timeoutMs = 120_000
+  const housekeeping = new ClientHousekeeping(
+    clock,
+    silentLogger,
+    producers,
+    consumers,
+    () => timeoutMs
+  )
+  const closed: string[] = []
+  const connect = (id: number): Connection =>
+    ({
+      id,
+      closed: false,
+      remoteAddress: 'x',
+      attachment: null,
+      close: (reason: string) => closed.push(`${id}: ${reason}`)
+    }) as unknown as Connection
+  const client = { clientId: 'c', language: 0, version: 409 }
+  producers.register('P', client, connect(1))
+  const consumer = {
+    group: 'G',
+    consumeType: 'CONSUME_PASSIVELY',
+    messageModel: 'CLUSTERING',
+    consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
+    subscriptions: []
+  } as const
+  const connection = connect(2)
+  consumers.register(consumer, client, connection)
+  clock.advance(90_000)
+  housekeeping.scan()
+  t.strictSame(closed, [])
+  timeoutMs = 60_000
+  housekeeping.scan()
+  t.strictSame(closed.splice(0), ['2: no heartbeat for 90000 ms'], 'as soon as it is changed')
+  consumers.register(consumer, client, connection)
+  clock.advance(31_000)
+  housekeeping.scan()
+  t.strictSame(closed, ['1: no heartbeat for 121000 ms'])
 })

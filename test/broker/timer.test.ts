@@ -280,6 +280,14 @@ t.test('a message that waits can be taken back', async t => {
     t.match(await recall(recallHandle({ ...parsed, dueMs: Number.NaN })), { code: 604 })
     const far = recallHandle({ ...parsed, dueMs: parsed.dueMs + 400_000_000 })
     t.match(await recall(far), { code: 604, remark: 'recall failed, timestamp invalid' })
+    broker.config.update([['brokerPermission', '4']])
+    t.match(await recall('nonsense'), { code: 604 }, 'gets as far as without')
+    broker.config.update([['allowRecallWhenBrokerNotWriteable', 'false']])
+    t.match(await recall(handle), {
+      code: ResponseCode.SERVICE_NOT_AVAILABLE,
+      remark: 'recall failed, broker service not available'
+    })
+    broker.config.update([['brokerPermission', '6']])
     broker.config.update([['recallMessageEnable', 'false']])
     t.match(await recall(handle), {
       code: ResponseCode.NO_PERMISSION,

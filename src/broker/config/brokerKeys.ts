@@ -1,10 +1,17 @@
-import { booleanKey, intKey, type Keys, longKey, stringKey } from './keys.ts'
+import {
+  booleanKey,
+  intKey,
+  type Keys,
+  keysNotHonoured,
+  keysWithoutEffect,
+  longKey,
+  stringKey
+} from './keys.ts'
 
 const pool = 'Size of a thread pool of the original; there are no such pools here.'
 const queue =
   'Length of a thread pool queue of the original; the store takes 10 000 sends or 64 MiB at a time.'
 const filterBits = 'SQL92 filters look at each message when it is pulled; no bit maps are kept.'
-const acl = 'Access control is not built yet.'
 
 /** BrokerConfig of 4.9.8 and what of 5.3 concerns us (broker.md 2.4). */
 export const brokerKeys = {
@@ -48,7 +55,7 @@ export const brokerKeys = {
     'now',
     'An unknown consumer group is made when it is met.'
   ),
-  messageStorePlugIn: stringKey('', 'none', 'Java classes around the store.'),
+  messageStorePlugIn: stringKey('', 'missing', 'Java classes around the store.'),
   msgTraceTopicName: stringKey('RMQ_SYS_TRACE_TOPIC', 'start', 'Topic for message traces.'),
   traceTopicEnable: booleanKey(false, 'start', 'Make the trace topic at the first start.'),
   traceOn: booleanKey(true, 'now', 'Value of TRACE_ON in send answers.'),
@@ -86,13 +93,13 @@ export const brokerKeys = {
   consumerManagerThreadPoolQueueCapacity: intKey(1_000_000, 'none', queue),
   heartbeatThreadPoolQueueCapacity: intKey(50_000, 'none', queue),
   adminBrokerThreadPoolQueueCapacity: intKey(10_000, 'none', queue),
-  filterServerNums: intKey(0, 'none', 'Class filter servers are obsolete.'),
+  filterServerNums: intKey(0, 'missing', 'Class filter servers are obsolete.'),
   flushConsumerOffsetInterval: intKey(5_000, 'none', 'Offsets are commands in the log here.'),
   flushConsumerOffsetHistoryInterval: intKey(60_000, 'none', 'Not used by the original either.'),
   rejectTransactionMessage: booleanKey(false, 'now', 'Refuse half messages with NO_PERMISSION.'),
   fetchNamesrvAddrByAddressServer: booleanKey(
     false,
-    'none',
+    'missing',
     'Address servers over HTTP are not read.'
   ),
   longPollingEnable: booleanKey(
@@ -130,7 +137,11 @@ export const brokerKeys = {
   forceRegister: booleanKey(true, 'none', 'Registration never asks first.'),
   compressedRegister: booleanKey(false, 'none', 'The registration is sent as plain JSON.'),
   slaveReadEnable: booleanKey(false, 'now', 'Slow readers are sent to a follower.'),
-  disableConsumeIfConsumerReadSlowly: booleanKey(false, 'none', 'Slow groups are never cut off.'),
+  disableConsumeIfConsumerReadSlowly: booleanKey(
+    false,
+    'missing',
+    'Slow groups are never cut off.'
+  ),
   consumerFallbehindThreshold: longKey(
     17_179_869_184,
     'none',
@@ -187,9 +198,6 @@ export const brokerKeys = {
     'Between two questions about one half message, ms.',
     1
   ),
-  aclEnable: booleanKey(false, 'none', acl),
-  authenticationEnabled: booleanKey(false, 'none', acl),
-  authorizationEnabled: booleanKey(false, 'none', acl),
   storeReplyMessageEnable: booleanKey(true, 'now', 'Store replies (324, 325) too.'),
   enableDetailStat: booleanKey(true, 'none', 'Statistics are kept for queues too.'),
   enableScheduleMessageStats: booleanKey(true, 'none', 'Delay statistics are always kept.'),
@@ -203,6 +211,17 @@ export const brokerKeys = {
     false,
     'now',
     'Let producers take back messages that wait for a time (370).'
+  ),
+  allowRecallWhenBrokerNotWriteable: booleanKey(
+    true,
+    'now',
+    'Also while brokerPermission takes the right to write away.'
+  ),
+  channelExpiredTimeout: longKey(
+    120_000,
+    'now',
+    'A consumer without a heartbeat for so long is disconnected, ms.',
+    1_000
   ),
   litePullMessageEnable: booleanKey(true, 'now', 'Serve LITE_PULL_MESSAGE (361).'),
   rejectPullConsumerEnable: booleanKey(
@@ -230,6 +249,33 @@ export const brokerKeys = {
     'now',
     'Resets are stored at the broker, which tells them to the next pull (5.3); false: connected clients are told, as in 4.9.'
   ),
+  ...keysNotHonoured('Subscriptions are those that the members of a group name.', {
+    useStaticSubscription: false
+  }),
+  ...keysWithoutEffect(pool, { loadBalanceProcessorThreadPoolNums: 32 }),
+  ...keysWithoutEffect(queue, { loadBalanceThreadPoolQueueCapacity: 100_000 }),
+  ...keysWithoutEffect('A subscription lasts as long as its group is connected.', {
+    subscriptionExpiredTimeout: 600_000
+  }),
+  ...keysWithoutEffect('Members that broadcast keep their offsets themselves.', {
+    enableBroadcastOffsetStore: true,
+    broadcastOffsetExpireSecond: 120,
+    broadcastOffsetExpireMaxSecond: 300
+  }),
+  ...keysWithoutEffect('Members are told of each other at once, as with true.', {
+    realTimeNotifyConsumerChange: true,
+    enableFastChannelEventProcess: false
+  }),
+  ...keysWithoutEffect('Producers are always known; see maxClientsPerGroup.', {
+    enableRegisterProducer: true
+  }),
+  ...keysWithoutEffect('What a slow connection has not read is limited for each.', {
+    enableNetWorkFlowControl: false
+  }),
+  ...keysWithoutEffect('Ends of transactions are commands in the log.', {
+    transactionOpMsgMaxSize: 4_096,
+    transactionOpBatchInterval: 3_000
+  }),
   brokerConfigPath: stringKey('', 'start', 'The file given with -c.'),
   configBlackList: stringKey(
     'configBlackList;brokerConfigPath',

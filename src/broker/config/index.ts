@@ -7,5 +7,6 @@ export {
   LiveConfig
 } from './liveConfig.ts'
 export { allowedValues, ConfigError, parseConfig } from './parse.ts'
+export { reportKeys, reportWithoutEffect } from './report.ts'
 export type { Settings } from './settings.ts'
 export { type ConfigKey, type ConfigValues, configKeys, keySpec } from './table.ts'

@@ -13,9 +13,10 @@ export interface KeySpec {
   readonly values?: readonly string[]
   /**
    * `now`: takes effect as soon as it is changed by UPDATE_BROKER_CONFIG (25); `start`: read at the start only;
-   * `none`: accepted and shown because RocketMQ's files and tools name it, but nothing here depends on it.
+   * `none`: accepted and shown because RocketMQ's files and tools name it, but nothing here depends on it;
+   * `missing`: the same, but another value than the default asks for something that is not here, and whoever set it must be told.
    */
-  readonly effect: 'now' | 'start' | 'none'
+  readonly effect: 'now' | 'start' | 'none' | 'missing'
   readonly doc: string
 }
 
@@ -60,6 +61,37 @@ export function longKey<E extends KeySpec['effect']>(
 
 export function stringKey<E extends KeySpec['effect']>(value: string, effect: E, doc: string) {
   return { type: 'string', default: value, effect, doc } as const
+}
+
+/** What stands in the table for a key whose default is a V. */
+export interface SpecOf<V> extends KeySpec {
+  readonly type: V extends boolean ? 'boolean' : V extends number ? 'long' : 'string'
+}
+
+type SpecsOf<T> = { readonly [N in keyof T]: SpecOf<T[N]> }
+
+type Defaults = Readonly<Record<string, boolean | number | string>>
+
+function keysOf<T extends Defaults>(doc: string, effect: 'none' | 'missing', defaults: T) {
+  const keys: Record<string, KeySpec> = {}
+  for (const [name, value] of Object.entries(defaults))
+    keys[name] =
+      typeof value === 'number'
+        ? longKey(value, effect, doc, Number.MIN_SAFE_INTEGER)
+        : typeof value === 'boolean'
+          ? booleanKey(value, effect, doc)
+          : stringKey(value, effect, doc)
+  return keys as SpecsOf<T>
+}
+
+/** Keys with their defaults that share one reason why nothing here depends on them. A fraction is kept as its text. */
+export function keysWithoutEffect<const T extends Defaults>(doc: string, defaults: T): SpecsOf<T> {
+  return keysOf(doc, 'none', defaults)
+}
+
+/** Keys with their defaults that ask for something that is not here. */
+export function keysNotHonoured<const T extends Defaults>(doc: string, defaults: T): SpecsOf<T> {
+  return keysOf(doc, 'missing', defaults)
 }
 
 export function enumKey<const V extends readonly string[], E extends KeySpec['effect']>(

@@ -1,6 +1,6 @@
 import type { Platform } from '../../platform/index.ts'
 import { ConfigFile } from './configFile.ts'
-import { ConfigError, parseConfig, parseValue } from './parse.ts'
+import { ConfigError, isWithoutEffect, parseConfig, parseValue } from './parse.ts'
 import { compileSettings, type Settings } from './settings.ts'
 import { type ConfigValues, keySpec } from './table.ts'
 
@@ -10,6 +10,8 @@ export interface ConfigUpdate {
   applied: string[]
   /** Keys that were stored but take effect at the next start only. */
   atNextStart: string[]
+  /** Keys that were stored but on which nothing depends. */
+  withoutEffect: string[]
   /** Keys that no table knows; the original ignores them. */
   unknown: string[]
   /** The new values as a file says them, by key. */
@@ -30,6 +32,14 @@ export class ConfigForbiddenError extends Error {
   }
 }
 
+/** Nothing here needs them, so nobody is shown what they hold. */
+const secretKeys: readonly string[] = [
+  'initAuthenticationUser',
+  'innerClientAuthenticationCredentials',
+  'objectStoreAccessKey',
+  'objectStoreSecretKey'
+]
+
 const alwaysForbidden = ['brokerConfigPath', 'rocketmqHome', 'configBlackList']
 
 /** The configuration of a running broker: all values by RocketMQ's names, and the settings made of them. */
@@ -38,6 +48,8 @@ export class LiveConfig {
   settings: Settings
   /** Names in the file that no table knows. */
   readonly unknown: readonly string[]
+  /** Names in the file with another value than their default, on which nothing depends. */
+  readonly withoutEffect: readonly string[]
   /** As a DataVersion: changes since the start, and the time of the last one. */
   readonly version: { counter: number; timestampMs: number }
   /** The file that the launcher read (`brokerConfigPath` of `defaults`); null for a broker without one. */
@@ -54,6 +66,7 @@ export class LiveConfig {
     const parsed = parseConfig(entries, defaults)
     this.values = parsed.values
     this.unknown = parsed.unknown
+    this.withoutEffect = parsed.withoutEffect
     this.#platform = platform
     this.file =
       defaults.brokerConfigPath === undefined
@@ -81,6 +94,7 @@ export class LiveConfig {
     const result: ConfigUpdate = {
       applied: [],
       atNextStart: [],
+      withoutEffect: [],
       unknown: [],
       changed: new Map()
     }
@@ -102,7 +116,8 @@ export class LiveConfig {
       changes.push([name, parsed.value])
       result.changed.set(name, String(parsed.value))
       if (spec.effect === 'now') result.applied.push(name)
-      else result.atNextStart.push(name)
+      else if (spec.effect === 'start') result.atNextStart.push(name)
+      else if (isWithoutEffect(spec, parsed.value)) result.withoutEffect.push(name)
     }
     if (problems.length > 0) throw new ConfigError(problems)
     if (changes.length === 0) return result
@@ -133,7 +148,8 @@ export class LiveConfig {
     const lines: string[] = []
     for (const name of Object.keys(this.values).sort((a, b) => (a < b ? -1 : 1))) {
       const value = shown[name] ?? String((this.values as unknown as Record<string, unknown>)[name])
-      lines.push(`${name}=${value}\n`)
+      const isSecret = value !== '' && secretKeys.includes(name)
+      lines.push(`${name}=${isSecret ? '***' : value}\n`)
     }
     return lines.join('')
   }

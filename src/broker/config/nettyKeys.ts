@@ -1,4 +1,4 @@
-import { booleanKey, intKey, type Keys, stringKey } from './keys.ts'
+import { booleanKey, intKey, type Keys, keysWithoutEffect, stringKey } from './keys.ts'
 
 const threads = 'There are no such threads here.'
 const buffers = 'Buffers are Node.js’.'
@@ -43,5 +43,15 @@ export const nettyKeys = {
   clientSocketSndBufSize: intKey(0, 'none', client),
   clientWorkerThreads: intKey(4, 'none', client),
   connectTimeoutMillis: intKey(3_000, 'none', client),
-  useTLS: booleanKey(false, 'none', 'TLS is not built yet.')
+  useTLS: booleanKey(false, 'missing', 'TLS is not built yet.'),
+  ...keysWithoutEffect(threads, { serverNettyWorkerGroupEnable: true }),
+  ...keysWithoutEffect(client, {
+    isScanAvailableNameSrv: true,
+    scanAvailableNameSrv: true,
+    socksProxyConfig: '{}',
+    disableCallbackExecutor: false,
+    disableNettyWorkerGroup: false,
+    maxReconnectIntervalTimeSeconds: 60,
+    enableReconnectForGoAway: true
+  })
 } as const satisfies Keys

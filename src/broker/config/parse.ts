@@ -20,6 +20,8 @@ export interface ParsedConfig {
   unknown: string[]
   /** Names that were set. */
   given: Set<string>
+  /** Names that were set to another value than their default, and on which nothing depends. */
+  withoutEffect: string[]
 }
 
 const wholeNumber = /^[+-]?\d+$/
@@ -84,6 +86,11 @@ export function parseValue(
   return { problem: `${name} = ${text.trim()}: use ${allowedValues(spec)}` }
 }
 
+/** Whether a value is another one than the default although nothing depends on it. */
+export function isWithoutEffect(spec: KeySpec, value: boolean | number | string): boolean {
+  return (spec.effect === 'none' || spec.effect === 'missing') && value !== spec.default
+}
+
 /**
  * The settings that stand in a properties file, over `defaults` (what the launcher knows: host name, environment),
  * over the tables' defaults. Throws ConfigError with every wrong value at once.
@@ -96,6 +103,7 @@ export function parseConfig(
   const target = values as unknown as Record<string, boolean | number | string>
   const unknown: string[] = []
   const given = new Set<string>()
+  const withoutEffect: string[] = []
   const problems: string[] = []
   for (const [name, text] of entries) {
     const spec = keySpec(name)
@@ -110,7 +118,8 @@ export function parseConfig(
     }
     target[name] = parsed.value
     given.add(name)
+    if (isWithoutEffect(spec, parsed.value)) withoutEffect.push(name)
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  return { values, unknown, given }
+  return { values, unknown, given, withoutEffect }
 }

@@ -1,4 +1,4 @@
-import { booleanKey, enumKey, intKey, type Keys, longKey } from './keys.ts'
+import { booleanKey, enumKey, intKey, type Keys, keysWithoutEffect, longKey } from './keys.ts'
 
 const revive = 'Every message comes back when its own time is over; there is no revive topic.'
 const buffer = 'What is in flight is in memory and in the log; there is no other buffer.'
@@ -103,5 +103,10 @@ export const popKeys = {
   reviveInterval: longKey(1_000, 'none', revive),
   reviveMaxSlow: longKey(3, 'none', revive),
   reviveScanTime: longKey(10_000, 'none', revive),
-  skipWhenCKRePutReachMaxTimes: booleanKey(false, 'none', revive)
+  skipWhenCKRePutReachMaxTimes: booleanKey(false, 'none', revive),
+  ...keysWithoutEffect(revive, { popReviveMaxReturnSizePerRead: 16_384 }),
+  ...keysWithoutEffect(buffer, { popConsumerFSServiceInit: true }),
+  ...keysWithoutEffect('A pop in order that waits is woken when its queue is free, as with true.', {
+    enableNotifyAfterPopOrderLockRelease: true
+  })
 } as const satisfies Keys

@@ -38,6 +38,10 @@ export interface Settings {
   readonly deleteHours: readonly number[]
   readonly fileReservedMs: number
   readonly diskMaxUsedRatio: number
+  /** From it on the oldest segments go whatever their age. */
+  readonly diskForcePercent: number
+  /** From it on sends are refused. */
+  readonly diskFullPercent: number
   /** Delays in ms, level 1 first. */
   readonly delayLevelsMs: readonly number[]
   readonly registerPeriodMs: number
@@ -191,6 +195,8 @@ export function compileSettings(values: ConfigValues, platform: Platform): Setti
     deleteHours: hours(values.deleteWhen, problems),
     fileReservedMs: values.fileReservedTime * msPerHour,
     diskMaxUsedRatio: Math.min(95, Math.max(10, values.diskMaxUsedSpaceRatio)) / 100,
+    diskForcePercent: Math.min(85, Math.max(30, values.diskSpaceCleanForciblyRatio)),
+    diskFullPercent: Math.min(90, Math.max(35, values.diskSpaceWarningLevelRatio)),
     delayLevelsMs: delayLevelsMs ?? [],
     registerPeriodMs: Math.min(
       registerPeriodMaxMs,

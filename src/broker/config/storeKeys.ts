@@ -1,4 +1,12 @@
-import { booleanKey, enumKey, intKey, type Keys, longKey, stringKey } from './keys.ts'
+import {
+  booleanKey,
+  enumKey,
+  intKey,
+  type Keys,
+  keysWithoutEffect,
+  longKey,
+  stringKey
+} from './keys.ts'
 
 const pages = 'Of the original’s flush threads; here see flushDiskType.'
 const ha = 'Replication goes through the Raft group.'
@@ -18,7 +26,7 @@ export const storeKeys = {
     'start',
     'Directory of the log; default {storePathRootDir}/commitlog.'
   ),
-  readOnlyCommitLogStorePaths: stringKey('', 'none', 'One log directory only.'),
+  readOnlyCommitLogStorePaths: stringKey('', 'missing', 'One log directory only.'),
   storePathDLedgerCommitLog: stringKey('', 'none', 'See storePathCommitLog.'),
   mappedFileSizeCommitLog: longKey(
     1_073_741_824,
@@ -66,6 +74,16 @@ export const storeKeys = {
     75,
     'start',
     'Above this share of a full disk old segments go, per cent; 10 to 95.'
+  ),
+  diskSpaceCleanForciblyRatio: intKey(
+    85,
+    'start',
+    'Above this share of a full disk the oldest segments go whatever their age, per cent; taken as 30 to 85.'
+  ),
+  diskSpaceWarningLevelRatio: intKey(
+    90,
+    'start',
+    'Above this share of a full disk sends are refused, per cent; taken as 35 to 90.'
   ),
   cleanFileForciblyEnable: booleanKey(
     true,
@@ -191,9 +209,10 @@ export const storeKeys = {
   preferredLeaderId: stringKey('', 'start', 'Member that leads when it can.'),
   isEnableBatchPush: booleanKey(false, 'none', 'Replication always sends batches.'),
   enableBatchPush: booleanKey(false, 'none', 'Replication always sends batches.'),
-  enableLmq: booleanKey(false, 'none', lmq),
-  enableMultiDispatch: booleanKey(false, 'none', lmq),
+  enableLmq: booleanKey(false, 'missing', lmq),
+  enableMultiDispatch: booleanKey(false, 'missing', lmq),
   maxLmqConsumeQueueNum: intKey(20_000, 'none', lmq),
+  ...keysWithoutEffect(lmq, { enableLmqStats: false }),
   timerWheelEnable: booleanKey(true, 'now', 'Take messages that name a time (TIMER_…).'),
   timerMaxDelaySec: intKey(259_200, 'now', 'Furthest time that a message may name, s from now.', 1),
   timerPrecisionMs: intKey(
@@ -203,5 +222,5 @@ export const storeKeys = {
     1,
     86_400_000
   ),
-  storeType: stringKey('default', 'none', 'There is one store.')
+  storeType: stringKey('default', 'missing', 'There is one store.')
 } as const satisfies Keys

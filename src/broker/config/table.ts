@@ -1,16 +1,24 @@
+import { authKeys } from './authKeys.ts'
 import { brokerKeys } from './brokerKeys.ts'
+import { clusterKeys } from './clusterKeys.ts'
 import type { KeySpec, ValuesOf } from './keys.ts'
 import { nettyKeys } from './nettyKeys.ts'
+import { observationKeys } from './observationKeys.ts'
 import { ownKeys } from './ownKeys.ts'
 import { popKeys } from './popKeys.ts'
+import { storageKeys } from './storageKeys.ts'
 import { storeKeys } from './storeKeys.ts'
 
 /** Every key that a broker's properties file may have. The table is the documentation: `mqbroker -p` prints it. */
 export const configKeys = {
   ...brokerKeys,
   ...popKeys,
+  ...clusterKeys,
   ...storeKeys,
+  ...storageKeys,
+  ...observationKeys,
   ...nettyKeys,
+  ...authKeys,
   ...ownKeys
 } as const
 

@@ -50,7 +50,7 @@ function checked(
     return response(ResponseCode.NO_PERMISSION, 'recall failed, operation is forbidden')
   if (
     nowMs < values.startAcceptSendRequestTimeStamp ||
-    (settings.permission & TopicPerm.write) === 0
+    ((settings.permission & TopicPerm.write) === 0 && !values.allowRecallWhenBrokerNotWriteable)
   )
     return response(ResponseCode.SERVICE_NOT_AVAILABLE, unavailable)
   if (broker.topics.find(topic) === undefined)

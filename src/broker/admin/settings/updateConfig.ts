@@ -8,7 +8,8 @@ import {
   ConfigError,
   ConfigFileError,
   ConfigForbiddenError,
-  type ConfigUpdate
+  type ConfigUpdate,
+  reportWithoutEffect
 } from '../../config/index.ts'
 import type { BrokerContext } from '../../dispatch/context.ts'
 import type { Handler } from '../../dispatch/handler.ts'
@@ -59,6 +60,7 @@ function logUpdate(broker: BrokerContext, update: ConfigUpdate, by: string): voi
       ...(file === null ? {} : { file: file.path })
     }
   )
+  reportWithoutEffect(update.withoutEffect, broker.logger)
   if (update.atNextStart.length > 0)
     broker.logger.warn(
       file === null
