@@ -11,7 +11,8 @@ import {
   parsePopInfo,
   type RemotingCommand,
   RequestCode,
-  ResponseCode
+  ResponseCode,
+  retryMarkOf
 } from '../protocol/index.ts'
 import { field, numberField } from './caller.ts'
 import { malformedAnswer, refused } from './errors.ts'
@@ -115,9 +116,11 @@ function ownHandle(
   infos: readonly PopQueueInfo[],
   common: { popTime: number; invisibleMs: number; reviveQueueId: number; brokerName: string }
 ): string {
-  const { queueId } = message.queue
+  const { queueId, topic } = message.queue
   const offset = message.queueOffset
-  const info = infos.find(each => each.queueId === queueId && each.offsets.includes(offset))
+  const named = infos.filter(each => each.queueId === queueId && each.offsets.includes(offset))
+  // A retry topic's queue has the same number and the same offsets; only retries that had no room for their handle hide their topic.
+  const info = named.find(each => each.mark === retryMarkOf(topic)) ?? named[0]
   if (info === undefined) throw new Error(`nothing is said of queue ${queueId}, offset ${offset}`)
   const { mark, startOffset } = info
   return encodePopHandle({ ...common, mark, startOffset, queueId, offset })

@@ -8,6 +8,7 @@ import {
   parsePopInfo,
   type RemotingCommand,
   RequestCode,
+  retryMarkOf,
   type StoredMessage
 } from '../../src/protocol/index.ts'
 import { TestClient } from './helpers.ts'
@@ -149,7 +150,10 @@ export function messagesOf(answer: RemotingCommand, topic: string, group: string
   return decodeStoredMessages(answer.body!).map(message => {
     const own = message.properties.get(MessageProperty.POP_CK)
     const { queueId, queueOffset: offset } = message
-    const info = infos.find(each => each.queueId === queueId && each.offsets.includes(offset))
+    const topicMark = retryMarkOf(message.topic)
+    const info = infos.find(
+      each => each.mark === topicMark && each.queueId === queueId && each.offsets.includes(offset)
+    )
     const handle =
       own ??
       encodePopHandle({

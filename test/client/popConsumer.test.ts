@@ -4,9 +4,11 @@ import {
   PopConsumer,
   type PopConsumerOptions,
   type PoppedMessage,
-  Producer
+  Producer,
+  type SendOptions
 } from '../../src/client/index.ts'
 import { createRealPlatform, type Platform, type Timer } from '../../src/platform/index.ts'
+import { popRetryTopic } from '../../src/protocol/index.ts'
 import { startCluster, until } from './cluster.ts'
 
 const PATIENCE_MS = 30_000
@@ -36,7 +38,7 @@ function watchedPlatform(): { platform: Platform; live: Set<Timer> } {
 }
 
 t.test('a consumer by POP', async t => {
-  const cluster = await startCluster(t, 1)
+  const cluster = await startCluster(t, 1, { popFromRetryProbability: '100' })
   const leader = await cluster.settled()
   const producer = new Producer({ group: 'PG', nameServers: cluster.nameServer })
   t.teardown(() => producer.close())
@@ -95,6 +97,34 @@ t.test('a consumer by POP', async t => {
     await consumer.ack([again!, held])
     t.equal(leader.store.tables.pops.count, 0)
   })
+
+  t.test(
+    'a retry and a new message of one place, in one answer, have handles of their own',
+    async t => {
+      await cluster.topic('Twice', 2)
+      const consumer = await open(t, ['Twice'], { invisibleMs: 60_000 })
+      const queues = await producer.queues('Twice')
+      const queue = (id: number): SendOptions => ({ queue: queues.find(q => q.queueId === id)! })
+      await producer.send({ topic: 'Twice', body: 'old' }, queue(1))
+      const [old] = await receive(consumer, 1)
+      await consumer.changeInvisible(old!, 1)
+      await until(() => leader.store.maxOffset(popRetryTopic('Twice', 'G', false), 0) === 1)
+      await producer.send({ topic: 'Twice', body: 'new' }, queue(0))
+      const messages = await receive(consumer, 2)
+      t.strictSame(texts(messages), ['old', 'new'])
+      const places = messages.map(({ queueOffset, queue }) => [queue.queueId, queueOffset])
+      t.strictSame(places, [
+        [0, 0],
+        [0, 0]
+      ])
+      const marks = messages.map(({ handle }) => handle.split(' ')[4])
+      t.strictSame(marks, ['1', '0'])
+      await consumer.ack(messages[1]!)
+      t.equal(leader.store.tables.pops.count, 1)
+      await consumer.ack(messages[0]!)
+      t.equal(leader.store.tables.pops.count, 0)
+    }
+  )
 
   t.test('several topics, tags, SQL92 and a namespace', async t => {
     await cluster.topic('ns%First', 1)
