@@ -151,12 +151,21 @@ t.test('a commit is sure to be in order when nothing older could come behind it'
   const order = new CommitOrder(clock, 120_000)
   const by = (forwarded: boolean, openedMs: number): boolean =>
     order.isSure({ forwarded, heldMs: 0, connection: { openedMs } } as unknown as Caller, 'T@G@0')
+  /** The turn of the loop ends. */
+  const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
   const first = clock.monotonicMs()
   clock.advance(1_000)
   t.equal(by(false, first), true, 'there was no other leader')
   order.led()
   t.equal(by(false, first), false, 'sent to this member when it did not lead yet, perhaps')
-  t.equal(by(false, clock.monotonicMs()), true)
+  const waited = clock.monotonicMs() + 1
+  clock.advance(1)
+  t.equal(by(false, waited), false, 'opened while this loop did not look, perhaps')
+  await turn()
+  t.equal(by(false, clock.monotonicMs()), false, 'what waited is only looked at now')
+  await turn()
+  t.equal(by(false, waited), false)
+  t.equal(by(false, clock.monotonicMs() + 1), true)
   const held = { forwarded: false, heldMs: 1, connection: { openedMs: clock.monotonicMs() } }
   t.equal(order.isSure(held as Caller, 'T@G@0'), false, 'it waited here for a leader')
   const second = clock.monotonicMs()
@@ -173,7 +182,12 @@ t.test('a commit is sure to be in order when nothing older could come behind it'
     true,
     'another queue'
   )
-  t.equal(by(false, clock.monotonicMs()), true)
+  await turn()
+  t.equal(by(true, clock.monotonicMs()), false)
+  await turn()
+  t.equal(by(false, clock.monotonicMs() + 1), false, 'one came by way of a member since')
+  await turn()
+  t.equal(by(false, clock.monotonicMs() + 1), true)
   clock.advance(120_001)
   t.equal(by(false, second), true)
 })
