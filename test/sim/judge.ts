@@ -8,6 +8,8 @@ import type { Machine } from './machine.ts'
 const STATE_EVERY = 64
 /** An acknowledgement and the commit that it makes lie no further apart. */
 const ACKNOWLEDGEMENT_MS = 60_000
+/** Why a node stopped that was asked to. */
+const IN_ORDER = 'stopped'
 
 interface Committed {
   /** When it was first applied. */
@@ -185,6 +187,8 @@ export class Judge {
         `no silent cut: ${machine.name} had entries up to ${member.syncedIndex} on its disk and starts with ${lastIndex}`
       )
     }
+    // It may cut from now on; how far it has come is asked again before it is gone.
+    member.syncedIndex = 0
     if (member.recovering && trouble === null) {
       this.#o.violation(`${machine.name} was recovering and starts as if it were whole (R-D6)`)
     }
@@ -204,7 +208,8 @@ export class Judge {
     if (member.node === null) return
     const { durableIndex, stopReason, lastIndex, trouble } = member.node.status()
     member.recovering = trouble === 'recovering'
-    if (stopReason === null) member.syncedIndex = Math.min(durableIndex, lastIndex)
+    if (stopReason === null || stopReason === IN_ORDER)
+      member.syncedIndex = Math.min(durableIndex, lastIndex)
   }
 
   closed(machine: Machine): void {

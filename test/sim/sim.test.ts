@@ -2,8 +2,11 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
+import type { RaftNode } from '../../src/raft/index.ts'
 import { Campaign } from './campaign.ts'
 import { guardGlobals } from './guard.ts'
+import { Judge } from './judge.ts'
+import type { Machine } from './machine.ts'
 import { MUTANTS } from './mutantList.ts'
 import { NOTHING_WANTED, type Plan } from './plan.ts'
 import { nameOf, placeTrouble, RULES } from './rules.ts'
@@ -122,6 +125,38 @@ t.test('a group whose log is trimmed and whose members change is whole in the en
     t.ok((result.faults[`${done} leader`] ?? 0) > 0, done)
   }
   t.ok((result.faults['offset one-way follower'] ?? 0) > 0, 'offsets by way of a follower')
+})
+
+t.test('what a log had on its disk is asked of the last process that had it', t => {
+  const violations: string[] = []
+  const judge = new Judge({
+    syncFlush: false,
+    segmentBytes: 65_536,
+    logDirectory: '/log',
+    archive: null,
+    membersChange: false,
+    nowMs: () => 0,
+    violation: text => violations.push(text)
+  })
+  const machine = { name: 'n0' } as Machine
+  const process = (starts: number, ends: number, stopReason: string | null): void => {
+    let status = { lastIndex: starts, durableIndex: starts, stopReason: null as string | null }
+    const node = { term: 1, status: () => ({ ...status, trouble: null, commitIndex: 0 }) }
+    judge.opened(machine, node as unknown as RaftNode)
+    status = { lastIndex: ends, durableIndex: ends, stopReason }
+    judge.closing(machine)
+    judge.closed(machine)
+  }
+  judge.add(machine)
+  process(0, 159, null)
+  process(159, 158, 'stopped')
+  t.strictSame(violations, [], 'it was cut, and stopped in order')
+  process(158, 150, 'disk failed')
+  process(140, 140, null)
+  t.strictSame(violations, [], 'nobody knows')
+  process(139, 139, null)
+  t.match(violations, [/^no silent cut: n0 had entries up to 140 on its disk and starts with 139$/])
+  t.end()
 })
 
 t.test('whoever reaches the real clock or chance is found', t => {
