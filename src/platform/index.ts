@@ -9,3 +9,4 @@ export type { ConnectOptions, Listener, ListenOptions, Network, Socket } from '.
 export { createRealPlatform, type Platform } from './platform.ts'
 export type { Random } from './random.ts'
 export { readOnlyDisk } from './readOnlyDisk.ts'
+export { fill, type Reception } from './reception.ts'

@@ -1,3 +1,5 @@
+import type { Reception } from './reception.ts'
+
 /** One TCP connection. All callbacks are set once, directly after the socket was received. */
 export interface Socket {
   /** Address of the other side, numeric, without brackets; '' before the connection stands. */
@@ -8,8 +10,7 @@ export interface Socket {
   /** Bytes handed to `write` that the operating system has not taken yet. */
   readonly bufferedBytes: number
   onConnect(callback: () => void): void
-  /** The chunk belongs to the receiver. */
-  onData(callback: (chunk: Buffer) => void): void
+  onData(reception: Reception): void
   /** Everything written was taken by the operating system, after a `write` that answered false. */
   onDrain(callback: () => void): void
   /** Called exactly once; `error` is null for an orderly end. Nothing is called after it. */

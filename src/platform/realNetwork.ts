@@ -2,6 +2,8 @@ import net from 'node:net'
 import os from 'node:os'
 import { prepareLingerReset } from './lingerReset.ts'
 import type { ConnectOptions, Listener, ListenOptions, Network, Socket } from './network.ts'
+import { readInto } from './readInto.ts'
+import type { Reception } from './reception.ts'
 
 const LISTEN_RETRY_MS = 100
 const IPV4_MAPPED_PREFIX = '::ffff:'
@@ -47,8 +49,8 @@ class RealSocket implements Socket {
     this.#socket.on('connect', callback)
   }
 
-  onData(callback: (chunk: Buffer) => void): void {
-    this.#socket.on('data', callback)
+  onData(reception: Reception): void {
+    readInto(this.#socket, reception)
   }
 
   onDrain(callback: () => void): void {

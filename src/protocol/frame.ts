@@ -72,9 +72,20 @@ export class FrameReader {
   /** The chunk belongs to the reader and its frames from now on. */
   push(chunk: Buffer): void {
     // Only when the caller did not take all frames of the chunk before.
-    if (this.#at < this.#chunk.length)
-      this.#chunk = Buffer.concat([this.#chunk.subarray(this.#at), chunk])
+    if (this.hasRest) this.#chunk = Buffer.concat([this.#chunk.subarray(this.#at), chunk])
     else this.#chunk = chunk
+    this.#at = 0
+  }
+
+  /** Bytes of the chunk were not taken yet. */
+  get hasRest(): boolean {
+    return this.#at < this.#chunk.length
+  }
+
+  /** Copies what was not taken of the chunk: its memory is about to be used again. */
+  keep(): void {
+    if (!this.hasRest) return
+    this.#chunk = Buffer.from(this.#chunk.subarray(this.#at))
     this.#at = 0
   }
 

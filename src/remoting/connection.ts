@@ -80,7 +80,7 @@ export class SocketConnection implements OwnedConnection {
     this.remoteAddress = connectedTo ?? printAddress(this.remoteHost, this.remotePort)
     this.invocations = new Invocations(endpoint.wheel, this.remoteAddress)
     endpoint.connections.add(this)
-    socket.onData(chunk => this.#received(chunk))
+    socket.onData({ room: () => endpoint.received, received: bytes => this.#received(bytes) })
     socket.onDrain(() => this.#drained())
     socket.onClose(error => this.#ended(error))
     if (connectedTo !== null) socket.onConnect(() => this.#established())
@@ -335,11 +335,12 @@ export class SocketConnection implements OwnedConnection {
     if (!this.#held && !this.closed) this.#socket.resume()
   }
 
-  #received(chunk: Buffer): void {
+  #received(bytes: number): void {
     if (this.closed) return
     this.activeTick = this.#endpoint.wheel.now
-    this.#input.push(chunk)
+    this.#input.push(this.#endpoint.received.subarray(0, bytes))
     this.#pump()
+    this.#input.keep()
   }
 
   /** Handles the frames that are here, until held. */
@@ -403,6 +404,8 @@ export class SocketConnection implements OwnedConnection {
       }
     }
     const command = decodeCommand(frame)
+    // What handles it may go on after this turn, and the received bytes do not stay.
+    if (command.body !== null) command.body = Buffer.from(command.body)
     if ((command.flag & CommandFlag.response) !== 0) this.#answered(command)
     else this.#requested(command)
   }

@@ -11,6 +11,8 @@ import type {
   RequestHandler
 } from './types.ts'
 
+/** Read from a socket at once at most. */
+const RECEIVED_BYTES = 256 * 1024
 /** Idle and stalled connections are looked for every so many ticks, totals are counted then too. */
 const SWEEP_TICKS = 10
 
@@ -27,6 +29,8 @@ export class Endpoint {
   /** For events that the other side can cause at will. */
   readonly noise: BoundedLog
   readonly pool = new ChunkPool()
+  /** Every connection reads into it, one after the other: what is not handled at once is copied. */
+  readonly received: Buffer = Buffer.allocUnsafeSlow(RECEIVED_BYTES)
   readonly wheel = new DeadlineWheel()
   readonly handlers = new Map<number, RequestHandler>()
   readonly frameHandlers = new Map<number, FrameHandler>()

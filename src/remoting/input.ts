@@ -6,6 +6,8 @@ export class InputQueue {
   /** Chunks behind the one that the reader has. */
   #chunks: Buffer[] = []
   #chunksBytes = 0
+  /** The reader's chunk is memory of somebody else. */
+  #borrows = false
 
   constructor(frameBytesMax: number) {
     this.#reader = new FrameReader(frameBytesMax)
@@ -15,9 +17,22 @@ export class InputQueue {
     return this.#reader.pendingBytes + this.#chunksBytes
   }
 
+  /** The chunk is read until `keep` is called, and not after. */
   push(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#chunksBytes += chunk.length
+    if (this.#reader.hasRest || this.#chunks.length > 0) {
+      this.#chunks.push(Buffer.from(chunk))
+      this.#chunksBytes += chunk.length
+      return
+    }
+    this.#reader.push(chunk)
+    this.#borrows = true
+  }
+
+  /** Copies what was not taken: its memory is about to be used again. */
+  keep(): void {
+    if (!this.#borrows) return
+    this.#borrows = false
+    this.#reader.keep()
   }
 
   /** null: no whole frame is here. Throws ProtocolError when the stream is none of frames. */

@@ -3,10 +3,21 @@ import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:
 import { join } from 'node:path'
 import process from 'node:process'
 import t, { type Test } from 'tap'
-import { createRealPlatform, Logging, type Socket } from '../../src/platform/index.ts'
+import {
+  createRealPlatform,
+  Logging,
+  type Reception,
+  type Socket
+} from '../../src/platform/index.ts'
 import { diskSuite } from '../helpers/diskSuite.ts'
 
 const platform = createRealPlatform()
+
+/** One small room for all that comes. */
+function chunks(take: (chunk: Buffer) => void): Reception {
+  const room = Buffer.alloc(1000)
+  return { room: () => room, received: bytes => take(room.subarray(0, bytes)) }
+}
 
 t.test('real disk', async t => {
   diskSuite(t, async t => ({ disk: platform.disk, root: t.testdir() }))
@@ -45,7 +56,7 @@ t.test('sockets', async t => {
       ended = resolve
     })
     const socket = await pair(t, server => {
-      server.onData(chunk => received.push(chunk))
+      server.onData(chunks(chunk => received.push(Buffer.from(chunk))))
       server.onClose(error => {
         t.equal(error, null)
         ended()
@@ -58,9 +69,44 @@ t.test('sockets', async t => {
     t.equal(Buffer.concat(received).toString(), 'one two three')
   })
 
+  t.test('what comes is put where the receiver has room, as much as there is room', async t => {
+    const sent = Buffer.alloc(3_000_000, 'some bytes, over and over; ')
+    const received = Buffer.alloc(sent.length)
+    let end = 0
+    let pauses = 0
+    let largest = 0
+    let done: () => void = () => {}
+    const whole = new Promise<void>(resolve => {
+      done = resolve
+    })
+    const socket = await pair(t, server => {
+      server.onData({
+        room: () => received.subarray(end, end + 100_000),
+        received: bytes => {
+          end += bytes
+          largest = Math.max(largest, bytes)
+          if (end > (pauses + 1) * 500_000) {
+            pauses += 1
+            server.pause()
+            setImmediate(() => server.resume())
+          }
+        }
+      })
+      server.onClose(() => done())
+    })
+    socket.onData(chunks(() => {}))
+    socket.write([sent])
+    socket.end()
+    await whole
+    t.equal(end, sent.length)
+    t.ok(received.equals(sent))
+    t.ok(pauses > 3, `${pauses} pauses`)
+    t.ok(largest > 65_536, `${largest} bytes at once: no read goes through memory of Node.js`)
+  })
+
   t.test('a write above the high-water mark says so, and drains', async t => {
     const socket = await pair(t, server => {
-      server.onData(() => {})
+      server.onData(chunks(() => {}))
       server.onClose(() => {})
     })
     await new Promise<void>(resolve => socket.onConnect(resolve))
@@ -164,7 +210,7 @@ t.test('connections are reset when the process that listens is killed', async t 
     const { createRealPlatform } = await import(${JSON.stringify(new URL('../../src/platform/index.js', import.meta.url).href)})
     const listener = await createRealPlatform().network.listen(
       { host: '127.0.0.1', port: 0, resetOnDeath: true },
-      socket => { socket.onClose(() => {}); socket.onData(() => {}) }
+      socket => { socket.onClose(() => {}); socket.onData({ room: () => Buffer.alloc(100), received: () => {} }) }
     )
     process.stdout.write(String(listener.port))
   `
@@ -174,7 +220,7 @@ t.test('connections are reset when the process that listens is killed', async t 
   const socket = platform.network.connect({ host: '127.0.0.1', port, timeoutMs: 1000 })
   const closed = new Promise<Error | null>(resolve => socket.onClose(resolve))
   await new Promise<void>(resolve => socket.onConnect(resolve))
-  socket.onData(() => {})
+  socket.onData(chunks(() => {}))
   child.kill('SIGKILL')
   t.match(await closed, { code: 'ECONNRESET' })
 })

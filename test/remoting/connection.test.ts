@@ -481,6 +481,35 @@ t.test('requests whose handlers are still at work are bounded for each connectio
   t.equal(peer.received.length, 25)
 })
 
+t.test(
+  'what a handler was given stays as it was, and so does what waits, whatever comes meanwhile',
+  async t => {
+    const server = await startServer(t, { limits: { handlingMax: 10 } })
+    const open: (() => void)[] = []
+    server.handle(
+      HELD,
+      ({ body }) => new Promise(resolve => open.push(() => resolve(response(0, null, null, body))))
+    )
+    const bodies = Array.from({ length: 25 }, (_, n) => Buffer.alloc(3000, `body ${n} `))
+    const peer = await connect(t, server)
+    peer.write(
+      Buffer.concat(bodies.map((body, n) => bytesOf(numbered(request(HELD, {}, body), n))))
+    )
+    await until(() => open.length === 10)
+    const other = await connect(t, server)
+    for (let n = 0; n < 10; n++) {
+      await other.ask(numbered(request(ECHO, {}, Buffer.alloc(300_000, 'another body')), n))
+    }
+    while (peer.received.length < bodies.length) {
+      for (const release of open.splice(0)) release()
+      await new Promise(setImmediate)
+    }
+    for (const { opaque, body } of await peer.frames(bodies.length)) {
+      t.ok(body?.equals(bodies[opaque]!), `body ${opaque}`)
+    }
+  }
+)
+
 t.test('idle connections are closed, those with traffic are not', async t => {
   const fake = new FakeClock()
   const server = await startServer(t, { clock: fake })

@@ -1,9 +1,11 @@
-import type {
-  ConnectOptions,
-  Listener,
-  ListenOptions,
-  Network,
-  Socket
+import {
+  type ConnectOptions,
+  fill,
+  type Listener,
+  type ListenOptions,
+  type Network,
+  type Reception,
+  type Socket
 } from '../../src/platform/index.ts'
 import type { Dice } from './dice.ts'
 import type { Machine, SimProcess } from './machine.ts'
@@ -244,7 +246,7 @@ export class SimSocket implements Socket {
   #out: Pipe | null = null
   #in: Pipe | null = null
   #onConnect: () => void = () => {}
-  #onData: (chunk: Buffer) => void = () => {}
+  #reception: Reception | null = null
   #onDrain: () => void = () => {}
   #onClose: (error: Error | null) => void = () => {}
   #early: Buffer[] = []
@@ -274,8 +276,8 @@ export class SimSocket implements Socket {
   onConnect(callback: () => void): void {
     this.#onConnect = callback
   }
-  onData(callback: (chunk: Buffer) => void): void {
-    this.#onData = callback
+  onData(reception: Reception): void {
+    this.#reception = reception
   }
   onDrain(callback: () => void): void {
     this.#onDrain = callback
@@ -367,7 +369,7 @@ export class SimSocket implements Socket {
   }
 
   data(chunk: Buffer): void {
-    this.#onData(chunk)
+    if (this.#reception !== null) fill(this.#reception, chunk)
   }
 
   drained(): void {

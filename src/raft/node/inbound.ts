@@ -120,12 +120,12 @@ export class Inbound {
     /** Refused or broken: what still comes is not looked at. */
     let deaf = false
     let watch: Timer = clock.after(HANDSHAKE_MS, () => socket.destroy(new Error('no Hello came')))
-    socket.onData(chunk => {
+    const received = (bytes: number): void => {
       if (deaf) return
-      this.receivedBytes += chunk.length
+      this.receivedBytes += bytes
       heard = true
       try {
-        reader.push(chunk)
+        reader.received(bytes)
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {
           if (session === null) {
             session = this.#greet(socket, frame)
@@ -157,7 +157,8 @@ export class Inbound {
         socket.destroy(error)
       }
       if (session !== null) this.#events.chunkDone()
-    })
+    }
+    socket.onData({ room: () => reader.room(), received })
     socket.onClose(() => {
       watch.cancel()
       this.#sockets.delete(socket)

@@ -221,11 +221,11 @@ export class PeerStream {
       const hello = helloCodec.encode(this.#events.hello())
       socket.write([encodeFrameHead(FrameType.hello, hello, 0)])
     })
-    socket.onData(chunk => {
+    const received = (bytes: number): void => {
       if (this.#state.kind === 'stopped' || broken) return
-      this.receivedBytes += chunk.length
+      this.receivedBytes += bytes
       try {
-        reader.push(chunk)
+        reader.received(bytes)
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {
           if (frame.type === FrameType.pong) this.#pingsUnanswered = 0
           else if (frame.type !== FrameType.helloReply) {
@@ -241,7 +241,8 @@ export class PeerStream {
         socket.destroy(error)
       }
       this.#events.chunkDone()
-    })
+    }
+    socket.onData({ room: () => reader.room(), received })
     socket.onClose(error => this.#closed(socket, error))
   }
 

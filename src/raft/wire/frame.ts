@@ -7,12 +7,15 @@
  *    8       header, then payload: raw entries, never inside a protobuf object
  */
 
+import type { Reception } from '../../platform/index.ts'
+
 export const FRAME_PREFIX_BYTES = 8
 /** One entry of the largest size, with its header and some room. */
 export const FRAME_BYTES_MAX = 16 * 1024 * 1024 + 128 * 1024
 /** Until the handshake is done, so that a stranger pins no memory. */
 export const HANDSHAKE_FRAME_BYTES_MAX = 72 * 1024
 const HEADER_BYTES_MAX = 0xffff
+const EMPTY = Buffer.alloc(0)
 
 /** What came over the wire is no frame of ours; costs the connection. */
 export class WireError extends Error {
@@ -39,19 +42,24 @@ export function encodeFrameHead(type: number, header: Uint8Array, payloadBytes: 
   return head
 }
 
+/** Frames are views of blocks of this size, which what is kept of them shares. */
+const BLOCK_BYTES = 1024 * 1024
+/** Less room than this is not worth a read. */
+const ROOM_BYTES_MIN = 16 * 1024
+
 /**
- * Cuts a stream into frames. A frame that lies within one chunk is a view of it; one that is split
- * is put together once, in a buffer of its own size.
+ * Cuts a stream into frames, in the memory that the socket reads into:
+ *
+ *   block  | frames given out | frame under way … | room |
+ *                             #start              #end
+ *
+ * What is given out is never written again; the next block begins with a copy of the frame under way.
  */
-export class FrameReader {
+export class FrameReader implements Reception {
   #frameBytesMax: number
-  #chunk: Buffer | null = null
-  #at = 0
-  /** A split frame: its beginning, until all of it is there. Before the length is known: the prefix. */
-  #partial: Buffer | null = null
-  #partialBytes = 0
-  readonly #prefix = Buffer.alloc(FRAME_PREFIX_BYTES)
-  #prefixBytes = 0
+  #block: Buffer = EMPTY
+  #start = 0
+  #end = 0
 
   constructor(frameBytesMax: number) {
     this.#frameBytesMax = frameBytesMax
@@ -61,71 +69,49 @@ export class FrameReader {
     this.#frameBytesMax = bytes
   }
 
-  /** The next chunk; `next` must have answered null for the one before. */
-  push(chunk: Buffer): void {
-    if (this.#chunk !== null) throw new Error('the chunk before is not used up')
-    this.#chunk = chunk
-    this.#at = 0
+  room(): Buffer {
+    const frameBytes = this.#frameBytes()
+    if (
+      this.#block.length - this.#end < ROOM_BYTES_MIN ||
+      this.#start + frameBytes > this.#block.length
+    )
+      this.#nextBlock(frameBytes)
+    return this.#block.subarray(this.#end)
+  }
+
+  received(bytes: number): void {
+    this.#end += bytes
   }
 
   /** The next whole frame; null when more bytes are needed. Throws WireError; the stream is lost then. */
   next(): Frame | null {
-    const chunk = this.#chunk
-    if (chunk === null) return null
-    if (this.#partial !== null || this.#prefixBytes > 0) return this.#nextSplit(chunk)
-    const left = chunk.length - this.#at
-    if (left >= FRAME_PREFIX_BYTES) {
-      const length = this.#lengthAt(chunk, this.#at)
-      if (length <= left) {
-        const frame = frameAt(chunk, this.#at, length)
-        this.#at += length
-        return frame
-      }
-      this.#partial = Buffer.allocUnsafeSlow(length)
-      this.#partialBytes = chunk.copy(this.#partial, 0, this.#at)
-    } else {
-      this.#prefixBytes = chunk.copy(this.#prefix, 0, this.#at)
-    }
-    this.#chunk = null
-    return null
-  }
-
-  #nextSplit(chunk: Buffer): Frame | null {
-    if (this.#partial === null) {
-      const missing = Math.min(FRAME_PREFIX_BYTES - this.#prefixBytes, chunk.length - this.#at)
-      chunk.copy(this.#prefix, this.#prefixBytes, this.#at, this.#at + missing)
-      this.#prefixBytes += missing
-      this.#at += missing
-      if (this.#prefixBytes < FRAME_PREFIX_BYTES) {
-        this.#chunk = null
-        return null
-      }
-      this.#partial = Buffer.allocUnsafeSlow(this.#lengthAt(this.#prefix, 0))
-      this.#partialBytes = this.#prefix.copy(this.#partial, 0)
-      this.#prefixBytes = 0
-    }
-    const partial = this.#partial
-    const copied = chunk.copy(partial, this.#partialBytes, this.#at)
-    this.#partialBytes += copied
-    this.#at += copied
-    if (this.#partialBytes < partial.length) {
-      this.#chunk = null
-      return null
-    }
-    this.#partial = null
-    this.#partialBytes = 0
-    return frameAt(partial, 0, partial.length)
-  }
-
-  #lengthAt(buffer: Buffer, at: number): number {
-    const length = buffer.readUInt32BE(at)
+    if (this.#end - this.#start < FRAME_PREFIX_BYTES) return null
+    const length = this.#frameBytes()
     if (length > this.#frameBytesMax) {
       throw new WireError(`frame of ${length} bytes, limit ${this.#frameBytesMax}`)
     }
-    if (length < FRAME_PREFIX_BYTES + buffer.readUInt16BE(at + 4)) {
+    if (length < FRAME_PREFIX_BYTES + this.#block.readUInt16BE(this.#start + 4)) {
       throw new WireError(`frame of ${length} bytes is shorter than its header`)
     }
-    return length
+    if (this.#end - this.#start < length) return null
+    const frame = frameAt(this.#block, this.#start, length)
+    this.#start += length
+    return frame
+  }
+
+  /** Length of the frame under way as it says; 0: not known yet. */
+  #frameBytes(): number {
+    if (this.#end - this.#start < FRAME_PREFIX_BYTES) return 0
+    return this.#block.readUInt32BE(this.#start)
+  }
+
+  #nextBlock(frameBytes: number): void {
+    const rest = this.#block.subarray(this.#start, this.#end)
+    const wanted = Math.max(rest.length, Math.min(frameBytes, this.#frameBytesMax))
+    const usual = Math.min(BLOCK_BYTES, this.#frameBytesMax)
+    this.#block = Buffer.allocUnsafeSlow(Math.max(usual, wanted + ROOM_BYTES_MIN))
+    this.#end = rest.copy(this.#block)
+    this.#start = 0
   }
 }
 

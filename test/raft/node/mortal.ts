@@ -191,7 +191,7 @@ export class Mortal implements Platform {
         return socket.bufferedBytes
       },
       onConnect: callback => socket.onConnect(alive(callback)),
-      onData: callback => socket.onData(alive(callback)),
+      onData: ({ room, received }) => socket.onData({ room, received: alive(received) }),
       onDrain: callback => socket.onDrain(alive(callback)),
       onClose: callback =>
         socket.onClose(error => {

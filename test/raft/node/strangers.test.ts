@@ -2,7 +2,7 @@ import { open, readdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
+import { createRealPlatform, fill, silentLogger } from '../../../src/platform/index.ts'
 import { defaultTimings } from '../../../src/raft/core/index.ts'
 import { PeerStream } from '../../../src/raft/node/peerStream.ts'
 import {
@@ -50,7 +50,7 @@ class Stranger {
     const reader = new FrameReader(1 << 20)
     this.#socket = net.connect({ port, host: '127.0.0.1' })
     this.#socket.on('data', chunk => {
-      reader.push(chunk)
+      fill(reader, chunk)
       for (let frame = reader.next(); frame !== null; frame = reader.next()) {
         if (frame.type === FrameType.helloReply) {
           this.replies.push(helloReplyCodec.decode(frame.header))

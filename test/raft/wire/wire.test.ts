@@ -1,4 +1,5 @@
 import t from 'tap'
+import { fill } from '../../../src/platform/index.ts'
 import type { Configuration, Message } from '../../../src/raft/core/index.ts'
 import {
   decodeConfiguration,
@@ -44,7 +45,7 @@ function frameBytes(type: number, header: Uint8Array, payload: Buffer): Buffer {
 
 function drain(reader: FrameReader, chunk: Buffer): Frame[] {
   const frames: Frame[] = []
-  reader.push(chunk)
+  fill(reader, chunk)
   for (let frame = reader.next(); frame !== null; frame = reader.next()) frames.push(frame)
   return frames
 }
@@ -213,9 +214,33 @@ for (const size of [1, 2, 3, 7, 8, 9, 1024, 65_536, stream.length]) {
   })
 }
 
-t.test('a frame within one chunk is a view of it, not a copy', async t => {
-  const [frame] = drain(new FrameReader(100_000), stream.subarray(0, 2000))
-  t.equal(frame?.header.buffer, stream.buffer)
+t.test(
+  'a frame is a view of the memory that was read into, also when it came in pieces',
+  async t => {
+    const reader = new FrameReader(100_000)
+    const { buffer } = reader.room()
+    const frames: Frame[] = []
+    for (let at = 0; at < 2000; at += 100)
+      frames.push(...drain(reader, stream.subarray(at, at + 100)))
+    t.equal(frames.length, 4)
+    for (const { header, payload } of frames) {
+      t.equal(header.buffer, buffer)
+      t.equal(payload.buffer, buffer)
+    }
+  }
+)
+
+t.test('what was given out stays as it was, however much comes behind it', async t => {
+  const reader = new FrameReader(100_000)
+  const frames: Frame[] = []
+  const wanted: Buffer[] = []
+  for (let i = 0; i < 300; i += 1) {
+    const payload = Buffer.alloc((i * 7919) % 60_000, i)
+    wanted.push(payload)
+    frames.push(...drain(reader, frameBytes(3, Buffer.from([1, 2, 3]), payload)))
+  }
+  t.equal(frames.length, 300)
+  t.ok(frames.every(({ payload }, i) => payload.equals(wanted[i]!)))
 })
 
 t.test(
