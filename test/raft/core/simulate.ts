@@ -640,7 +640,10 @@ export class Simulation {
     let proposedTerm = 0
     // 15 s of virtual time; a leader is there after two, what is left is repair and ways out.
     for (let tick = 0; tick < 300; tick++) {
-      for (const node of this.#nodes) node.step({ kind: 'tick', count: 1 })
+      for (const node of this.#nodes) {
+        node.checkpoint()
+        node.step({ kind: 'tick', count: 1 })
+      }
       this.#settle()
       const leader = this.#nodes.find(n => n.core?.ready === true)
       if (leader === undefined && tick === FORCE_AFTER_TICKS) this.#force()

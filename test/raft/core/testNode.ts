@@ -473,7 +473,13 @@ export class TestNode {
   finishApply(): boolean {
     if (this.core === null || this.stateLost || this.applied >= this.committed) return false
     this.applied = this.committed
-    // Derived state is persisted up to the own synced index only (R-D5): of the log as it is now, not of what is being cut.
+    this.#persistState()
+    this.step({ kind: 'applied', index: this.applied, lagBytes: 0 })
+    return true
+  }
+
+  /** Derived state is persisted up to the own synced index only (R-D5): of the log as it is now, not of what is being cut. */
+  #persistState(): void {
     let synced = this.savedCommit
     while (
       synced < this.applied &&
@@ -481,8 +487,12 @@ export class TestNode {
     )
       synced++
     this.savedCommit = synced
-    this.step({ kind: 'applied', index: this.applied, lagBytes: 0 })
-    return true
+  }
+
+  /** What comes with time, whether anything happens or not: the log is synced, and the state persisted behind it. */
+  checkpoint(): void {
+    this.sync()
+    if (this.core !== null && !this.stateLost) this.#persistState()
   }
 
   finishRead(): boolean {
