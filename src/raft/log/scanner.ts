@@ -339,6 +339,8 @@ export class Scanner {
     const index = this.nextIndex
     const identity = unit ?? (record.kind === 'bodyBad' ? record.meta : null)
     if (identity !== null && identity.term >= this.#prevTerm) {
+      // The last segments may be gone as a whole: what is fetched again needs them.
+      await this.#o.segments.growTo(identity.position)
       if (this.#unknown.length > 0)
         await this.#settleUnknown({ index, position: identity.position })
       this.#addFault({

@@ -153,6 +153,11 @@ export class Segments {
     return segment
   }
 
+  /** Appends segments until one holds `position`. */
+  async growTo(position: number): Promise<void> {
+    while (this.last().firstPosition + this.segmentBytes <= position) await this.grow()
+  }
+
   infos(endPosition: number): SegmentInfo[] {
     return this.list.map((segment, i) => {
       const sealed = i < this.list.length - 1

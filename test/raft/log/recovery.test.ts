@@ -217,6 +217,38 @@ t.test(
   }
 )
 
+t.test('the last files are gone: damage, which is fetched again into new ones', async t => {
+  for (const gone of [1, 2]) {
+    const { disk, made } = await dead(NO_WATERMARK)
+    const last = place(made[ENTRIES - 1]!.position).path
+    const files = disk.paths().filter(path => path.startsWith(`${DATA}/0`) && path <= last)
+    for (const path of files.slice(-gone)) disk.delete(path)
+    const first = made.findIndex(({ position }) => place(position).path === files.at(-gone)) + 1
+    for (const start of ['first', 'second']) {
+      const b = await Process.start(disk)
+      t.same(
+        [...b.log.faults.keys()],
+        made.map(({ index }) => index).filter(index => index >= first),
+        `${gone} gone, the ${start} start`
+      )
+      t.equal(b.log.segments().length, files.length)
+      t.equal(b.log.segments().at(-gone)?.firstIndex, first)
+      if (start === 'second') {
+        await repairAll(b, made)
+        await b.wait(b.log.markWhole())
+        b.append(10, { term: 3 })
+        await b.written()
+      }
+      disk.kill()
+    }
+    const c = await Process.start(disk)
+    t.match(c.log.recovery, { faults: [], recovering: null })
+    t.equal(c.log.lastIndex, ENTRIES + 1)
+    await same(t, c, [...made, (await c.wait(c.log.readEntries(ENTRIES + 1, 1)))[0]!])
+    await c.stop()
+  }
+})
+
 t.test(
   'a file that ends inside of a record without a unit was made shorter: recovering',
   async t => {
