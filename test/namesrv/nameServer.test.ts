@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { crc32, deflateSync } from 'node:zlib'
 import t from 'tap'
+import { NamesrvConfig } from '../../src/namesrv/index.ts'
 import { createRealPlatform, type Disk } from '../../src/platform/index.ts'
 import {
   ClusterInfo,
@@ -651,3 +652,22 @@ function until(condition: () => boolean): Promise<void> {
 async function untilAsync(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise(setImmediate)
 }
+
+t.test("every key of the original's name server is known", async t => {
+  const names = readFileSync('test/vectors/config/namesrv-keys-5.3.3.txt', 'utf8')
+    .trim()
+    .split('\n')
+  t.ok(names.length > 50)
+  const home = { userHome: '/home/me', rocketmqHome: '' }
+  // 0 is a number, a text, and no flag: what is refused for its value is known by its name.
+  for (const name of names) {
+    try {
+      t.strictSame(NamesrvConfig.parse(new Map([[name, '0']]), home).unknownKeys, [], name)
+    } catch (error) {
+      t.match(error, { code: 'LMQ_BAD_CONFIG', key: name })
+    }
+  }
+  t.strictSame(NamesrvConfig.parse(new Map([['listenport', '1']]), home).unknownKeys, [
+    'listenport'
+  ])
+})
