@@ -222,6 +222,8 @@ export class Broker implements BrokerContext {
     this.store.onRole(status => this.#roleChanged(status))
     this.store.onTables(change => {
       if (change.topics) this.registration.changed()
+      // Who waits behind the end of what is gone would miss the beginning of a topic that is made anew with this name.
+      for (const topic of change.deletedTopics) this.holds.wake(topic)
     })
     this.store.onOffsetsBack(moved => {
       for (const { group, topic, queueId } of moved) this.stats.forgetPulled(group, topic, queueId)

@@ -81,6 +81,7 @@ export class Machine {
   #own: (MessageBatch | CommandBatch)[] = []
   #ownResults: (readonly CommandResult[])[] = []
   #topics = false
+  #deletedTopics: string[] = []
   #groups = false
   #brokerConfig = false
 
@@ -276,6 +277,7 @@ export class Machine {
       counters.appliedCommands += 1
       if (command.type === 'deleteTopic') this.#removeQueues(command.topic)
       if (!result.changed) continue
+      if (command.type === 'deleteTopic') this.#deletedTopics.push(command.topic)
       if (command.type === 'putTopic' || command.type === 'deleteTopic') this.#topics = true
       else if (command.type === 'putGroup' || command.type === 'deleteGroup') this.#groups = true
       else if (command.type === 'putBrokerConfig') this.#brokerConfig = true
@@ -288,10 +290,12 @@ export class Machine {
     if (!this.#topics && !this.#groups && !this.#brokerConfig) return
     const change = {
       topics: this.#topics,
+      deletedTopics: this.#deletedTopics,
       groups: this.#groups,
       brokerConfig: this.#brokerConfig
     }
     this.#topics = this.#groups = this.#brokerConfig = false
+    this.#deletedTopics = []
     this.#host.tablesChanged(change)
   }
 

@@ -268,6 +268,8 @@ export interface Store {
 
 export interface TablesChange {
   topics: boolean
+  /** Names of topics that went, with their queues; one may have been made again since. */
+  deletedTopics: readonly string[]
   groups: boolean
   brokerConfig: boolean
 }

@@ -357,6 +357,18 @@ t.test('pulls', async t => {
     await until(() => broker.holds.size === 0)
   })
 
+  t.test('a hold ends with its topic, and one of the same name is read from its start', async t => {
+    for (let i = 0; i < 3; i++) await client.send('PD', `old ${i}`)
+    const held = client.pull('PD', 0, 3, { sysFlag: 2, suspendMs: 600_000 })
+    await until(() => broker.holds.size === 1)
+    await client.ask(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: 'PD' })
+    t.equal((await held).code, ResponseCode.TOPIC_NOT_EXIST)
+    await client.send('PD', 'new', { queueId: 1 })
+    const again = await client.pull('PD', 0, 3, { sysFlag: 2, suspendMs: 600_000 })
+    t.equal(again.code, ResponseCode.PULL_OFFSET_MOVED)
+    t.equal(again.extFields?.['nextBeginOffset'], '0')
+  })
+
   t.test('the table of holds is bounded: beyond it a pull is answered at once', async t => {
     broker.config.update([['pullThreadPoolQueueCapacity', '1']])
     const one = client.pull('P', 3, 0, { sysFlag: 2, suspendMs: 600 })

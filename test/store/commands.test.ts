@@ -60,14 +60,16 @@ t.test('topics and groups are kept as given, with a version that counts changes'
   await store.execute({ type: 'putBrokerConfig', entries: { a: '1', b: '2' } })
   await store.execute({ type: 'putBrokerConfig', entries: { a: null } })
   t.strictSame([...store.tables.brokerConfig], [['b', '2']])
+  await store.execute({ type: 'deleteTopic', topic: 'T' })
   t.strictSame(changes, [
-    { topics: true, groups: false, brokerConfig: false },
-    { topics: true, groups: false, brokerConfig: false },
-    { topics: false, groups: true, brokerConfig: false },
-    { topics: false, groups: true, brokerConfig: false },
-    { topics: false, groups: true, brokerConfig: false },
-    { topics: false, groups: false, brokerConfig: true },
-    { topics: false, groups: false, brokerConfig: true }
+    { topics: true, deletedTopics: [], groups: false, brokerConfig: false },
+    { topics: true, deletedTopics: [], groups: false, brokerConfig: false },
+    { topics: false, deletedTopics: [], groups: true, brokerConfig: false },
+    { topics: false, deletedTopics: [], groups: true, brokerConfig: false },
+    { topics: false, deletedTopics: [], groups: true, brokerConfig: false },
+    { topics: false, deletedTopics: [], groups: false, brokerConfig: true },
+    { topics: false, deletedTopics: [], groups: false, brokerConfig: true },
+    { topics: true, deletedTopics: ['T'], groups: false, brokerConfig: false }
   ])
   await store.stop()
 })
