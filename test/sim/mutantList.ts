@@ -498,6 +498,14 @@ export const MUTANTS: readonly Mutant[] = [
     'if (m.voterUid === "")'
   ),
   one(
+    'R-D7c',
+    'an entry that nobody else has keeps out the members of the group that came about',
+    'golden',
+    `${CORE}/founding.js`,
+    'if (s.beganOtherwise(hello.clusterId))',
+    "if (s.onlyFounded && hello.clusterId !== '')"
+  ),
+  one(
     'R-D6w',
     'a member that was never founded is waited for as a whole one',
     'golden',

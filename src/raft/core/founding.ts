@@ -52,7 +52,7 @@ function judge(s: RaftState, peer: NodeId, hello: HelloFacts): RefuseCode {
   }
   const link = s.links.get(peer)
   if (link?.linked === true && link.uid !== hello.nodeUid) return RefuseCode.otherUid
-  if (s.onlyFounded && hello.clusterId !== '') return RefuseCode.none
+  if (s.beganOtherwise(hello.clusterId)) return RefuseCode.none
   const { members, version } = configuration
   if (s.mayBeMember(peer, hello.nodeUid)) return RefuseCode.none
   // The sender knows a later configuration than this node, which may be behind; not so a leader.

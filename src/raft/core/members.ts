@@ -28,12 +28,15 @@ export function ageApplicants(s: RaftState, count: number): void {
 /** Whether a connection that began with this Hello may go on under the configuration as it is now. */
 export function keepsConnection(s: RaftState, hello: ConnectionFacts): boolean {
   const { configuration } = s
-  if (configuration === null || s.onlyFounded) return true
+  if (configuration === null || s.onlyFounded || s.beganOtherwise(hello.clusterId)) return true
   if (hello.configurationVersion > configuration.version && s.role.kind !== 'leader') return true
   return s.mayBeMember(hello.nodeId, hello.nodeUid)
 }
 
-export type ConnectionFacts = Pick<HelloFacts, 'nodeId' | 'nodeUid' | 'configurationVersion'>
+export type ConnectionFacts = Pick<
+  HelloFacts,
+  'nodeId' | 'nodeUid' | 'clusterId' | 'configurationVersion'
+>
 
 /** The leader's own configuration is another one: who is new is followed, who is gone is forgotten. */
 export function followMembers(s: RaftState, role: LeaderRole): void {

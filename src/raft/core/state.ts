@@ -364,12 +364,18 @@ export class RaftState {
     return this.log.configurationAt(this.commitIndex)
   }
 
-  /**
-   * It saved founders and has no entry yet. If a disk was lost at that moment, others may have founded with other ones: the
-   * group that came about is the one with an entry, and whoever is of it is let in.
-   */
+  /** It saved founders and has no entry yet. */
   get onlyFounded(): boolean {
     return this.log.configurations.length === 0 && this.clusterId === ''
+  }
+
+  /**
+   * The peer knows of a group whose first entry is committed, and the beginning that this node knows of, founders or an entry, is not
+   * that one. If a disk was lost at that moment, others have founded with another one: theirs is the group that came about, and
+   * whoever is of it is let in (R-D7).
+   */
+  beganOtherwise(clusterId: string): boolean {
+    return this.clusterId === '' && clusterId !== '' && clusterId !== this.configuration?.clusterId
   }
 
   /**
