@@ -15,6 +15,7 @@ export interface DiskFile {
 }
 
 export interface DiskSpace {
+  /** What is used and what is free for this process; without what the file system keeps back for others, as `df` reckons. */
   totalBytes: number
   /** Free for this process. */
   freeBytes: number

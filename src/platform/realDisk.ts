@@ -5,6 +5,14 @@ import type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
 /** `writev` takes at most this many buffers in one call (IOV_MAX on Linux). */
 const BUFFERS_PER_WRITE_MAX = 1024
 
+/** Blocks that are kept back (`bfree` - `bavail`) are neither used nor free: counted as used, a disk would be full too early. */
+export function spaceOf(
+  stats: Pick<fs.StatsFs, 'blocks' | 'bfree' | 'bavail' | 'bsize'>
+): DiskSpace {
+  const { blocks, bfree, bavail, bsize } = stats
+  return { totalBytes: (blocks - bfree + bavail) * bsize, freeBytes: bavail * bsize }
+}
+
 class RealFile implements DiskFile {
   readonly path: string
   readonly #descriptor: number
@@ -218,8 +226,7 @@ export const realDisk: Disk = {
   syncDirectory,
 
   async space(path): Promise<DiskSpace> {
-    const stats = await fs.promises.statfs(path)
-    return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize }
+    return spaceOf(await fs.promises.statfs(path))
   },
 
   async identity(path): Promise<string> {

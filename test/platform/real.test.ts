@@ -9,6 +9,7 @@ import {
   type Reception,
   type Socket
 } from '../../src/platform/index.ts'
+import { spaceOf } from '../../src/platform/realDisk.ts'
 import { diskSuite } from '../helpers/diskSuite.ts'
 
 const platform = createRealPlatform()
@@ -21,6 +22,13 @@ function chunks(take: (chunk: Buffer) => void): Reception {
 
 t.test('real disk', async t => {
   diskSuite(t, async t => ({ disk: platform.disk, root: t.testdir() }))
+
+  t.test('space that the file system keeps back is neither used nor free', async t => {
+    const space = spaceOf({ blocks: 1_000, bfree: 800, bavail: 300, bsize: 4_096 })
+    t.strictSame(space, { totalBytes: 500 * 4_096, freeBytes: 300 * 4_096 }, '200 of 500 are used')
+    const { totalBytes, freeBytes } = await platform.disk.space(t.testdir())
+    t.ok(freeBytes > 0 && freeBytes <= totalBytes)
+  })
 
   t.test('a file that is replaced behind a symbolic link keeps its mode, and the link', async t => {
     const folder = t.testdir({ 'real.conf': 'a=1' })
