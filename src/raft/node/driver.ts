@@ -29,8 +29,12 @@ import { Transport } from './transport.ts'
 import { DiskWatch } from './watch.ts'
 import { WriteLedger } from './writeLedger.ts'
 
-/** Own writes under way before the next batch is closed: load makes the batch (raft.md 4.5). */
-const WRITES_IN_FLIGHT = 1
+/**
+ * Own appends under way before the next batch has to wait for one of them: load makes the batch (raft.md 4.5). The disk gets one write at a
+ * time, made of all that waits, so several cost no write more; followers need not wait for the leader's disk. Measured with 1, 2, 4, 16:
+ * 43 832, 46 703, 57 999, 49 363 messages of 1 KiB a second.
+ */
+const WRITES_IN_FLIGHT = 4
 const DISK_REFUSE_RATIO = 0.9
 const NO_ENTRIES: readonly Entry[] = []
 const NO_SUMMARIES: readonly EntrySummary[] = []

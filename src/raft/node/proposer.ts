@@ -33,8 +33,8 @@ export interface Offer {
 }
 
 /**
- * Makes entries of the leader's proposals. They are pulled at the end of the turn when no write is
- * in flight, else when that write returns: load makes the batch (raft.md 4.5).
+ * Makes entries of the leader's proposals. They are pulled at the end of the turn while few writes are
+ * in flight, else when one of them returns: load makes the batch (raft.md 4.5).
  */
 export class Proposer {
   readonly #source: ProposalSource
@@ -72,7 +72,7 @@ export class Proposer {
     this.#pullNow = pullNow
   }
 
-  /** A proposal waits. `idle`: no write is in flight, so it leaves at the end of this turn. */
+  /** A proposal waits. `idle`: few writes are in flight, so it leaves at the end of this turn. */
   wake(idle: boolean): void {
     this.#woken = true
     if (!idle || this.#turnEndAsked) return
