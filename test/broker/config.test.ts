@@ -66,6 +66,8 @@ t.test('a bad value is refused with the key, the value and what is allowed', asy
   t.strictSame(problemsOf([['listenPort', '70000']]), [
     'listenPort = 70000: use a whole number from 0 to 65535'
   ])
+  t.strictSame(problemsOf([['serverCallbackExecutorThreads', '-1']]), [], 'nothing depends on it')
+  t.match(problemsOf([['serverCallbackExecutorThreads', 'many']])[0], /use a whole number/)
   t.strictSame(problemsOf([['autoCreateTopicEnable', 'yes']]), [
     'autoCreateTopicEnable = yes: use true or false'
   ])

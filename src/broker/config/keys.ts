@@ -77,7 +77,7 @@ function keysOf<T extends Defaults>(doc: string, effect: 'none' | 'missing', def
   for (const [name, value] of Object.entries(defaults))
     keys[name] =
       typeof value === 'number'
-        ? longKey(value, effect, doc, Number.MIN_SAFE_INTEGER)
+        ? longKey(value, effect, doc)
         : typeof value === 'boolean'
           ? booleanKey(value, effect, doc)
           : stringKey(value, effect, doc)

@@ -26,6 +26,19 @@ export interface ParsedConfig {
 
 const wholeNumber = /^[+-]?\d+$/
 
+/** A number on which nothing depends may be any: nobody is kept from starting by the size of a thread pool that is not there. */
+function smallest(spec: KeySpec): number {
+  return hasEffect(spec) ? (spec.min ?? 0) : Number.MIN_SAFE_INTEGER
+}
+
+function largest(spec: KeySpec): number {
+  return (hasEffect(spec) ? spec.max : undefined) ?? Number.MAX_SAFE_INTEGER
+}
+
+function hasEffect(spec: KeySpec): boolean {
+  return spec.effect === 'now' || spec.effect === 'start'
+}
+
 function schemaOf(spec: KeySpec): z.ZodType<boolean | number | string, string> {
   switch (spec.type) {
     case 'boolean':
@@ -40,12 +53,7 @@ function schemaOf(spec: KeySpec): z.ZodType<boolean | number | string, string> {
         .string()
         .regex(wholeNumber)
         .transform(Number)
-        .pipe(
-          z
-            .number()
-            .min(spec.min ?? 0)
-            .max(spec.max ?? Number.MAX_SAFE_INTEGER)
-        )
+        .pipe(z.number().min(smallest(spec)).max(largest(spec)))
     case 'enum':
       return z.enum([...(spec.values ?? [])])
     case 'string':
@@ -60,7 +68,7 @@ export function allowedValues(spec: KeySpec): string {
       return 'true or false'
     case 'int':
     case 'long':
-      return `a whole number from ${spec.min ?? 0} to ${spec.max ?? Number.MAX_SAFE_INTEGER}`
+      return `a whole number from ${smallest(spec)} to ${largest(spec)}`
     case 'enum':
       return `one of ${(spec.values ?? []).join(', ')}`
     case 'string':
@@ -88,7 +96,7 @@ export function parseValue(
 
 /** Whether a value is another one than the default although nothing depends on it. */
 export function isWithoutEffect(spec: KeySpec, value: boolean | number | string): boolean {
-  return (spec.effect === 'none' || spec.effect === 'missing') && value !== spec.default
+  return !hasEffect(spec) && value !== spec.default
 }
 
 /**
