@@ -1,9 +1,10 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { coreCommand, usualCore } from './coreRun.ts'
+import { clusterCommand } from './minimize.ts'
 import type { Wanted } from './plan.ts'
 import { nameOf, RULES } from './rules.ts'
-import type { RunResult } from './run.ts'
+import { type RunResult, WHOLE_RUN } from './run.ts'
 import type { Answer, Task } from './worker.ts'
 
 const PROGRESS_MS = 5_000
@@ -29,6 +30,8 @@ export interface CampaignOptions {
   /** Asked of every run of the whole cluster. */
   readonly wanted: Wanted
   readonly print: (text: string) => void
+  /** What plays the seeds; worker.ts by default. */
+  readonly worker?: URL
 }
 
 /** Many seeds, divided among processes: one run changes the globals of its process, so each has one at a time. */
@@ -100,7 +103,8 @@ export class Campaign {
   #work(): Promise<void> {
     return new Promise((resolve, reject) => {
       const counts = this.runs < this.#countedRuns
-      const worker = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), {
+      const program = this.#o.worker ?? new URL('./worker.js', import.meta.url)
+      const worker = fork(fileURLToPath(program), {
         env: { TZ: 'UTC', ...(counts ? { COUNT_RULES: '1' } : {}) }
       })
       let task: Task | null = null
@@ -141,7 +145,8 @@ export class Campaign {
   }
 
   #command(seed: number): string {
-    return this.#o.depth === 'core' ? coreCommand(seed, usualCore) : `npm run sim -- --seed ${seed}`
+    const { depth, wanted } = this.#o
+    return depth === 'core' ? coreCommand(seed, usualCore) : clusterCommand(seed, WHOLE_RUN, wanted)
   }
 
   #add(answer: Exclude<Answer, { kind: 'rules' }>): void {

@@ -121,8 +121,8 @@ export const MUTANTS: readonly Mutant[] = [
     'the log is cut on every append',
     'core',
     `${CORE}/follower.js`,
-    'if (log.terms.termAt(entry.index) === entry.term)\n                continue;',
-    ''
+    'return log.terms.termAt(entry.index) === entry.term;',
+    'return false;'
   ),
   {
     id: 'M9',
@@ -515,11 +515,19 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'R-L2',
-    'what the leader has is written over a damaged entry of which nothing is known, whatever follows it',
+    'what the leader has is written over a damaged entry of which nothing is known',
+    'core',
+    `${CORE}/follower.js`,
+    'return fits(s, entry) ? null : false;',
+    'return true;'
+  ),
+  one(
+    'R-L2',
+    'nothing remembers that what was cut unrecognized may have been acknowledged',
     'golden',
     `${CORE}/follower.js`,
-    '(fault.headerCrc === -1 && fits(s, entry))',
-    'fault.headerCrc === -1'
+    'const forgets = fromIndex < entry.index;',
+    'const forgets = false;'
   ),
   one(
     'R-E8',

@@ -24,6 +24,7 @@ export interface Rule {
 }
 
 const CLUSTER_ONLY: readonly Depth[] = ['cluster']
+const CORE_ONLY: readonly Depth[] = ['core']
 
 /** By default both for the core, the whole cluster for the rest. */
 function rule(
@@ -100,12 +101,7 @@ export const RULES: readonly Rule[] = [
     `${CORE}/follower.js`,
     'if (m.prevIndex > s.commitIndex)'
   ),
-  rule(
-    'R-L2',
-    'an entry that is there is skipped',
-    `${CORE}/follower.js`,
-    'if (log.terms.termAt(entry.index) === entry.term)'
-  ),
+  rule('R-L2', 'an entry that is there is skipped', `${CORE}/follower.js`, 'proved = entry.index;'),
   rule(
     'R-L2',
     'a damaged entry is healed in place',
@@ -117,6 +113,20 @@ export const RULES: readonly Rule[] = [
     'the leader searches its log by the hint',
     `${CORE}/replies.js`,
     'p.becomeProbe(Math.max(p.matchIndex + 1'
+  ),
+  rule(
+    'R-L2',
+    'a nameless entry is passed over',
+    `${CORE}/follower.js`,
+    'role.passedIndex = Math.max(role.passedIndex, entry.index);',
+    CORE_ONLY
+  ),
+  rule(
+    'R-L2',
+    'nameless entries are cut, and the node recovers',
+    `${CORE}/follower.js`,
+    'forget(s, fromIndex);',
+    CORE_ONLY
   ),
   rule('R-L5', 'entries in conflict are cut', `${CORE}/follower.js`, "s.emit({ kind: 'cut'"),
   rule('R-L5', 'what is cut is overwritten', `${LOG}/storageQueue.js`, 'await this.#zeroSegment('),
@@ -237,7 +247,7 @@ export const RULES: readonly Rule[] = [
     'a snapshot that is not needed is refused',
     `${CORE}/snapshots.js`,
     "tellDone(s, from, snapshotId, true, '')",
-    ['core']
+    CORE_ONLY
   ),
   rule(
     'R-S',

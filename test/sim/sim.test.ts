@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { RaftNode } from '../../src/raft/index.ts'
@@ -174,6 +175,33 @@ t.test('whoever reaches the real clock or chance is found', t => {
   t.equal(reached.length, 4)
   t.ok(Date.now() > 0)
   t.end()
+})
+
+const FAILING_WORKER = `
+process.on('message', ({ depth, seed }) => {
+  const sums = { committedEntries: 0, statesCompared: 0, elections: 0, registerReads: 0, duplicates: 0, trimmed: 0 }
+  const result = { seed, events: 1, acknowledged: 0, faults: {}, violations: ['planted'], ...sums }
+  process.send(depth === 'rules' ? { kind: 'rules', counts: {} } : { kind: 'cluster', result })
+})`
+
+t.test('a campaign prints the command that plays a failed seed as the campaign did', async t => {
+  const lines: string[] = []
+  const program = `${t.testdir({ 'worker.mjs': FAILING_WORKER })}/worker.mjs`
+  const campaign = new Campaign({
+    depth: 'cluster',
+    expected: [],
+    wanted: { faults: ['kill', 'bitRot'], flush: 'async' },
+    firstSeed: 7,
+    lastSeed: 7,
+    workers: 1,
+    timeMs: null,
+    first: false,
+    print: text => lines.push(text),
+    worker: pathToFileURL(program)
+  })
+  t.notOk(await campaign.run())
+  const failed = lines.find(line => line.startsWith('seed 7 FAILED'))
+  t.match(failed, /; npm run sim -- --seed 7 --with kill,bitRot --flush async \(/)
 })
 
 t.test('nothing that was acknowledged is lost in a share of disturbed clusters', async t => {

@@ -93,7 +93,7 @@ export function checkRecovered(s: RaftState): void {
   if (role.kind === 'follower') {
     const commit = role.leaderCommit
     if (role.leaderId === null || commit === 0 || log.terms.termAt(commit) !== s.term) return
-    if (role.provedIndex < commit || log.countedIndex < commit) return
+    if (s.provedIndex < commit || log.countedIndex < commit) return
   } else if (role.kind === 'leader') {
     if (s.commitIndex < role.ownFirstIndex || log.countedIndex < s.commitIndex) return
   } else {

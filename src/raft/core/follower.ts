@@ -35,7 +35,7 @@ export function receiveAppend(
   role.lastStreamSeq = m.streamSeq
   role.lastReadSeq = Math.max(role.lastReadSeq, m.readSeq)
   if (isForThisProcess(s, m)) role.leaderCommit = Math.max(role.leaderCommit, m.commit)
-  const result = check(s, m)
+  const result = check(s, role, m)
   if (result === null) return
   if (result !== AppendResult.ok) {
     replyTo(s, role, result, m)
@@ -45,8 +45,14 @@ export function receiveAppend(
     replyTo(s, role, AppendResult.diskFull, m)
     return
   }
-  if (!takeEntries(s, role, m.prevIndex, m.count, entries)) return
-  role.provedCommit = Math.max(role.provedCommit, Math.min(m.commit, m.prevIndex + m.count))
+  const taken = takeEntries(s, role, m.prevIndex, m.count, entries)
+  if (taken === null) return
+  if (taken !== AppendResult.ok) {
+    replyTo(s, role, taken, m)
+    return
+  }
+  const proved = Math.min(m.prevIndex + m.count, s.provedIndex)
+  role.provedCommit = Math.max(role.provedCommit, Math.min(m.commit, proved))
   advanceFollowerCommit(s, role)
   answerAppend(s, role, m)
 }
@@ -107,12 +113,14 @@ function letIn(s: RaftState, from: NodeId): void {
 }
 
 /** R-L1. Null: the node ended (R-L4). */
-function check(s: RaftState, m: AppendMessage): AppendResult | null {
+function check(s: RaftState, role: FollowerRole, m: AppendMessage): AppendResult | null {
   const { log } = s
   // What is trimmed here is committed, hence equal to what any leader has.
   if (m.prevIndex < log.firstIndex - 1) return AppendResult.ok
   if (m.prevIndex > log.lastIndex) return AppendResult.conflict
-  if (log.faultAt(m.prevIndex)?.term === 0) return AppendResult.corrupt
+  if (isNameless(s, m.prevIndex))
+    return m.prevIndex <= role.passedIndex ? AppendResult.ok : AppendResult.conflict
+  if (log.faultAt(m.prevIndex)?.term === 0) return AppendResult.ok
   const ownTerm = log.terms.termAt(m.prevIndex)
   if (ownTerm === m.prevTerm) return AppendResult.ok
   if (m.prevIndex > s.commitIndex) return AppendResult.conflict
@@ -124,9 +132,19 @@ function check(s: RaftState, m: AppendMessage): AppendResult | null {
   return null
 }
 
+/** Up to here this log is the leader's, also where an entry is damaged beyond recognition. */
+function certainIndex(s: RaftState): number {
+  return Math.max(s.committedFloor, s.provedIndex)
+}
+
+/** Whether the entry has lost its header, and nothing shows yet that it is the leader's. */
+export function isNameless(s: RaftState, index: number): boolean {
+  return s.log.faultAt(index)?.term === 0 && index > certainIndex(s)
+}
+
 /**
  * Takes what is new of entries that follow a matching `prevIndex`: skips what is there, heals faults in place, cuts from
- * the first conflict only (R-L2). False: the node ended.
+ * the first conflict only (R-L2). Null: the node ended.
  */
 export function takeEntries(
   s: RaftState,
@@ -134,25 +152,45 @@ export function takeEntries(
   prevIndex: number,
   count: number,
   entries: readonly EntrySummary[]
-): boolean {
+): AppendResult | null {
   const { log } = s
-  let at = Math.max(0, log.firstIndex - 1 - prevIndex)
-  for (; at < count; at++) {
+  const from = Math.max(0, log.firstIndex - 1 - prevIndex)
+  // The entry before them may be one that the stream only went over.
+  let proved = isNameless(s, prevIndex) ? 0 : prevIndex
+  let at = from
+  let conflict: EntrySummary | null = null
+  for (; at < count && conflict === null; at++) {
     const entry = entries[at] as EntrySummary
     if (entry.index > log.lastIndex) break
-    const fault = log.faultAt(entry.index)
-    if (fault === null) {
-      if (log.terms.termAt(entry.index) === entry.term) continue
-    } else if (fault.headerCrc === entry.headerCrc || (fault.headerCrc === -1 && fits(s, entry))) {
-      healInPlace(s, entry)
-      continue
-    }
-    if (!cutConflict(s, entry)) return false
-    break
+    const same = isSame(s, entry)
+    if (same === null) role.passedIndex = Math.max(role.passedIndex, entry.index)
+    else if (same) proved = entry.index
+    else conflict = entry
   }
-  if (at < count && !append(s, entries, at)) return false
-  role.provedIndex = Math.max(role.provedIndex, Math.min(prevIndex + count, log.lastIndex))
-  return true
+  s.provedIndex = Math.max(s.provedIndex, Math.min(proved, log.lastIndex))
+  if (s.damaged) healFaults(s, entries, from)
+  if (conflict !== null) {
+    const result = cutConflict(s, role, conflict)
+    if (result !== AppendResult.ok) return result
+    // More is gone than these bring back.
+    if (log.lastIndex < prevIndex) return AppendResult.conflict
+    at = log.lastIndex - prevIndex
+  }
+  if (at < count) {
+    if (!append(s, entries, at)) return null
+    s.provedIndex = prevIndex + count
+  }
+  return AppendResult.ok
+}
+
+/** Null: it may be, what stands here has lost its header and what names it comes later. */
+function isSame(s: RaftState, entry: EntrySummary): boolean | null {
+  const { log } = s
+  const fault = log.faultAt(entry.index)
+  if (fault === null) return log.terms.termAt(entry.index) === entry.term
+  if (fault.headerCrc !== -1) return fault.headerCrc === entry.headerCrc
+  if (entry.index <= certainIndex(s)) return true
+  return fits(s, entry) ? null : false
 }
 
 /** Whether the entry may be what an unknown one was: terms do not fall along a log, and what follows it here is known. */
@@ -162,13 +200,28 @@ function fits({ log }: RaftState, { index, term }: EntrySummary): boolean {
   return known > log.lastIndex || term <= log.terms.termAt(known)
 }
 
+/** Only what is certain to be the entry that stood there is written over a fault. */
+function healFaults(s: RaftState, entries: readonly EntrySummary[], from: number): void {
+  const certain = certainIndex(s)
+  for (let at = from; at < entries.length; at++) {
+    const entry = entries[at] as EntrySummary
+    if (entry.index > certain) return
+    if (s.log.faultAt(entry.index) !== null) healInPlace(s, entry)
+  }
+}
+
 export function healInPlace(s: RaftState, entry: EntrySummary): void {
   if (s.log.isBeingRewritten(entry.index)) return
   s.emit({ kind: 'rewrite', writeSeq: s.log.rewriteIssued(entry), index: entry.index })
   if (entry.configuration !== null) s.configurationChanged()
 }
 
-function cutConflict(s: RaftState, entry: EntrySummary): boolean {
+/**
+ * Cuts from `entry` on. Which of the entries before it that have lost their headers are the leader's nobody can say: they go
+ * too, and as one of them may have been acknowledged, the node recovers. Busy: it must be known first where the log would
+ * end. Null: the node ended.
+ */
+function cutConflict(s: RaftState, role: FollowerRole, entry: EntrySummary): AppendResult | null {
   const { log } = s
   if (entry.index <= s.commitIndex) {
     fatal(
@@ -176,12 +229,36 @@ function cutConflict(s: RaftState, entry: EntrySummary): boolean {
       `conflict below the commit index ${s.commitIndex}: entry ${entry.index} has term ${log.terms.termAt(entry.index)} here and ${entry.term} (position ${entry.positionBytes}, header CRC ${entry.headerCrc}) at the leader. ${GIVEN_UP_ADVICE}`,
       false
     )
-    return false
+    return null
   }
-  s.report('info', `entries ${entry.index} to ${log.lastIndex} are not the leader's: cut`)
-  s.emit({ kind: 'cut', writeSeq: log.cutIssued(entry.index), fromIndex: entry.index })
+  let fromIndex = entry.index
+  while (isNameless(s, fromIndex - 1)) fromIndex--
+  if (log.faultAt(fromIndex - 1)?.term === 0) {
+    // The leader's for certain, and not back yet: until then its end is not known.
+    role.passedIndex = 0
+    return AppendResult.busy
+  }
+  s.report('info', `entries ${fromIndex} to ${log.lastIndex} are not the leader's: cut`)
+  const forgets = fromIndex < entry.index
+  if (forgets) forget(s, fromIndex)
+  role.passedIndex = Math.min(role.passedIndex, fromIndex - 1)
+  s.emit({ kind: 'cut', writeSeq: log.cutIssued(fromIndex), fromIndex, forgets })
   s.configurationChanged()
-  return true
+  return AppendResult.ok
+}
+
+/** What goes may have been acknowledged, to those of its own configurations too: as after a power loss (R-D6). */
+function forget(s: RaftState, fromIndex: number): void {
+  const lost = s.log.configurations.filter(({ index }) => index >= fromIndex)
+  s.lostConfigurations = [
+    ...s.lostConfigurations,
+    ...lost.map(({ configuration }) => configuration)
+  ]
+  s.recovering = true
+  s.report(
+    'warn',
+    `entries from ${fromIndex} on are damaged beyond recognition where they part from the leader's log: this node neither votes nor campaigns until it has that log`
+  )
 }
 
 function append(s: RaftState, entries: readonly EntrySummary[], from: number): boolean {
@@ -214,7 +291,7 @@ function append(s: RaftState, entries: readonly EntrySummary[], from: number): b
 
 /** At once when nothing is left to be written, else with the end of the write; but never silent for a heartbeat long. */
 function answerAppend(s: RaftState, role: FollowerRole, m: AppendMessage): void {
-  const durable = s.log.countedIndex >= Math.min(role.provedIndex, s.log.soundIndex)
+  const durable = s.log.countedIndex >= Math.min(s.provedIndex, s.log.soundIndex)
   if (m.count === 0 || durable || role.sinceReplyTicks >= s.ticks.heartbeat) {
     replyTo(s, role, s.diskLevel === 'full' ? AppendResult.diskFull : AppendResult.ok, m)
   }
@@ -230,7 +307,7 @@ function replyTo(s: RaftState, role: FollowerRole, result: AppendResult, m: Appe
 export function followerStorageDone(s: RaftState, role: FollowerRole): void {
   advanceFollowerCommit(s, role)
   if (!role.replyOwed || role.leaderId === null) return
-  role.replyOwed = s.log.countedIndex < Math.min(role.provedIndex, s.log.soundIndex)
+  role.replyOwed = s.log.countedIndex < Math.min(s.provedIndex, s.log.soundIndex)
   role.sinceReplyTicks = 0
   s.reply(role.leaderId, answer(s, AppendResult.ok, 0, role.lastStreamSeq, role.lastReadSeq))
 }
@@ -244,12 +321,11 @@ function answer(
   prevTerm = 0
 ): AppendReplyMessage {
   const { log, role } = s
-  const proved = role.kind === 'follower' ? role.provedIndex : 0
+  const proved = role.kind === 'follower' ? s.provedIndex : 0
   const conflict = result === AppendResult.conflict && prevTerm > 0
-  // R-L3: greatest index not behind prevIndex with a term not above prevTerm.
-  const hintIndex = conflict
-    ? log.terms.findAtMost(Math.min(prevIndex, log.lastIndex), prevTerm)
-    : 0
+  // R-L3: greatest index not behind prevIndex with a term not above prevTerm. Nothing shows what a nameless one is.
+  let hintIndex = conflict ? log.terms.findAtMost(Math.min(prevIndex, log.lastIndex), prevTerm) : 0
+  while (isNameless(s, hintIndex)) hintIndex--
   return {
     type: 'appendReply',
     term: s.term,

@@ -11,9 +11,11 @@ interface PendingWrite {
   /** Fault that it heals; 0 for none. */
   readonly rewrittenIndex: number
   readonly rewrittenEndBytes: number
+  /** Header CRC of the entry before the one that it heals. */
+  readonly rewrittenPrevCrc: number
 }
 
-const NO_REWRITE = { rewrittenIndex: 0, rewrittenEndBytes: -1 } as const
+const NO_REWRITE = { rewrittenIndex: 0, rewrittenEndBytes: -1, rewrittenPrevCrc: -1 } as const
 
 export interface ConfigurationAt {
   readonly index: number
@@ -87,6 +89,21 @@ export class LogState {
     return Math.min(this.#durableIndex, this.soundIndex)
   }
 
+  /**
+   * By which it is known whether the first fault is whole anywhere: that one itself, or when it has lost its header the first
+   * behind it that is named, for with that the ones before are named one after the other.
+   */
+  get decidingFault(): Fault | null {
+    const { faults } = this
+    let at = 0
+    while (
+      faults[at]?.headerCrc === -1 &&
+      faults[at + 1]?.index === (faults[at] as Fault).index + 1
+    )
+      at++
+    return faults[at] ?? null
+  }
+
   faultAt(index: number): Fault | null {
     for (const fault of this.faults) if (fault.index === index) return fault
     return null
@@ -146,9 +163,14 @@ export class LogState {
       this.configurations.push({ index, configuration })
       this.configurations.sort((a, b) => a.index - b.index)
     }
-    const rewrittenEndBytes = entry.positionBytes + entry.sizeBytes
     const seq = ++this.#writeSeq
-    this.#pending.push({ seq, lastIndex: 0, rewrittenIndex: index, rewrittenEndBytes })
+    this.#pending.push({
+      seq,
+      lastIndex: 0,
+      rewrittenIndex: index,
+      rewrittenEndBytes: entry.positionBytes + entry.sizeBytes,
+      rewrittenPrevCrc: entry.prevCrc
+    })
     return seq
   }
 
@@ -186,6 +208,7 @@ export class LogState {
       if (at >= 0) {
         this.faults.splice(at, 1)
         this.#placeNextFault(at, write)
+        this.#nameFaultBefore(at, write)
         moved = true
       }
     }
@@ -197,6 +220,13 @@ export class LogState {
     const next = this.faults[at]
     if (next?.index === rewrittenIndex + 1)
       this.faults[at] = { ...next, previousEndBytes: rewrittenEndBytes }
+  }
+
+  /** The fault before one that is healed: by its header CRC a peer knows whether it has it. */
+  #nameFaultBefore(at: number, { rewrittenIndex, rewrittenPrevCrc }: PendingWrite): void {
+    const before = this.faults[at - 1]
+    if (before?.index === rewrittenIndex - 1 && before.headerCrc === -1)
+      this.faults[at - 1] = { ...before, headerCrc: rewrittenPrevCrc }
   }
 
   /** True while a write that heals this fault is under way. */

@@ -47,6 +47,8 @@ export interface EntrySummary {
   /** Header and body, in bytes. */
   readonly sizeBytes: number
   readonly headerCrc: number
+  /** `headerCrc` of the entry before. */
+  readonly prevCrc: number
   readonly kind: EntryKind
   /** Decoded body when `kind` is configuration, else null. */
   readonly configuration: Configuration | null

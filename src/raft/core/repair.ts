@@ -1,8 +1,9 @@
 import { advanceFollowerCommit } from './commit.ts'
-import { healInPlace, takeEntries } from './follower.ts'
+import { healInPlace, isNameless, takeEntries } from './follower.ts'
 import { becomeFollower } from './roles.ts'
 import type { RaftState } from './state.ts'
 import {
+  AppendResult,
   type EntrySummary,
   type Fault,
   type NodeId,
@@ -21,20 +22,28 @@ export function repairTick(s: RaftState, count: number): void {
   s.repairTicks += count
   if (s.repairTicks < s.ticks.repair) return
   s.repairTicks = 0
-  const first = s.log.faults[0] as Fault
-  if (s.repairIndex !== first.index) {
-    s.repairIndex = first.index
+  const decidingIndex = s.log.decidingFault?.index ?? 0
+  if (s.repairIndex !== decidingIndex) {
+    s.repairIndex = decidingIndex
     s.repairNone.clear()
   }
-  for (const fault of s.log.faults.slice(0, REPAIRS_A_ROUND)) {
-    if (!s.log.isBeingRewritten(fault.index)) ask(s, fault)
+  for (const fault of openFaults(s)) ask(s, fault)
+}
+
+/** The first ones; and when the last of them have lost their headers, the one that is named and by which they will be. */
+function openFaults({ log }: RaftState): Fault[] {
+  const { faults } = log
+  const asked = faults.slice(0, REPAIRS_A_ROUND)
+  if (asked.at(-1)?.headerCrc === -1) {
+    const named = faults.slice(REPAIRS_A_ROUND).find(({ headerCrc }) => headerCrc !== -1)
+    if (named !== undefined) asked.push(named)
   }
+  return asked.filter(({ index }) => !log.isBeingRewritten(index))
 }
 
 /** One is back: the next takes its place at once, so that a damaged block does not cost a round for each entry. */
 export function repairGoesOn(s: RaftState): void {
-  const asked = s.log.faults.slice(0, REPAIRS_A_ROUND)
-  const open = asked.filter(fault => !s.log.isBeingRewritten(fault.index))
+  const open = openFaults(s)
   // The first may have been refused for want of the one that is back now; the last has not been asked for yet.
   for (const fault of new Set([open[0], open.at(-1)])) if (fault !== undefined) ask(s, fault)
 }
@@ -88,9 +97,11 @@ export function receiveRepairReply(
   }
   // LEADERS: as an append of that one entry, from the leader of this term only (R-L2).
   if (role.kind !== 'follower' || role.leaderId !== from || m.term !== s.term) return
-  if (log.faultAt(m.index - 1)?.term === 0) return
-  if (log.terms.termAt(m.index - 1) !== m.prevTerm || entry.term > s.term) return
-  if (takeEntries(s, role, m.index - 1, 1, entries)) advanceFollowerCommit(s, role)
+  const prevIndex = m.index - 1
+  if (isNameless(s, prevIndex) || entry.term > s.term) return
+  if (log.faultAt(prevIndex)?.term !== 0 && log.terms.termAt(prevIndex) !== m.prevTerm) return
+  if (takeEntries(s, role, prevIndex, 1, entries) === AppendResult.ok)
+    advanceFollowerCommit(s, role)
 }
 
 /**

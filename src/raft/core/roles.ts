@@ -28,6 +28,7 @@ export function becomeFollower(s: RaftState, term: number, leaderId: NodeId | nu
   if (term > s.term) {
     s.term = term
     s.vote = null
+    s.provedIndex = 0
     s.saveHardState()
   }
   s.role = followerRole(leaderId)
@@ -69,6 +70,7 @@ export function becomeCandidate(
     panic(`a ${s.role.kind} does not campaign`)
   s.term++
   s.vote = s.selfId
+  s.provedIndex = 0
   const ownVoteSeq = s.saveHardState()
   s.role = {
     kind: 'candidate',
@@ -126,7 +128,8 @@ function cutAtFirstFault(s: RaftState): void {
     'error',
     `entries ${fault.index} to ${s.log.lastIndex} are damaged here and whole nowhere, they are cut: acknowledged messages may be missing`
   )
-  s.emit({ kind: 'cut', writeSeq: s.log.cutIssued(fault.index), fromIndex: fault.index })
+  const { index: fromIndex } = fault
+  s.emit({ kind: 'cut', writeSeq: s.log.cutIssued(fromIndex), fromIndex, forgets: false })
   s.configurationChanged()
 }
 

@@ -26,8 +26,8 @@ export interface FollowerRole {
   leaderIncarnation: number
   /** Its process is proven gone; ends with the next append (fast path). */
   leaderGone: boolean
-  /** Highest index that appends of this leader proved equal. */
-  provedIndex: number
+  /** The stream came by here, over entries that have lost their headers; nothing shows yet that they are the leader's. */
+  passedIndex: number
   /** The leader's commit as far as it was proved. */
   provedCommit: number
   /** The leader's commit as it said it to this process: covers all that was acknowledged before the start (R-D6). */
@@ -127,7 +127,7 @@ export function followerRole(leaderId: NodeId | null): FollowerRole {
     leaderId,
     leaderIncarnation: 0,
     leaderGone: false,
-    provedIndex: 0,
+    passedIndex: 0,
     provedCommit: 0,
     leaderCommit: 0,
     lastStreamSeq: 0,
@@ -174,6 +174,8 @@ export class RaftState {
   vote: NodeId | null
   founders: readonly Member[] | null
   clusterId: string
+  /** Highest index that appends of this term's leader proved equal; what came between does not change it. */
+  provedIndex = 0
   /** Written by roles.ts only. */
   role: Role = followerRole(null)
   started: boolean = false
@@ -225,7 +227,7 @@ export class RaftState {
   /** So long all voters answer this node, which is not whole, and none hears a leader. */
   leaderlessTicks = 0
   repairTicks = 0
-  /** Peers that do not have the first fault whole; starts again when the first fault is another one. */
+  /** Peers that do not have the deciding fault whole; starts again when that is another one. */
   readonly repairNone = new Set<NodeId>()
   repairIndex = 0
 

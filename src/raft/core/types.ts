@@ -189,8 +189,16 @@ export type Effect =
       readonly firstIndex: number
       readonly lastIndex: number
     }
-  /** Remove `fromIndex` and all behind it from log, index and cache, in the queue of writes (R-L5). */
-  | { readonly kind: 'cut'; readonly writeSeq: number; readonly fromIndex: number }
+  /**
+   * Remove `fromIndex` and all behind it from log, index and cache, in the queue of writes (R-L5). `forgets`: something of it
+   * may have been acknowledged; before anything goes the hard state says that the node recovers (R-D6).
+   */
+  | {
+      readonly kind: 'cut'
+      readonly writeSeq: number
+      readonly fromIndex: number
+      readonly forgets: boolean
+    }
   /** Write the entry `index` of those that came with this event over the faulty one in its place. */
   | { readonly kind: 'rewrite'; readonly writeSeq: number; readonly index: number }
   /** Requests (append, vote, timeoutNow, repair) go out on our connection, replies on the peer's. No connection: drop it. */

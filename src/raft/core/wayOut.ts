@@ -31,7 +31,7 @@ export function intactLast(s: RaftState): LastEntry {
 }
 
 function everyoneAnsweredNone(s: RaftState): boolean {
-  if (s.repairIndex !== s.log.faults[0]?.index) return false
+  if (s.repairIndex !== s.log.decidingFault?.index) return false
   return othersToAnswer(s).every(({ id }) => s.repairNone.has(id))
 }
 

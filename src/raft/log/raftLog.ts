@@ -185,7 +185,7 @@ export class DiskLog implements RaftLog {
     if (entries.length > 0) this.#queue.write(entries, writeSeq)
   }
 
-  cut(fromIndex: number, writeSeq: number): void {
+  cut(fromIndex: number, writeSeq: number, forgets = false): void {
     this.mustWork()
     if (fromIndex <= this.commitIndex || fromIndex > this.lastIndex) {
       // R-L4: what is committed is never cut.
@@ -197,7 +197,7 @@ export class DiskLog implements RaftLog {
     const positions = this.tail.positions(fromIndex)
     this.tail.cut(fromIndex)
     this.terms.cut(fromIndex)
-    this.#configurations.cut(fromIndex)
+    if (!forgets) this.#configurations.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
     this.#reader.forget(positions[0])
     this.#repairer.waits.changed()
@@ -217,7 +217,8 @@ export class DiskLog implements RaftLog {
       writeSeq,
       lastTerm: last.term,
       end: this.endPosition,
-      positions
+      positions,
+      forgets
     })
   }
 
@@ -434,9 +435,14 @@ export class DiskLog implements RaftLog {
   async #beforeCut(operation: CutOperation): Promise<void> {
     // A repair that began before the cut must not bring its entry back behind it.
     await this.#repairer.settle()
-    if (this.hardState.watermark >= operation.fromIndex) {
-      await this.#hardState.update({ watermark: operation.fromIndex - 1 })
-      this.#watermark.lowered(this.syncedIndex)
+    const isMarked = this.hardState.watermark >= operation.fromIndex
+    if (isMarked || operation.forgets) {
+      const { watermark } = this.hardState
+      await this.#hardState.update({
+        watermark: Math.min(watermark, operation.fromIndex - 1),
+        ...(operation.forgets ? { recovering: true, bootId: '' } : {})
+      })
+      if (isMarked) this.#watermark.lowered(this.syncedIndex)
     }
     await this.index.zeroFrom(operation.fromIndex)
   }

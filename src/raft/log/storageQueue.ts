@@ -26,6 +26,8 @@ export interface CutOperation {
   readonly end: number
   /** Where the entries that are cut begin, in order. */
   readonly positions: readonly number[]
+  /** The hard state is to say first that the node recovers (R-D6). */
+  readonly forgets: boolean
 }
 
 /** What one write or sync will be the proof of; a cut moves it down. */

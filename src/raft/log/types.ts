@@ -241,8 +241,12 @@ export interface RaftLog {
    * cache at once, and written together with whatever waits as soon as the write before has returned.
    */
   append(entries: readonly Entry[], writeSeq: number): void
-  /** Drops the entries from `fromIndex` on, at once in memory, on disk in the order of the queue (R-L5). Throws at or below the commit index or what was released. */
-  cut(fromIndex: number, writeSeq: number): void
+  /**
+   * Drops the entries from `fromIndex` on, at once in memory, on disk in the order of the queue (R-L5). `forgets`: some may have
+   * been acknowledged, so before they go the hard state says that the node recovers (R-D6), and their configurations are
+   * remembered. Throws at or below the commit index or what was released.
+   */
+  cut(fromIndex: number, writeSeq: number, forgets?: boolean): void
   /** Bytes taken by `append` whose write has not returned. */
   readonly queuedBytes: number
 

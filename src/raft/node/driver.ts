@@ -259,7 +259,7 @@ export class Driver {
       }
       case 'cut':
         this.#ledger.appending(effect.writeSeq)
-        this.log.cut(effect.fromIndex, effect.writeSeq)
+        this.log.cut(effect.fromIndex, effect.writeSeq, effect.forgets)
         return
       case 'rewrite':
         this.#rewrite(effect.writeSeq, effect.index)

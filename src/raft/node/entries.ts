@@ -68,6 +68,7 @@ function summaryOf(entry: Entry): EntrySummary {
     positionBytes: entry.position,
     sizeBytes: entry.bytes.length,
     headerCrc: entryHeaderCrc(entry.bytes),
+    prevCrc: entryPrevCrc(entry.bytes),
     kind: entry.kind,
     configuration:
       entry.kind === EntryKind.configuration

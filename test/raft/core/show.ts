@@ -70,7 +70,7 @@ export function showEffect(effect: Effect): string | null {
     case 'appendReceived':
       return `append received ${effect.firstIndex}..${effect.lastIndex} (write ${effect.writeSeq})`
     case 'cut':
-      return `cut from ${effect.fromIndex} (write ${effect.writeSeq})`
+      return `cut from ${effect.fromIndex} (write ${effect.writeSeq})${effect.forgets ? ', recovering' : ''}`
     case 'rewrite':
       return `rewrite ${effect.index} in place (write ${effect.writeSeq})`
     case 'send':

@@ -212,6 +212,7 @@ export class Simulation {
         if (effect.ready) this.#elected = node
       } else if (effect.kind === 'committed') this.#noteCommit(node)
       else if (effect.kind === 'whole') this.#recovered = node
+      else if (effect.kind === 'cut' && effect.forgets) this.#coverage.saw('forgets')
       else if (effect.kind === 'installSnapshot') this.#copier = node
       else if (effect.kind === 'readReady') this.#checkRead(effect.id, effect.index)
       else if (effect.kind === 'transferEnded') this.#coverage.saw(`transfer ${effect.ok}`)
@@ -239,6 +240,7 @@ export class Simulation {
     if (core?.role === 'leader') {
       this.#coverage.saw('deposed leader read')
       this.#ask(this.#deposed as TestNode)
+      this.#harmDeposed(this.#deposed as TestNode)
     }
     this.#deposed = null
     // Who leads next may have what the copier needs: its log then gets ahead of the copy.
@@ -383,6 +385,47 @@ export class Simulation {
     if (node.written[index - 1] === undefined) return
     node.bad.add(index)
     this.#coverage.saw('start damaged')
+    this.#loseHeaders(node, index)
+  }
+
+  /** What it alone has is cut when it is up again; near that it loses headers. By dice of its own. */
+  #harmDeposed(node: TestNode): void {
+    if (node.id !== this.#damaged || this.#rates.get('damage') === 0) return
+    const parts = this.#partsAt(node)
+    const chance = new Chance(Math.imul(this.#schedule.seed, 6271) + node.incarnation)
+    if (parts === null || parts >= node.written.length || chance.below(3) === 0) return
+    this.#coverage.saw('deposed leader killed and harmed')
+    node.kill(node.writes.length, 0)
+    this.#cluster.disconnectAll(node.id)
+  }
+
+  /**
+   * Of some entries in a row, never of the last one: where this log parts from another one if it does, else from `index` on.
+   */
+  #loseHeaders(node: TestNode, index: number): void {
+    const chance = this.#chance
+    const parts = this.#partsAt(node)
+    if (parts === null && chance.below(2) === 0) return
+    const from = parts === null ? index : parts - chance.below(3)
+    const firstIndex = Math.max(from, node.startIndex + 1)
+    const lastIndex = Math.min(firstIndex + chance.below(5), node.written.length - 1)
+    for (let index = firstIndex; index <= lastIndex; index++) {
+      node.bad.add(index)
+      node.headless.add(index)
+    }
+    if (lastIndex > firstIndex) this.#coverage.saw('start with headers lost in a row')
+  }
+
+  /** Where another node has another entry; null: nowhere. */
+  #partsAt(node: TestNode): number | null {
+    for (const { written } of this.#nodes) {
+      const at = node.written.findIndex(
+        ({ index, headerCrc }) =>
+          written[index - 1] !== undefined && written[index - 1]?.headerCrc !== headerCrc
+      )
+      if (at >= 0) return at + 1
+    }
+    return null
   }
 
   #fault(node: TestNode): void {

@@ -62,6 +62,7 @@ t.test('no schedule of faults breaks an invariant, and health brings progress ba
     'rewrite',
     'role leader',
     'start damaged',
+    'start with headers lost in a row',
     'start recovering',
     'transfer true',
     'unsent entry damaged',

@@ -20,7 +20,14 @@ type SaveHardState = Extract<Effect, { kind: 'saveHardState' }>
 
 type Write =
   | { readonly seq: number; readonly kind: 'append'; readonly entries: readonly TestEntry[] }
-  | { readonly seq: number; readonly kind: 'cut'; readonly fromIndex: number }
+  | {
+      readonly seq: number
+      readonly kind: 'cut'
+      readonly fromIndex: number
+      readonly forgets: boolean
+      /** What of it is bad, and is so still when the process dies before this. */
+      readonly bad: readonly number[]
+    }
   | { readonly seq: number; readonly kind: 'rewrite'; readonly entry: TestEntry }
 
 /** What a manifest of this model names: the log up to its entry, and where that log starts. */
@@ -148,6 +155,10 @@ export class TestNode {
     // What was found after the start is synced before anything counts (R-D2).
     this.synced = [...log]
     this.log = [...log]
+    const last = log[log.length - 1]
+    // Every start finds what is bad on the disk, unless that was cut or lost.
+    for (const index of [...this.bad]) if (index > log.length) this.bad.delete(index)
+    for (const index of [...this.headless]) if (!this.bad.has(index)) this.headless.delete(index)
     const terms: { term: number; firstIndex: number }[] = []
     for (const entry of log.slice(this.startIndex)) {
       // What is not known is taken for the term before.
@@ -155,15 +166,12 @@ export class TestNode {
       if (!guessed && terms[terms.length - 1]?.term !== entry.term)
         terms.push({ term: entry.term, firstIndex: entry.index })
     }
-    const last = log[log.length - 1]
-    // Every start finds what is bad on the disk, unless that was cut or lost.
-    for (const index of [...this.bad]) if (index > log.length) this.bad.delete(index)
     const faults = [...this.bad]
       .sort((a, b) => a - b)
       .map((index): Fault => {
         const fault = this.faultOf(log[index - 1] as TestEntry)
         if (!this.headless.has(index)) return fault
-        const named = !this.headless.has(index + 1)
+        const named = !this.bad.has(index + 1) || !this.headless.has(index + 1)
         return { ...fault, term: 0, headerCrc: named ? fault.headerCrc : -1, positionBytes: -1 }
       })
     const options: RaftCoreOptions = {
@@ -248,16 +256,24 @@ export class TestNode {
         this.#store(entries, effect.writeSeq)
         return
       }
-      case 'cut':
+      case 'cut': {
         if (effect.fromIndex <= this.committed)
           this.world.book.fail(`${this.id} cuts ${effect.fromIndex}, committed ${this.committed}`)
         // Only the way out of R-D6w cuts what a leader has: from its first fault on, before it writes.
         if (this.core?.role === 'leader' && !this.bad.has(effect.fromIndex))
           this.world.book.fail(`leader append-only: ${this.id} leads and cuts ${effect.fromIndex}`)
         this.log.length = effect.fromIndex - 1
-        for (const index of [...this.bad]) if (index >= effect.fromIndex) this.bad.delete(index)
-        this.writes.push({ seq: effect.writeSeq, kind: 'cut', fromIndex: effect.fromIndex })
+        const bad = [...this.bad].filter(index => index >= effect.fromIndex)
+        for (const index of bad) this.bad.delete(index)
+        this.writes.push({
+          seq: effect.writeSeq,
+          kind: 'cut',
+          fromIndex: effect.fromIndex,
+          forgets: effect.forgets,
+          bad
+        })
         return
+      }
       case 'rewrite': {
         const entry = this.#stepEntries.find(e => e.index === effect.index) as TestEntry
         if (this.log[effect.index - 1]?.headerCrc !== entry.headerCrc)
@@ -483,6 +499,7 @@ export class TestNode {
     let synced = this.savedCommit
     while (
       synced < this.applied &&
+      !this.#isBeingCut(synced + 1) &&
       this.synced[synced]?.headerCrc === (this.log[synced] as TestEntry).headerCrc
     )
       synced++
@@ -493,6 +510,10 @@ export class TestNode {
   checkpoint(): void {
     this.sync()
     if (this.core !== null && !this.stateLost) this.#persistState()
+  }
+
+  #isBeingCut(index: number): boolean {
+    return this.writes.some(write => write.kind === 'cut' && write.fromIndex <= index)
   }
 
   finishRead(): boolean {
@@ -555,7 +576,7 @@ export class TestNode {
     const facts = this.switching
     if (facts === null) return false
     this.switching = null
-    for (const write of this.writes) apply(this.written, write)
+    for (const write of this.writes.splice(0)) apply(this.written, write)
     for (const save of this.saves) this.#applySave(save)
     const snapshot = this.world.snapshots.get(facts.snapshotId) as TestSnapshot
     const { index } = facts
@@ -596,7 +617,7 @@ export class TestNode {
 
   /** `kill -9`: writes and saves under way may have reached the page cache, in order. */
   kill(writesKept: number, savesKept: number): void {
-    for (const write of this.writes.slice(0, writesKept)) {
+    for (const write of this.writes.splice(0, writesKept)) {
       this.#take(write)
       apply(this.written, write)
     }
@@ -632,12 +653,17 @@ export class TestNode {
   #take(write: Write): void {
     if (write.kind === 'append')
       this.taken.push(...write.entries.filter(entry => entry.configuration !== null))
-    else if (write.kind === 'cut')
+    else if (write.kind === 'cut' && write.forgets) {
+      this.recoverNext = true
+      this.lost = [...this.written]
+    } else if (write.kind === 'cut')
       this.taken = this.taken.filter(entry => entry.index < write.fromIndex)
   }
 
   #gone(): void {
     this.core = null
+    for (const write of this.writes)
+      if (write.kind === 'cut') for (const index of write.bad) this.bad.add(index)
     this.writes = []
     this.saves = []
     this.readRequests = []

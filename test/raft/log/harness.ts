@@ -111,9 +111,9 @@ export class Process {
     return entry
   }
 
-  cut(fromIndex: number): void {
+  cut(fromIndex: number, forgets = false): void {
     this.#writeSeq += 1
-    this.log.cut(fromIndex, this.#writeSeq)
+    this.log.cut(fromIndex, this.#writeSeq, forgets)
   }
 
   /** Lets time pass until it is so. */

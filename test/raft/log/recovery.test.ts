@@ -366,6 +366,46 @@ t.test(
   }
 )
 
+t.test(
+  'entries that lost their headers are cut with what follows, and wherever that is stopped the node recovers',
+  async t => {
+    const before = await dead(NO_WITNESS)
+    for (const i of [9, 10, 11]) flip(before.disk, before.made[i]!, 6)
+    const b = await Process.start(before.disk)
+    b.cut(10, true)
+    b.append(700, { term: 4 })
+    await b.until('the cut to be done', () => b.log.writtenIndex === 10)
+    t.match(b.log.hardState, { recovering: true, bootId: '', watermark: 9 })
+    await b.wait(b.log.markWhole())
+    before.disk.kill()
+    const c = await Process.start(before.disk)
+    t.match(c.log, { lastIndex: 10, lastTerm: 4 })
+    t.match(c.log.recovery, { faults: [], recovering: null })
+    await c.stop()
+
+    const stopped = { uncut: 0, recovering: 0 }
+    for (let operation = 1; operation <= 30; operation++) {
+      const { disk, made } = await dead(NO_WITNESS)
+      for (const i of [9, 10, 11]) flip(disk, made[i]!, 6)
+      const d = await Process.start(disk)
+      let killed = false
+      disk.killAt(operation, () => {
+        killed = true
+      })
+      d.cut(10, true)
+      await d.until('the end', () => killed || d.told.written.lastIndex === 9)
+      if (!killed) disk.kill()
+      const e = await Process.start(disk)
+      const { recovering, faults } = e.log.recovery
+      if (e.log.lastIndex === ENTRIES && faults.length >= 3) stopped.uncut += 1
+      else if (recovering !== null) stopped.recovering += 1
+      else t.fail(`operation ${operation}: the log ends at ${e.log.lastIndex} and counts as whole`)
+      await e.stop()
+    }
+    t.ok(stopped.uncut > 0 && stopped.recovering > 0, JSON.stringify(stopped))
+  }
+)
+
 t.test('the index is rebuilt when it is missing, cut short or damaged', async t => {
   for (const harm of ['missing', 'short', 'flips'] as const) {
     const { disk, made } = await dead()
