@@ -1,3 +1,5 @@
+import { open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import { Cluster, type TestNode, TIMINGS, until } from './cluster.ts'
 
@@ -88,3 +90,75 @@ t.test('a copy that finds no room is given up, said so, and made when there is r
   await cluster.agreeOn(texts)
   await until(() => away.installs === 1, 'it is opened again')
 })
+
+/** Flips a byte of an entry on a node's disk; 12 lies in its header. */
+async function flip({ directory }: TestNode, position: number, byte: number): Promise<void> {
+  const at = position % SMALL.segmentBytes
+  const name = String(position - at).padStart(20, '0')
+  const file = await open(join(directory, 'data', name), 'r+')
+  const bytes = Buffer.alloc(1)
+  await file.read(bytes, 0, 1, at + byte)
+  bytes[0]! ^= 0x40
+  await file.write(bytes, 0, 1, at + byte)
+  await file.close()
+}
+
+/** Writes below a directory wait until it is opened. */
+function gate(): { at(path: string, directory: string): Promise<null>; open(): void } {
+  let open = (): void => {}
+  const held = new Promise<null>(resolve => {
+    open = () => resolve(null)
+  })
+  return {
+    at: async (path, directory) => (path.startsWith(directory) ? held : null),
+    open: () => open()
+  }
+}
+
+t.test(
+  'a snapshot up to an entry that is damaged beyond recognition takes what follows it, and the node recovers first',
+  async t => {
+    const timings = { ...TIMINGS, electionTimeoutMs: 1500, offerIntervalMs: 300 }
+    const cluster = await Cluster.of(t, 3, { ...SMALL, timings })
+    await cluster.start()
+    const texts: string[] = []
+    const leader = await cluster.leader()
+    const [harmed, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    await propose(leader, texts, 60)
+    await cluster.agreeOn(texts)
+    await trim([leader, other])
+    await other.raft.stop()
+    // What the others have trimmed is damaged: from here on it acknowledges nothing, and nothing is committed.
+    const early = harmed.applied[4]!
+    const last = harmed.applied.at(-1)!
+    t.ok(early.index < leader.raft.segments()[0]!.firstIndex)
+    const noCopy = gate()
+    harmed.platform.trouble = (_operation, path) => noCopy.at(path, `${harmed.directory}/copy`)
+    await flip(harmed, early.position, 100)
+    await harmed.raft.verify(early.index, 1)
+    t.equal(harmed.raft.status().trouble, 'damaged')
+    for (const text of ['x', 'y', 'z']) leader.propose(text, 900)
+    await until(() => harmed.raft.durableIndex >= last.index + 3, 'entries that follow')
+    t.equal(leader.raft.commitIndex, last.index)
+    noCopy.open()
+    await harmed.kill()
+
+    // Of the last one that is committed, and of the one behind it, neither header nor index unit is left.
+    await flip(harmed, last.position, 12)
+    await flip(harmed, last.position + last.bytes.length, 12)
+    await rm(join(harmed.directory, 'index'), { recursive: true })
+    await harmed.open(harmed.kept())
+    const noRepair = gate()
+    harmed.platform.trouble = (_operation, path) => noRepair.at(path, `${harmed.directory}/data`)
+    await harmed.raft.start()
+    await until(() => harmed.logged('Changes over to snapshot'), 'the copy to be whole')
+    t.notOk(harmed.logged('it was recovering when it stopped'))
+    noRepair.open()
+    await until(() => harmed.installs === 1, 'it is opened again')
+    t.ok(harmed.logged('it was recovering when it stopped'), 'what it acknowledged may be gone')
+    await cluster.agreeOn([...texts, 'x', 'y', 'z'], [leader, harmed])
+    await until(() => harmed.raft.status().trouble === null, 'it is whole again')
+    await other.start(other.kept())
+    await cluster.agreeOn([...texts, 'x', 'y', 'z'])
+  }
+)
