@@ -52,6 +52,7 @@ export class Repairer {
   }
 
   write(index: number, bytes: Buffer): Promise<void> {
+    if (index < this.#host.firstIndex) return Promise.resolve() // trimmed while the bytes were on their way
     if (!this.#host.faults.has(index))
       return Promise.reject(new RepairError(index, 'it is not damaged'))
     const repair = this.#last.then(() => this.#repair(index, bytes))
@@ -67,7 +68,12 @@ export class Repairer {
     this.#host.mustWork()
     const fault = this.#host.faults.get(index)
     if (fault === undefined) return // cut or trimmed while this one waited
-    await this.#mustBe(fault, bytes)
+    try {
+      await this.#mustBe(fault, bytes)
+    } catch (error) {
+      if (!this.#isGone(fault)) throw error
+    }
+    if (this.#isGone(fault)) return
     const position = entryPosition(bytes)
     const segment = this.#host.segmentFiles.at(position) as Segment
     const file = await this.#host.segmentFiles.acquire(segment)
@@ -84,7 +90,7 @@ export class Repairer {
     } finally {
       this.#host.segmentFiles.release(segment)
     }
-    if (this.#host.faults.get(index) !== fault) return // cut meanwhile
+    if (this.#isGone(fault)) return
     const meta: EntryMeta = {
       index,
       term: entryTerm(bytes),
@@ -104,6 +110,12 @@ export class Repairer {
     }
     this.waits.changed()
     this.#logger.info('A damaged entry was repaired', { index, left: this.#host.faults.size })
+  }
+
+  /** Cut or trimmed: what is found of the log now says nothing of it. */
+  #isGone(fault: Fault): boolean {
+    const { faults, firstIndex } = this.#host
+    return faults.get(fault.index) !== fault || fault.index < firstIndex
   }
 
   /** Throws unless `bytes` are the entry that is missing. */

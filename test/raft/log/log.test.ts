@@ -552,6 +552,27 @@ t.test('whole segments are trimmed, the first one becomes the spare of zeros', a
   await c.stop()
 })
 
+t.test('a damaged entry that is trimmed while its repair is on the way ends nothing', async t => {
+  for (let turns = 0; turns < 16; turns++) {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    const made = Array.from({ length: 30 }, () => a.append(600))
+    await a.written()
+    a.log.commitTo(30)
+    a.log.release(30)
+    await a.rest(50)
+    disk.corrupt(`${DATA}/${'0'.repeat(20)}`, made[2]!.position + 300)
+    await a.wait(a.log.verify(3, 1))
+    t.ok(a.log.faults.has(3))
+    const { firstIndex, firstPosition } = a.log.segments()[1]!
+    const trimmed = a.log.trimPrefix(firstIndex, firstPosition)
+    await a.rest(turns)
+    await a.wait(Promise.all([trimmed, a.log.writeRepair(3, made[2]!.bytes)]))
+    t.same([a.log.firstIndex, a.log.faults.size, a.told.failures], [firstIndex, 0, []])
+    await a.stop()
+  }
+})
+
 t.test('a trimmed segment is zeroed whole before it is used again', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, {
