@@ -156,7 +156,7 @@ export function takeEntries(
   const { log } = s
   const from = Math.max(0, log.firstIndex - 1 - prevIndex)
   // The entry before them may be one that the stream only went over.
-  let proved = isNameless(s, prevIndex) ? 0 : prevIndex
+  let proved = isNameless(s, prevIndex) ? 0 : prevIndex + Math.min(from, count)
   let at = from
   let conflict: EntrySummary | null = null
   for (; at < count && conflict === null; at++) {

@@ -27,8 +27,8 @@ export function becomeFollower(s: RaftState, term: number, leaderId: NodeId | nu
   const previous = s.role.kind
   if (term > s.term) {
     s.term = term
-    s.vote = null
     s.provedIndex = 0
+    s.vote = null
     s.saveHardState()
   }
   s.role = followerRole(leaderId)
@@ -69,8 +69,8 @@ export function becomeCandidate(
   if (s.role.kind !== 'follower' && s.role.kind !== 'preCandidate')
     panic(`a ${s.role.kind} does not campaign`)
   s.term++
-  s.vote = s.selfId
   s.provedIndex = 0
+  s.vote = s.selfId
   const ownVoteSeq = s.saveHardState()
   s.role = {
     kind: 'candidate',
