@@ -95,9 +95,13 @@ export class MemoryDisk {
     return new Mounted(this, this.#generation)
   }
 
-  /** The next `times` operations of this kind on paths that contain `path` fail with this code. */
-  failNext(kind: DiskOperation, code: string, { times = 1, path = '' } = {}): void {
-    this.#failures.push({ kind, code, path, times })
+  /** The next `times` operations of this kind on paths that contain `path` fail with this code. Returns what ends it before. */
+  failNext(kind: DiskOperation, code: string, { times = 1, path = '' } = {}): () => void {
+    const failure = { kind, code, path, times }
+    this.#failures.push(failure)
+    return () => {
+      failure.times = 0
+    }
   }
 
   /** What `failNext` planned and did not come yet. */

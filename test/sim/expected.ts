@@ -56,6 +56,7 @@ const CLUSTER_FAULTS: readonly [fault: string, roles: readonly string[]][] = [
   ['failState', ['leader', 'follower']],
   ['diskFull', ['leader', 'follower']],
   ['bitRot', ['leader', 'follower']],
+  ['rotAtStart', ['starting']],
   ['hardCase', ['leader', 'follower']],
   ['wipe', ['leader', 'follower']],
   ['killNameServer', ['up', 'down']],
@@ -68,6 +69,7 @@ const CLUSTER_FAULTS: readonly [fault: string, roles: readonly string[]][] = [
 
 export const CLUSTER_EXPECTED: readonly string[] = [
   ...CLUSTER_FAULTS.flatMap(([fault, roles]) => roles.map(role => `${fault} ${role}`)),
+  'went on without one',
   'offset answered leader',
   'offset answered follower',
   'offset one-way leader',

@@ -6,7 +6,14 @@ import type { FaultKind } from './plan.ts'
 
 /** Lines of a node's log. */
 const IN_ELECTION = /^(Asks for votes|Was elected|Leads and takes)/
+const WAS_OPENED = /^Opened the log$/
+/** Faults that come with such a line, not after a time. */
+const BY_LINES: readonly FaultKind[] = ['killInElection', 'rotAtStart']
 const HOUR_MS = 3_600_000
+const LOG_DATA = '/raft/data/'
+/** Of full disks those whose written blocks can be written again. */
+const IN_PLACE_SHARE = 0.5
+const ROT_AT_START_SHARE = 0.6
 
 /** Disturbs the cluster by the plan until it is told to stop; then `heal` leaves everything whole. */
 export class Faults {
@@ -40,11 +47,16 @@ export class Faults {
   start(): void {
     const { plan, log } = this.#cluster
     for (const [kind, meanMs] of plan.faults) {
-      if (kind !== 'killInElection') this.#plan(kind, meanMs)
+      if (!BY_LINES.includes(kind)) this.#plan(kind, meanMs)
     }
-    if (!plan.faults.has('killInElection')) return
-    log.listener = (_name, message) => {
-      if (IN_ELECTION.test(message) && this.#on) this.#happen('killInElection')
+    if (!BY_LINES.some(kind => plan.faults.has(kind))) return
+    const rots = plan.faults.has('rotAtStart')
+    const kills = plan.faults.has('killInElection')
+    log.listener = (name, message) => {
+      if (!this.#on) return
+      if (kills && IN_ELECTION.test(message)) this.#happen('killInElection')
+      const isVictim = name.startsWith(`${this.#victim.name}#`)
+      if (rots && isVictim && WAS_OPENED.test(message)) this.#happen('rotAtStart')
     }
   }
 
@@ -58,8 +70,8 @@ export class Faults {
     this.#do(kind)
   }
 
-  /** Everything runs and is connected from here on; nothing more is done to it. */
-  heal(): void {
+  /** Everything runs and is connected from here on; nothing more is done to it. `except`: this one is kept down, until the next call. */
+  heal(except: Machine | null = null): void {
     this.#on = false
     const { network, brokers, nameServers, clients } = this.#cluster
     const all = [...brokers, ...nameServers, ...clients]
@@ -73,7 +85,10 @@ export class Faults {
       a.disk.capacityBytes = Number.MAX_SAFE_INTEGER
       a.disk.failNoMore()
     }
-    for (const machine of [...nameServers, ...brokers]) this.#cluster.start(machine)
+    if (except !== null) this.#cluster.heldOff.add(except)
+    if (except !== null && except.process !== null) this.#cluster.kill(except)
+    for (const machine of [...nameServers, ...brokers])
+      if (machine !== except) this.#cluster.start(machine)
   }
 
   /** Some moments after somebody asked for votes or won, and back before the election is over. */
@@ -288,8 +303,12 @@ export class Faults {
         this.#count(kind, this.#victim)
         cluster.mayEnd.add(this.#victim)
         disk.capacityBytes = disk.usedBytes() + dice.below(100_000)
-        this.#later(this.#spanMs(), () => {
+        const spanMs = this.#spanMs()
+        // On a file system that writes nothing in place, zeros written before are no room.
+        const unfill = dice.chance(IN_PLACE_SHARE) ? () => {} : this.#fillLog()
+        this.#later(spanMs, () => {
           disk.capacityBytes = Number.MAX_SAFE_INTEGER
+          unfill()
         })
         break
       }
@@ -298,6 +317,9 @@ export class Faults {
         this.#count(kind, this.#victim)
         this.#kill(this.#victim)
         this.#rot()
+        break
+      case 'rotAtStart':
+        this.#rotAtStart()
         break
       case 'hardCase':
         this.#hardCase()
@@ -408,6 +430,31 @@ export class Faults {
     })
   }
 
+  /** Returns what makes room again. */
+  #fillLog(): () => void {
+    const { disk } = this.#victim
+    return disk.failNext('write', 'ENOSPC', { times: Number.MAX_SAFE_INTEGER, path: LOG_DATA })
+  }
+
+  /**
+   * Its log was just found whole. A bit near the end goes that nothing in memory covers: when it leads, it finds out by what a
+   * follower lacks, and that may be what nobody else has.
+   */
+  #rotAtStart(): void {
+    const { judge, log, mayEnd } = this.#cluster
+    const victim = this.#victim
+    const dice = this.#dice
+    const last = newestSegment(victim)
+    if (last === undefined || !dice.chance(ROT_AT_START_SHARE)) return
+    const at = Math.max(0, endOfUse(last.contents) - 1 - dice.below(2048))
+    if (last.contents[at] === 0) return
+    this.#count('rotAtStart', victim, `${last.path} at ${at}`)
+    judge.harmed(victim)
+    mayEnd.add(victim)
+    log.add('FAULT', 'faults', `${last.path}, bit at ${at}`)
+    victim.disk.corrupt(last.path, at, 1 << dice.below(8))
+  }
+
   /**
    * While it is down, one of its files: a bit, a block of zeros or of elsewhere, its end gone, or all of it; often where
    * the log was written last.
@@ -421,13 +468,12 @@ export class Faults {
     if (paths.length === 0) return
     judge.harmed(victim)
     mayEnd.add(victim)
-    const last = paths.filter(path => path.includes('/raft/data/')).at(-1)
+    const last = newestSegment(victim)?.path
     const atEnd = last !== undefined && dice.chance(0.4)
     const ofHardState = !atEnd && dice.chance(0.1) && disk.paths().includes(HARD_STATE)
     const path = atEnd ? last : ofHardState ? HARD_STATE : dice.pick(paths)
     const contents = disk.contents(path)
-    let end = contents.length
-    if (atEnd) while (end > 1 && contents[end - 1] === 0) end -= 1
+    const end = atEnd ? endOfUse(contents) : contents.length
     const at = atEnd ? Math.max(0, end - 1 - dice.below(8192)) : dice.below(end)
     const hows = ['bit', 'bit', 'bit', 'zeros', 'misplaced', 'cut', 'gone'] as const
     const how = dice.pick(hows)
@@ -452,6 +498,26 @@ export class Faults {
         judge.zeroedEnd(victim)
     }
   }
+}
+
+/** The last of the log's segments that has entries; what is prepared for later is none. */
+function newestSegment({ disk }: Machine): { path: string; contents: Buffer } | undefined {
+  for (const path of disk.paths().filter(isSegment).reverse()) {
+    const contents = disk.contents(path)
+    if (contents.some(byte => byte !== 0)) return { path, contents }
+  }
+  return undefined
+}
+
+/** Of its zeros at the end nothing counts. */
+function endOfUse(contents: Buffer): number {
+  let end = contents.length
+  while (end > 1 && contents[end - 1] === 0) end -= 1
+  return end
+}
+
+function isSegment(path: string): boolean {
+  return /\/raft\/data\/\d+$/.test(path)
 }
 
 /** The log with its index, consume queues, key index. */

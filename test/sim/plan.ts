@@ -24,6 +24,7 @@ export const FAULTS = [
   'failState',
   'diskFull',
   'bitRot',
+  'rotAtStart',
   'hardCase',
   'wipe',
   'killNameServer',
@@ -48,7 +49,7 @@ export interface Plan {
   readonly diskMs: number
   readonly syncMs: number
   readonly clockDrift: boolean
-  /** Mean time between two faults of the kind, ms of virtual time. */
+  /** Mean time between two faults of the kind, ms of virtual time; 0 for what comes with an event. */
   readonly faults: ReadonlyMap<FaultKind, number>
   /** How long a fault lasts at most. */
   readonly spanMaxMs: number
@@ -67,7 +68,8 @@ export interface Plan {
 }
 
 const FAULT_SHARE = 0.25
-const LATER_FAULTS: readonly FaultKind[] = ['trim', 'members']
+const ROT_SHARE = 0.5
+const LATER_FAULTS: readonly FaultKind[] = ['trim', 'members', 'rotAtStart']
 /** What takes acknowledged entries from a disk. */
 const HARMS: readonly FaultKind[] = [
   'powerLoss',
@@ -75,6 +77,7 @@ const HARMS: readonly FaultKind[] = [
   'failSync',
   'failRead',
   'bitRot',
+  'rotAtStart',
   'hardCase'
 ]
 /** The smallest that there may be. */
@@ -104,7 +107,12 @@ export function drawPlan(seed: number, dice: Dice, wanted: Wanted = NOTHING_WANT
   for (const kind of FAULTS) if (!LATER_FAULTS.includes(kind)) draw(kind, dice)
   // Chance of their own: the seeds of before them mean what they meant.
   const later = dice.fork('later')
-  for (const kind of LATER_FAULTS) draw(kind, later)
+  draw('trim', later)
+  draw('members', later)
+  // What comes with a start needs starts, and a log that others do not have yet.
+  const rot = dice.fork('rotAtStart')
+  const mayRot = faults.has('killAll') && rot.chance(ROT_SHARE)
+  if (mayRot || wanted.faults.includes('rotAtStart')) faults.set('rotAtStart', 0)
   // What one disk has lost for good, no other may lose for a time: those that are not whole would need its vote (R-D6w).
   if (faults.has('wipe')) {
     for (const kind of [...HARMS, 'powerLossAll', 'killInElection', 'members'] as const) {

@@ -16,6 +16,8 @@ const POP_SHARE = 0.4
 const STEPS_SHARE = 0.4
 /** In which messages name the time of their delivery. */
 const TIMED_SHARE = 0.3
+/** In which two members have to go on without the third when the faults are over. */
+const ASIDE_SHARE = 0.3
 
 export interface RunResult {
   readonly seed: number
@@ -88,7 +90,11 @@ export async function runSeed(
     countdown = LOOK_EVERY_EVENTS
     judge.look()
   }
-  const story = new Story(cluster, faults, workload, { pops, steps, timed })
+  const asideDice = dice.fork('aside')
+  const mayStayDown = !plan.faults.has('members') && !plan.faults.has('wipe')
+  const aside =
+    asideDice.chance(ASIDE_SHARE) && mayStayDown ? asideDice.pick(cluster.brokers) : null
+  const story = new Story(cluster, faults, workload, { pops, steps, timed }, aside)
   scheduler.after(0, null, 'sim', () => {
     story.tell().then(
       () => scheduler.stop(),

@@ -12,6 +12,7 @@ import {
 import type { SimCluster } from './cluster.ts'
 import type { Faults } from './faults.ts'
 import { stateText } from './judge.ts'
+import type { Machine } from './machine.ts'
 import type { FaultKind } from './plan.ts'
 import { POP_GROUP, POP_TOPIC, type PopClients } from './pops.ts'
 import type { Steps } from './steps.ts'
@@ -43,6 +44,10 @@ const CALM_MS = 90_000
 /** Longer than any stall and any request. */
 const SETTLE_MS = 15_000
 const LOOK_MS = 50
+/** For two members to become whole, and then to go on without the third; the longest time without an acknowledgement meanwhile. */
+const WHOLE_MS = 20_000
+const ASIDE_MS = 5_000
+const UNACKNOWLEDGED_MS_MAX = 15_000
 /** Longer than two flushes of ASYNC_FLUSH, slow ones too. */
 const TOPICS_SYNCED_MS = 2_000
 
@@ -65,8 +70,17 @@ export class Story {
   readonly #pops: PopClients | null
   readonly #steps: Steps | null
   readonly #timed: TimedClient | null
+  readonly #aside: Machine | null
 
-  constructor(cluster: SimCluster, faults: Faults, workload: Workload, others: Others) {
+  /** `aside`: who stays down for a while when the faults are over. */
+  constructor(
+    cluster: SimCluster,
+    faults: Faults,
+    workload: Workload,
+    others: Others,
+    aside: Machine | null
+  ) {
+    this.#aside = aside
     this.#cluster = cluster
     this.#faults = faults
     this.#workload = workload
@@ -88,6 +102,7 @@ export class Story {
     if (!cluster.plan.syncFlush) await cluster.scheduler.delay(TOPICS_SYNCED_MS)
     this.#faults.start()
     await cluster.scheduler.delay(cluster.plan.faultyMs)
+    if (this.#aside !== null) await this.#goOnWithout(this.#aside)
     this.#faults.heal()
     cluster.log.add('CALM', 'faults', 'everything is whole from here on')
     await this.#until('a leader', () => cluster.leader() !== null)
@@ -146,6 +161,43 @@ export class Story {
     for (const violation of found) cluster.violation(violation)
     await this.#until('all members are equal', () => this.#equal())
     await this.#compareUnits()
+  }
+
+  /**
+   * One stays down, and nothing else is wrong any more: two whole members go on, whatever they went through. Those that are not
+   * whole may have to wait for what only the third has.
+   */
+  async #goOnWithout(machine: Machine): Promise<void> {
+    const { scheduler, brokers, running, log } = this.#cluster
+    this.#faults.heal(machine)
+    log.add('CALM', 'faults', `everything but ${machine.name} is whole from here on`)
+    const others = brokers.filter(other => other !== machine)
+    const areWhole = (): boolean =>
+      others.every(other => running.get(other)?.store.status().trouble === null)
+    const startedMs = scheduler.nowMs
+    while (!areWhole()) {
+      if (scheduler.nowMs - startedMs > WHOLE_MS) return
+      await scheduler.delay(LOOK_MS)
+    }
+    const { acknowledged, sends } = this.#workload
+    if (!sends) return
+    const wholeMs = scheduler.nowMs
+    let seen = acknowledged.length
+    let seenMs = wholeMs
+    while (scheduler.nowMs - wholeMs < ASIDE_MS || seenMs === wholeMs) {
+      await scheduler.delay(LOOK_MS)
+      if (!areWhole()) return
+      if (acknowledged.length > seen) {
+        seen = acknowledged.length
+        seenMs = scheduler.nowMs
+      }
+      if (scheduler.nowMs - seenMs < UNACKNOWLEDGED_MS_MAX) continue
+      this.#cluster.violation(
+        `nothing is acknowledged for ${UNACKNOWLEDGED_MS_MAX} ms, and all but ${machine.name} are whole`
+      )
+      return
+    }
+    this.counts.set('went on without one', 1)
   }
 
   /**

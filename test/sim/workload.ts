@@ -57,6 +57,8 @@ export class Workload {
   /** Sent back, and not delivered again yet. */
   readonly owedAgain = new Set<string>()
   readonly laneNames: string[] = []
+  /** A client sends one message after the other. */
+  sends: boolean = false
   /** Of the orderly consumer, by queue. */
   readonly #delivered = new Map<number, number>()
   failures = 0
@@ -158,6 +160,7 @@ export class Workload {
   #begin(name: string, run: (dice: Dice) => Promise<void>): void {
     this.laneNames.push(name)
     if (this.#only?.has(name) === false) return
+    this.sends ||= name.startsWith('send')
     const lane = run(this.#dice.fork(name))
     this.#lanes.push(lane)
     lane.catch((error: unknown) => this.#cluster.violation(`a client failed: ${String(error)}`))
