@@ -54,6 +54,22 @@ function set(broker: Broker, values: Record<string, string>): void {
   broker.config.update(Object.entries(values))
 }
 
+/** How many pops and notifications of the group wait at the topic. */
+async function polls(client: PopClient, name: string, group: string): Promise<string | undefined> {
+  const info = { consumerGroup: group, topic: name, queueId: -1 }
+  return (await client.ask(RequestCode.POLLING_INFO, info)).extFields?.['pollingNum']
+}
+
+async function untilPolled(
+  client: PopClient,
+  name: string,
+  group: string,
+  count: number
+): Promise<void> {
+  while ((await polls(client, name, group)) !== String(count))
+    await new Promise<void>(resolve => clock.after(5, resolve))
+}
+
 const bodies = (batch: readonly { body: string }[]): string[] => batch.map(({ body }) => body)
 
 t.test('pop, acknowledge, and what comes back', async t => {
@@ -241,13 +257,10 @@ t.test('pop, acknowledge, and what comes back', async t => {
     await topic(client, 'Poll')
     const other = new PopClient(t, broker.address, 'client-2')
     const waiting = client.popped('Poll', { pollMs: 30_000 })
-    const info = { consumerGroup: 'G', topic: 'Poll', queueId: -1 }
-    const polls = async (): Promise<string | undefined> =>
-      (await other.ask(RequestCode.POLLING_INFO, info)).extFields?.['pollingNum']
-    while ((await polls()) !== '1') await new Promise<void>(resolve => clock.after(5, resolve))
+    await untilPolled(other, 'Poll', 'G', 1)
     await sendAll(other, 'Poll', ['now'])
     t.strictSame(bodies(await waiting), ['now'])
-    t.equal(await polls(), '0')
+    t.equal(await polls(other, 'Poll', 'G'), '0')
     const picky = client.popped('Poll', { pollMs: 30_000, expression: 'x', queueId: 0 })
     await sendAll(other, 'Poll', ['no'])
     await other.send('Poll', 'yes', { tags: 'x' })
@@ -271,7 +284,7 @@ t.test('pop, acknowledge, and what comes back', async t => {
     const two = [client, new PopClient(t, broker.address, 'client-2')].map(each =>
       each.popped('Wake', { pollMs: 30_000, max: 1 })
     )
-    await until(() => broker.store.tables.pops.count >= 0)
+    await untilPolled(client, 'Wake', 'G', 2)
     await client.send('Wake', 'x')
     await client.send('Wake', 'y')
     t.strictSame((await Promise.all(two)).flatMap(bodies).sort(), ['x', 'y'])
@@ -588,11 +601,7 @@ t.test('a poll that waits is woken by an offset that is set', async t => {
     client.pop('W', { pollMs: 30_000, bornMs: clock.wallMs(), invisibleMs: LONG, ...given })
   const bodiesOf = (answer: RemotingCommand, group = 'G'): string[] =>
     bodies(messagesOf(answer, 'W', group))
-  const held = async (consumerGroup: string): Promise<void> => {
-    const info = { consumerGroup, topic: 'W', queueId: -1 }
-    while ((await client.ask(RequestCode.POLLING_INFO, info)).extFields?.['pollingNum'] !== '1')
-      await new Promise<void>(resolve => clock.after(5, resolve))
-  }
+  const held = (group: string): Promise<void> => untilPolled(client, 'W', group, 1)
 
   await client.ackAll('W', await client.popped('W'))
   const asked = { consumerGroup: 'G', topic: 'W', queueId: -1, bornTime: 0, pollTime: 30_000 }
