@@ -102,6 +102,7 @@ export function becomeLeader(s: RaftState): void {
     reads: [],
     waitingReads: [],
     transfer: null,
+    troubleTarget: null,
     stuckTicks: 0,
     preferredCheckTicks: 0,
     preferredFitTicks: 0,

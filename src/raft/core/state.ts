@@ -77,6 +77,8 @@ export interface LeaderRole {
   /** Asked before the own first entry was committed. */
   readonly waitingReads: number[]
   transfer: Transfer | null
+  /** To whom leadership was to go last because of this node's disk. */
+  troubleTarget: NodeId | null
   /** Since when a damaged entry that is not committed holds everything up. */
   stuckTicks: number
   preferredCheckTicks: number

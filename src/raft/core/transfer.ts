@@ -124,12 +124,15 @@ export function isCaughtUp(s: RaftState, p: Progress): boolean {
 /** A slow or full disk, or damage: a caught-up peer without such trouble takes over (R-D9, disk full, log recovery). */
 export function leaveTrouble(s: RaftState, role: LeaderRole): void {
   if (role.transfer !== null || !inTrouble(s)) return
-  for (const p of role.progress.values()) {
-    if (!p.voter || !isFit(s, p) || !isCaughtUp(s, p) || p.freePermille < ROOM_PERMILLE) continue
-    s.report('warn', `this node's storage is in trouble: handing leadership to ${p.id}`)
-    begin(s, role, p.id)
-    return
-  }
+  const fit = [...role.progress.values()].filter(
+    p => p.voter && isFit(s, p) && isCaughtUp(s, p) && p.freePermille >= ROOM_PERMILLE
+  )
+  // Who did not take over may be unable to, and nothing here says so: it recovers, or is damaged itself.
+  const p = fit[(fit.findIndex(({ id }) => id === role.troubleTarget) + 1) % fit.length]
+  if (p === undefined) return
+  role.troubleTarget = p.id
+  s.report('warn', `this node's storage is in trouble: handing leadership to ${p.id}`)
+  begin(s, role, p.id)
 }
 
 /** The preferred leader takes over when it was fit and caught up for a while. */
