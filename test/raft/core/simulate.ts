@@ -702,8 +702,10 @@ export class Simulation {
       }
       if (this.#isQuiet(proposedAt)) {
         // A preferred leader may be given the lead after any number of doubled waits.
-        const { preferredLeaderId } = leader.settings
-        if (preferredLeaderId === null && this.#chance.next() < CALM_SHARE) this.#stayCalm()
+        const members = leader.core?.configuration?.members ?? []
+        const isPreferred =
+          leader.settings.preferredLeaderId !== null || members.some(m => m.priority > 0)
+        if (!isPreferred && this.#chance.next() < CALM_SHARE) this.#stayCalm()
         return
       }
     }
