@@ -488,6 +488,7 @@ export class Faults {
       disk.overwrite(path, at, Buffer.from(other.subarray(from, from + bytes)))
     } else if (how === 'cut') disk.shorten(path, at)
     else disk.delete(path)
+    if (how === 'gone' && path === last) judge.zeroedEnd(victim)
     if (atEnd && (how === 'zeros' || how === 'misplaced')) {
       if (
         disk

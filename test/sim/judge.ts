@@ -95,8 +95,8 @@ export class Judge {
   }
 
   /**
-   * There are zeros where its last entry ended. Until its index unit is written, some milliseconds later, nobody can tell such a
-   * log from one whose last write was stopped by the kill.
+   * There are zeros where its last entry ended, or nothing. Until its index unit is written, some milliseconds later, nobody can
+   * tell such a log from one whose last write was stopped by the kill.
    */
   zeroedEnd(machine: Machine): void {
     this.#member(machine).syncedIndex = 0
