@@ -435,15 +435,7 @@ export class DiskLog implements RaftLog {
   async #beforeCut(operation: CutOperation): Promise<void> {
     // A repair that began before the cut must not bring its entry back behind it.
     await this.#repairer.settle()
-    const isMarked = this.hardState.watermark >= operation.fromIndex
-    if (isMarked || operation.forgets) {
-      const { watermark } = this.hardState
-      await this.#hardState.update({
-        watermark: Math.min(watermark, operation.fromIndex - 1),
-        ...(operation.forgets ? { recovering: true, bootId: '' } : {})
-      })
-      if (isMarked) this.#watermark.lowered(this.syncedIndex)
-    }
+    await this.#watermark.beforeCut(operation.fromIndex, operation.forgets)
     await this.index.zeroFrom(operation.fromIndex)
   }
 

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../platform/index.ts'
-import type { HardStateFile } from './hardState.ts'
+import type { HardStateFile, StoredState } from './hardState.ts'
 
 /** Saves how far the log is on the disk, and the commit index with it: now and then, and not while nothing moves (R-D3). */
 export class WatermarkSaver {
@@ -27,9 +27,15 @@ export class WatermarkSaver {
     })
   }
 
-  /** A cut has taken entries away that were synced. */
-  lowered(syncedIndex: number): void {
-    this.#syncedIndex = Math.min(this.#syncedIndex, syncedIndex)
+  /** Entries from `fromIndex` on are about to go. `forgets`: one of them may have been acknowledged, so the node recovers (R-D6). */
+  async beforeCut(fromIndex: number, forgets: boolean): Promise<void> {
+    const { watermark } = this.#hardState.state as StoredState
+    if (watermark < fromIndex && !forgets) return
+    await this.#hardState.update({
+      watermark: Math.min(watermark, fromIndex - 1),
+      ...(forgets ? { recovering: true, bootId: '' } : {})
+    })
+    this.#syncedIndex = Math.min(this.#syncedIndex, fromIndex - 1)
   }
 
   #save(): void {

@@ -1,5 +1,5 @@
 import type { Logger } from '../../platform/index.ts'
-import type { Effect, EntrySummary, Event, RaftCore } from '../core/index.ts'
+import type { Effect, Event, RaftCore } from '../core/index.ts'
 import type { Entry, RaftLog } from '../log/index.ts'
 import type { RaftOptions } from '../types.ts'
 import {
@@ -13,7 +13,7 @@ import { Applier } from './applier.ts'
 import { CatchUp } from './catchUp.ts'
 import { CommitWatch } from './commitWatch.ts'
 import { type DriverHost, type DriverParts, ROLE_LINES, type Role } from './driverHost.ts'
-import { receiveEntries } from './entries.ts'
+import { entriesOf } from './entries.ts'
 import { EntryClock } from './entryClock.ts'
 import { coreFault } from './faults.ts'
 import { Greetings } from './greetings.ts'
@@ -37,7 +37,6 @@ import { WriteLedger } from './writeLedger.ts'
 const WRITES_IN_FLIGHT = 4
 const DISK_REFUSE_RATIO = 0.9
 const NO_ENTRIES: readonly Entry[] = []
-const NO_SUMMARIES: readonly EntrySummary[] = []
 
 /**
  * Runs the core: everything that happens becomes an event in one queue, the effects of each are
@@ -473,19 +472,8 @@ export class Driver {
     const message = decodeMessage(frame)
     if (message === null) return
     if (message.type === 'snapshotOffer') this.snapshots.offered(message.snapshotId, frame.payload)
-    if (message.type === 'append') {
-      const { entries, summaries } = receiveEntries(
-        frame.payload,
-        message.prevIndex + 1,
-        message.count
-      )
-      this.#push({ kind: 'receive', from, message, entries: summaries }, entries)
-    } else if (message.type === 'repairReply' && frame.payload.length > 0) {
-      const { entries, summaries } = receiveEntries(frame.payload, message.index, 1)
-      this.#push({ kind: 'receive', from, message, entries: summaries }, entries)
-    } else {
-      this.#push({ kind: 'receive', from, message, entries: NO_SUMMARIES }, NO_ENTRIES)
-    }
+    const { entries, summaries } = entriesOf(message, frame.payload)
+    this.#push({ kind: 'receive', from, message, entries: summaries }, entries)
   }
 
   chunkDone(): void {

@@ -1,5 +1,5 @@
 /** The payload of an Append or a RepairReply: entries as they stand on the disk. */
-import type { EntrySummary } from '../core/index.ts'
+import type { EntrySummary, Message } from '../core/index.ts'
 import {
   decodeEntry,
   ENTRY_HEADER_BYTES,
@@ -58,6 +58,18 @@ export function receiveEntries(
     throw new WireError(`${entries.length} entries came where ${count} were announced`)
   }
   return { entries, summaries }
+}
+
+/** What a message brings behind its header, verified; nothing for most. Throws WireError. */
+export function entriesOf(message: Message, payload: Buffer): ReceivedEntries {
+  switch (message.type) {
+    case 'append':
+      return receiveEntries(payload, message.prevIndex + 1, message.count)
+    case 'repairReply':
+      return payload.length > 0 ? receiveEntries(payload, message.index, 1) : NOTHING
+    default:
+      return NOTHING
+  }
 }
 
 /** Throws WireError when a configuration does not parse. */
