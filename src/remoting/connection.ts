@@ -404,8 +404,9 @@ export class SocketConnection implements OwnedConnection {
       }
     }
     const command = decodeCommand(frame)
-    // What handles it may go on after this turn, and the received bytes do not stay.
-    if (command.body !== null) command.body = Buffer.from(command.body)
+    // What handles it may go on after this turn, and bytes where all connections receive do not stay.
+    if (command.body?.buffer === this.#endpoint.received.buffer)
+      command.body = Buffer.from(command.body)
     if ((command.flag & CommandFlag.response) !== 0) this.#answered(command)
     else this.#requested(command)
   }

@@ -217,12 +217,11 @@ export class StorageQueue {
     const groups = this.#groups(operations)
     this.#touchedEnd = Math.max(this.#touchedEnd, endOf(operations))
     for (const group of groups) {
-      let segment = segments.at(group.segmentPosition)
-      while (segment === null) {
-        await segments.grow()
+      if (segments.at(group.segmentPosition) === null) {
+        await segments.growTo(group.segmentPosition)
         this.#rolled = true
-        segment = segments.at(group.segmentPosition)
       }
+      const segment = segments.at(group.segmentPosition) as Segment
       const end = group.at + group.bytes
       // The zeros that are being written ahead must not come down on these bytes.
       if (segment.zeroingFrom !== null && segment.zeroingFrom < end) await segment.zeroing

@@ -46,6 +46,7 @@ export function encodeFrameHead(type: number, header: Uint8Array, payloadBytes: 
 const BLOCK_BYTES = 1024 * 1024
 /** Less room than this is not worth a read. */
 const ROOM_BYTES_MIN = 16 * 1024
+const UNKNOWN = -1
 
 /**
  * Cuts a stream into frames, in the memory that the socket reads into:
@@ -70,7 +71,8 @@ export class FrameReader implements Reception {
   }
 
   room(): Buffer {
-    const frameBytes = this.#frameBytes()
+    // A length that is above the limit is refused by `next`, and reserves nothing.
+    const frameBytes = Math.min(this.#frameBytes(), this.#frameBytesMax)
     if (
       this.#block.length - this.#end < ROOM_BYTES_MIN ||
       this.#start + frameBytes > this.#block.length
@@ -85,8 +87,8 @@ export class FrameReader implements Reception {
 
   /** The next whole frame; null when more bytes are needed. Throws WireError; the stream is lost then. */
   next(): Frame | null {
-    if (this.#end - this.#start < FRAME_PREFIX_BYTES) return null
     const length = this.#frameBytes()
+    if (length === UNKNOWN) return null
     if (length > this.#frameBytesMax) {
       throw new WireError(`frame of ${length} bytes, limit ${this.#frameBytesMax}`)
     }
@@ -99,15 +101,15 @@ export class FrameReader implements Reception {
     return frame
   }
 
-  /** Length of the frame under way as it says; 0: not known yet. */
+  /** Length of the frame under way as it says; UNKNOWN before its prefix is there. */
   #frameBytes(): number {
-    if (this.#end - this.#start < FRAME_PREFIX_BYTES) return 0
+    if (this.#end - this.#start < FRAME_PREFIX_BYTES) return UNKNOWN
     return this.#block.readUInt32BE(this.#start)
   }
 
   #nextBlock(frameBytes: number): void {
     const rest = this.#block.subarray(this.#start, this.#end)
-    const wanted = Math.max(rest.length, Math.min(frameBytes, this.#frameBytesMax))
+    const wanted = Math.max(rest.length, frameBytes)
     const usual = Math.min(BLOCK_BYTES, this.#frameBytesMax)
     this.#block = Buffer.allocUnsafeSlow(Math.max(usual, wanted + ROOM_BYTES_MIN))
     this.#end = rest.copy(this.#block)

@@ -248,6 +248,11 @@ t.test(
   async t => {
     const large = Buffer.from('000003e9000003 00'.replaceAll(' ', ''), 'hex')
     t.throws(() => drain(new FrameReader(1000), large), { message: /1001 bytes, limit 1000/ })
+    const refused = new FrameReader(1000)
+    const endless = Buffer.from('ffffffff00000300', 'hex')
+    t.throws(() => drain(refused, endless), { message: /4294967295 bytes, limit 1000/ })
+    const { buffer } = refused.room()
+    t.equal(refused.room().buffer, buffer, 'what comes behind it takes no new memory each time')
     const short = Buffer.from('0000001000090300', 'hex')
     t.throws(() => drain(new FrameReader(1000), short), { message: /shorter than its header/ })
     for (let length = 0; length < FRAME_PREFIX_BYTES; length += 1) {
