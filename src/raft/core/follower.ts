@@ -322,6 +322,7 @@ function answer(
 ): AppendReplyMessage {
   const { log, role } = s
   const proved = role.kind === 'follower' ? s.provedIndex : 0
+  const passed = role.kind === 'follower' ? role.passedIndex : 0
   const conflict = result === AppendResult.conflict && prevTerm > 0
   // R-L3: greatest index not behind prevIndex with a term not above prevTerm. Nothing shows what a nameless one is.
   let hintIndex = conflict ? log.terms.findAtMost(Math.min(prevIndex, log.lastIndex), prevTerm) : 0
@@ -332,8 +333,9 @@ function answer(
     nodeId: s.selfId,
     result,
     match: Math.min(proved, log.countedIndex),
-    // Not lowered by a fault: that is fetched by Repair, the stream does not go back for it (R-L2).
+    // Neither is lowered by a fault: that is fetched by Repair, the stream does not wait or go back for it (R-L2).
     received: proved,
+    settled: Math.min(Math.max(proved, passed), log.durableIndex),
     hintIndex,
     hintTerm: conflict ? log.terms.termAt(hintIndex) : 0,
     readSeq,

@@ -97,6 +97,8 @@ export interface AppendReplyMessage {
   readonly match: number
   /** Highest index that is equal to the leader's log, durable or not. */
   readonly received: number
+  /** Up to here nothing is in flight any more: durable, and equal to the leader's log or, damaged, not known to differ. */
+  readonly settled: number
   readonly hintIndex: number
   readonly hintTerm: number
   readonly readSeq: number

@@ -118,8 +118,8 @@ export class Progress {
     this.nextIndex = lastIndex + 1
   }
 
-  /** The follower has everything up to `index` durable. */
-  acknowledged(index: number): boolean {
+  /** The follower is done with what was sent up to `index`, so that it is not in flight any more. */
+  settled(index: number): void {
     let freed = 0
     for (const frame of this.#frames) {
       if (frame.lastIndex > index) break
@@ -127,6 +127,11 @@ export class Progress {
       freed++
     }
     if (freed > 0) this.#frames.splice(0, freed)
+  }
+
+  /** The follower has everything up to `index` durable and whole. Returns whether that is more than was known. */
+  acknowledged(index: number): boolean {
+    this.settled(index)
     if (index <= this.matchIndex) return false
     this.matchIndex = index
     if (this.nextIndex <= index) this.nextIndex = index + 1

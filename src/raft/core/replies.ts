@@ -57,6 +57,7 @@ export function receiveAppendReply(s: RaftState, from: NodeId, m: AppendReplyMes
 function accepted(s: RaftState, role: LeaderRole, p: Progress, m: AppendReplyMessage): void {
   p.result = AppendResult.ok
   const moved = p.acknowledged(m.match)
+  p.settled(m.settled)
   p.lastMatch = m.match
   // One that has a damaged entry takes what follows it, and still cannot get it back from here.
   if (p.state === 'snapshot' && p.lastMatch < s.log.firstIndex - 1) return

@@ -56,7 +56,8 @@ const appendReply = codec('AppendReply', {
   diskOk: ['bool', 13],
   streamSeq: ['uint64', 14],
   incarnation: ['uint64', 15],
-  nodeUid: ['string', 16]
+  nodeUid: ['string', 16],
+  settled: ['uint64', 17]
 })
 
 const vote = codec('Vote', {

@@ -164,6 +164,7 @@ export class Script {
     }
     const limits: Partial<Limits> = {
       ...(named.has('frames') ? { windowFrames: Number(named.get('frames')) } : {}),
+      ...(named.has('frame') ? { frameBytes: Number(named.get('frame')) } : {}),
       ...(named.has('tail') ? { tailEntries: Number(named.get('tail')) } : {}),
       ...(named.has('uncommitted') ? { uncommittedEntries: Number(named.get('uncommitted')) } : {})
     }

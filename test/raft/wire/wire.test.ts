@@ -86,6 +86,7 @@ const messages: Message[] = [
     result: 5,
     match: 1,
     received: 2,
+    settled: 2,
     hintIndex: 3,
     hintTerm: 4,
     readSeq: 5,
