@@ -44,11 +44,11 @@ export class ConsumeQueue implements Arrival {
   flushedOffset = 0
   /** Units below stand there fdatasynced. */
   syncedOffset = 0
-  /** CRC of the units from the beginning of the block that `flushedOffset` lies in (queueChecks.ts) up to it. */
+  /** CRC of the checked units from the beginning of the block that `flushedOffset` lies in (queueChecks.ts) up to it. */
   flushedCrc = 0
   /** The same of `syncedOffset`. */
   syncedCrc = 0
-  /** Blocks that begin below were written before there were checksums. */
+  /** Units below have no checksums: they were written before there were any, or never here. */
   checkedFrom = 0
   /** `min` or `max` are not as the last checkpoint wrote them. */
   changed = false
@@ -74,7 +74,7 @@ export class ConsumeQueue implements Arrival {
       syncedOffset: offset,
       maxCrc: 0,
       syncedCrc: 0,
-      // The block in which it begins is not whole.
+      // What the block in which it begins has before is not the queue's.
       checkedFrom: offset
     })
   }

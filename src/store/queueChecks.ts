@@ -6,6 +6,10 @@
  *
  *   C topic 00 u32 queueId u48 first unit   u32 crc
  *
+ * A queue that came with a snapshot begins in the middle of a block, behind units that were never here: the CRC of that
+ * block begins there too (`queue.checkedFrom`). Nothing behind it is believed unchecked, for a file that was cut shorter
+ * reads as zeros once it has grown again.
+ *
  * A lost, torn, stale or misplaced write makes another CRC, for the key says which block of which queue it is of.
  */
 import { crc32 } from 'node:zlib'
@@ -63,11 +67,11 @@ export class QueueChecks {
       const first = this.geometry.blockFirst(unit)
       const end = this.geometry.blockEnd(first)
       const units = Math.min(end - unit, (bytes.length - at) / UNIT_BYTES)
-      crc = crc32(bytes.subarray(at, at + units * UNIT_BYTES), crc)
+      crc = checkedCrc(queue, unit, bytes.subarray(at, at + units * UNIT_BYTES), crc)
       unit += units
       at += units * UNIT_BYTES
       if (unit < end) break
-      if (first >= queue.checkedFrom) changes.push(this.record(queue, first, crc))
+      if (end > queue.checkedFrom) changes.push(this.record(queue, first, crc))
       crc = 0
     }
     queue.flushedOffset = unit
@@ -126,6 +130,17 @@ export class QueueChecks {
       changes.push({ key: Buffer.from(key, 'latin1'), value: null })
     }
   }
+}
+
+/** CRC of units of one block, from `first` on: of those that are checked, going on from `before`. */
+export function checkedCrc(
+  queue: ConsumeQueue,
+  first: number,
+  units: Uint8Array,
+  before = 0
+): number {
+  const uncheckedBytes = Math.max(0, queue.checkedFrom - first) * UNIT_BYTES
+  return uncheckedBytes >= units.length ? before : crc32(units.subarray(uncheckedBytes), before)
 }
 
 export function blockRecordKey(topic: string, queueId: number, first: number): Buffer {

@@ -4,11 +4,10 @@
  * when its checksum fits (queueChecks.ts); else it is built again from the log (derivedRepair.ts), and asked for once more.
  */
 import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
 import type { Disk } from '../platform/index.ts'
 import { type ConsumeQueue, UNIT_BYTES, type UnitSpan } from './consumeQueue.ts'
 import { FileCache } from './fileCache.ts'
-import type { BlockGeometry, QueueChecks } from './queueChecks.ts'
+import { type BlockGeometry, checkedCrc, type QueueChecks } from './queueChecks.ts'
 
 /** 10 MiB. */
 const BLOCKS_MAX = 512
@@ -161,9 +160,9 @@ export class QueueFiles {
     const isWhole = first + units === this.#geometry.blockEnd(first)
     const bytes = await this.rawBlock(queue, first, units)
     if (bytes === null) return null
-    if (first < queue.checkedFrom) return bytes
+    if (first + units <= queue.checkedFrom) return bytes
     const expected = isWhole ? await this.checks.expected(queue, first) : growingCrc
-    return expected !== null && crc32(bytes) === expected ? bytes : null
+    return expected !== null && checkedCrc(queue, first, bytes) === expected ? bytes : null
   }
 
   /** The block of the unit is to be built again; the error for who asked for it. */

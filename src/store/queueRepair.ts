@@ -2,7 +2,6 @@
  * Blocks of consume queues, built again from the log. One pass over a part of the log serves all blocks that lie in it, and
  * each is written as soon as the pass is behind it: what stands in the way of one does not hold up the others.
  */
-import { crc32 } from 'node:zlib'
 import type { Logger } from '../platform/index.ts'
 import { putInt32, putInt64 } from '../protocol/index.ts'
 import type { LogReader } from '../raft/index.ts'
@@ -10,6 +9,7 @@ import type { Checkpoints } from './checkpoint.ts'
 import { type ConsumeQueue, UNIT_BYTES, UnitSpan, unitPosition } from './consumeQueue.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
 import { type ScanVisitor, scanMessages } from './logScan.ts'
+import { checkedCrc } from './queueChecks.ts'
 import type { QueueFiles } from './queueFiles.ts'
 import type { QueueTable } from './queueTable.ts'
 import { belongsToQueue } from './storedMessageView.ts'
@@ -139,13 +139,14 @@ export class QueueRepair {
   /** All of its units are there, and make the checksum that they must have: nothing behind can change it. */
   async #isProved(job: Job): Promise<boolean> {
     const { queue, first, units, bytes } = job
-    if (job.missing > 0 || job.refuted || first < queue.checkedFrom) return false
+    if (job.missing > 0 || job.refuted) return false
+    if (Math.max(first, queue.minOffset) < queue.checkedFrom) return false
     const { checks } = this.#host.files
     const blockEnd = checks.geometry.blockEnd(first)
     if (first + units !== Math.min(blockEnd, queue.flushedOffset)) return false
     const isWhole = first + units === blockEnd
     const expected = isWhole ? await checks.expected(queue, first) : queue.flushedCrc
-    job.refuted = crc32(bytes) !== expected
+    job.refuted = checkedCrc(queue, first, bytes) !== expected
     return !job.refuted
   }
 
@@ -240,9 +241,9 @@ export class QueueRepair {
     const behind = await this.#behind(job, end)
     const bytes = Buffer.concat([job.bytes, behind.bytes])
     const isWhole = end === files.checks.geometry.blockEnd(first)
-    const crc = crc32(bytes)
+    const crc = checkedCrc(queue, first, bytes)
     const expected = isWhole ? await files.checks.expected(queue, first) : queue.flushedCrc
-    const isAsBefore = crc === expected || first < queue.checkedFrom
+    const isAsBefore = crc === expected || end <= queue.checkedFrom
     if (!isAsBefore && !behind.isCertain) throw new Error('more was written meanwhile')
     await files.rewrite(queue, first, bytes)
     if (!isAsBefore) await this.#adopt(queue, first, bytes, isWhole)
@@ -274,12 +275,12 @@ export class QueueRepair {
     isWhole: boolean
   ): Promise<void> {
     const { files, state } = this.#host
-    const crc = crc32(bytes)
+    const crc = checkedCrc(queue, first, bytes)
     if (isWhole) await state.write([files.checks.record(queue, first, crc)], { sync: false })
     else queue.flushedCrc = crc
     const synced = queue.syncedOffset - first
     if (synced > 0 && synced * UNIT_BYTES < bytes.length) {
-      queue.syncedCrc = crc32(bytes.subarray(0, synced * UNIT_BYTES))
+      queue.syncedCrc = checkedCrc(queue, first, bytes.subarray(0, synced * UNIT_BYTES))
     }
     this.#host.noteChanged(queue)
   }

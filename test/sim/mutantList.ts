@@ -609,7 +609,7 @@ export const MUTANTS: readonly Mutant[] = [
     'units of a queue are believed as they stand on the disk',
     'cluster',
     'store/queueFiles.js',
-    'return expected !== null && crc32(bytes) === expected ? bytes : null;',
+    'return expected !== null && checkedCrc(queue, first, bytes) === expected ? bytes : null;',
     'return bytes;',
     { with: ['bitRot', 'kill'] }
   ),

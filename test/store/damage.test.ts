@@ -5,6 +5,7 @@ import t from 'tap'
 import { createRealPlatform, type Logger, silentLogger } from '../../src/platform/index.ts'
 import { UNIT_BYTES } from '../../src/store/consumeQueue.ts'
 import type { ScrubStatus } from '../../src/store/scrubber.ts'
+import { dumpState, loadState } from '../../src/store/stateDump.ts'
 import { FakeClock } from '../helpers/fakeClock.ts'
 import { FakeLog } from '../helpers/fakeRaft.ts'
 import { RecordingLogger } from '../helpers/recordingLogger.ts'
@@ -227,6 +228,73 @@ t.test('a damaged queue of a trimmed log is built from what is left', async t =>
   const got = await pullAgain(once, min)
   t.equal(got.refused, 0, 'the zeros in front have a checksum too')
   await once.store.stop()
+})
+
+/** As a snapshot leaves it: a log without its beginning, and queues that begin in the middle of their first block. */
+async function installed(directory: string, count: number): Promise<Stopped> {
+  const giver = await openLeader(join(directory, 'giver'), OPTIONS)
+  await fill(giver, count)
+  await giver.store.stop()
+  const statePath = join(directory, 'dump')
+  const { index } = await dumpState(disk, giver.state, statePath)
+  const log = giver.log.fork()
+  const { index: firstIndex, position } = log.entries.find(e => e.bytes.includes('body 100'))!
+  const { endPosition } = log
+  log.startPosition = position
+  const state = new MemoryState()
+  const install = { snapshotId: 's', index, endPosition, firstIndex, statePath }
+  await loadState(disk, state, install, await createRealPlatform().host.bootId())
+  const stopped = { directory: join(directory, 'taker'), log, state }
+  await (await open(stopped)).store.stop()
+  return stopped
+}
+
+async function goOn(stopped: Stopped, count: number, from: number): Promise<void> {
+  const opened = await open(stopped)
+  opened.node.lead()
+  opened.node.automatic = true
+  await fill(opened, count, from)
+  await opened.store.stop()
+}
+
+t.test('a queue that came with a snapshot has checksums from its first unit on', async t => {
+  const directory = t.testdir()
+  for (const [what, count] of [
+    ['a block that grows', 300],
+    ['a block that is full', COUNT]
+  ] as const) {
+    const stopped = await installed(join(directory, what), count)
+    for (const damage of ['a file that is too short', 'a flipped bit in a tag'] as const) {
+      const copy = await copied(stopped, join(directory, what, damage))
+      const once = await open(copy)
+      const min = once.store.minOffset('T', 0)
+      t.ok(min > 20 && min < 1000, `it begins with unit ${min}`)
+      t.same((await pullAgain(once, min)).refused, 0, `${what}: it is whole`)
+      await once.store.stop()
+      await change(fileOf(copy.directory, 'T/0', 0), bytes =>
+        damage === 'a flipped bit in a tag'
+          ? bytes.fill(
+              bytes[min * UNIT_BYTES + 19]! ^ 1,
+              min * UNIT_BYTES + 19,
+              min * UNIT_BYTES + 20
+            )
+          : bytes.subarray(0, 1)
+      )
+      // Nobody reads it before it grows: then there are zeros where units were.
+      await goOn(copy, 20, count)
+      const again = await open(copy)
+      const got = await pullAgain(again, min)
+      t.equal(got.texts[0], `body ${min}`, `${what}, ${damage}: nothing is passed over`)
+      t.ok(got.refused > 0, 'it was noticed')
+      t.equal((await pullAgain(again, count + 19)).texts[0], `body ${count + 19}`)
+      await again.store.stop()
+      await goOn(copy, 20, count + 20)
+      const third = await open(copy)
+      const { texts, refused } = await pullAgain(third, min)
+      t.strictSame([texts[0], refused], [`body ${min}`, 0], 'it stays whole')
+      await third.store.stop()
+    }
+  }
 })
 
 t.test('a part of the log that cannot be read is waited for', async t => {
