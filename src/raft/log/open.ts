@@ -119,15 +119,8 @@ async function recover(
     (scanner.faults.has(lastIndex) ||
       (await isCutOff(segments, scanner.end)) ||
       (!powerLoss && (await isNoKilledWrite(segments, scanner.end, SEARCH_BYTES))))
-  const leftovers = state.clean ? false : await wipeBehind(segments, scanner.end, powerLoss)
-  await index.zeroFrom(scanner.nextIndex)
-  index.writtenIndex = lastIndex
-  if (!state.clean && scanner.aboveWatermark !== null) {
-    await rewrite(segments, scanner.aboveWatermark, scanner.end)
-  }
-  if (!state.clean) await syncFrom(segments, scanFrom)
-  await fillLastTimes(segments, index)
-
+  const behind = state.clean ? null : await findBehind(segments, scanner.end, powerLoss)
+  const leftovers = behind?.found === true
   const { droppedUnknown } = scanner
   const torn = leftovers || droppedUnknown
   // That file is written and synced before the first entry.
@@ -139,6 +132,18 @@ async function recover(
         { isCopy, mayHaveLost: powerLoss && !neverTookIn, leftovers, droppedUnknown },
         lastIndex
       )
+  // What shows it goes now, and this start may not come to its end.
+  if (recovering !== null && torn && !fresh)
+    await hardState.update({ recovering: true, bootId: '' })
+  if (behind !== null) await wipe(segments, scanner.end, behind)
+  await index.zeroFrom(scanner.nextIndex)
+  index.writtenIndex = lastIndex
+  if (!state.clean && scanner.aboveWatermark !== null) {
+    await rewrite(segments, scanner.aboveWatermark, scanner.end)
+  }
+  if (!state.clean) await syncFrom(segments, scanFrom)
+  await fillLastTimes(segments, index)
+
   const damaged = scanner.faults.size > 0
   await hardState.update({
     ...state,
@@ -291,31 +296,45 @@ async function isCutOff(segments: Segments, end: number): Promise<boolean> {
   return header !== null && at + entrySize(header) > segment.preparedBytes
 }
 
-/**
- * Puts zeros over whatever lies behind the end, from the back, and removes later segments: a leftover could be taken
- * for an entry once others stand before it (R-L5). True: there was something.
- */
-async function wipeBehind(segments: Segments, end: number, powerLoss: boolean): Promise<boolean> {
+interface Behind {
+  /** Whether anything is there but zeros. */
+  readonly found: boolean
+  /** In the segment that the log ends in. */
+  readonly chunks: readonly { readonly at: number; readonly length: number }[]
+}
+
+/** What lies behind the end of the log. */
+async function findBehind(segments: Segments, end: number, powerLoss: boolean): Promise<Behind> {
   let found = false
-  while (segments.list.length > 1 && segments.last().firstPosition >= end) {
-    const segment = segments.last()
+  let last = segments.list.length - 1
+  for (; last > 0 && segments.list[last]!.firstPosition >= end; last--) {
+    const segment = segments.list[last]!
     found ||= (await nonZeroChunks(segments, segment, 0, Number.MAX_SAFE_INTEGER)).length > 0
-    await segments.retireLast()
   }
-  await segments.disk.syncDirectory(segments.directory)
-  const segment = segments.last()
+  const segment = segments.list[last]!
   const from = end - segment.firstPosition
   // After a kill the writes stand in order, and one at a time is under way: no need to look further.
   const limit = powerLoss ? Number.MAX_SAFE_INTEGER : from + SEARCH_BYTES
   const chunks = await nonZeroChunks(segments, segment, from, limit)
+  return { found: found || chunks.length > 0, chunks }
+}
+
+/**
+ * Puts zeros over what lies behind the end, from the back, and removes later segments: a leftover could be taken for an entry once
+ * others stand before it (R-L5).
+ */
+async function wipe(segments: Segments, end: number, { chunks }: Behind): Promise<void> {
+  while (segments.list.length > 1 && segments.last().firstPosition >= end)
+    await segments.retireLast()
+  await segments.disk.syncDirectory(segments.directory)
+  const segment = segments.last()
   const file = await segments.acquire(segment)
   try {
-    for (const { at, length } of chunks.reverse()) await file.write([Buffer.alloc(length)], at)
+    for (const { at, length } of chunks.toReversed()) await file.write([Buffer.alloc(length)], at)
     if (chunks.length > 0) await file.datasync()
   } finally {
     segments.release(segment)
   }
-  return found || chunks.length > 0
 }
 
 async function nonZeroChunks(

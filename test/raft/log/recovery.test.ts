@@ -71,6 +71,35 @@ async function same(t: Test, process: Process, made: readonly Entry[]): Promise<
   )
 }
 
+for (const bootId of ['boot-1', 'boot-2']) {
+  t.test(
+    `a bad end is not forgotten by a start that fails, at whatever it does (${bootId})`,
+    async t => {
+      let failsAt = 0
+      for (let isOpen = false; !isOpen; failsAt += 1) {
+        const { disk, made } = await dead(NO_WITNESS)
+        flip(disk, made[ENTRIES - 1]!, 12)
+        let operations = 0
+        disk.hook = ({ kind }) =>
+          kind !== 'read' && operations++ === failsAt
+            ? Promise.reject(new Error('not now'))
+            : undefined
+        isOpen = await Process.start(disk, { bootId }).then(
+          () => true,
+          () => false
+        )
+        disk.hook = null
+        disk.kill()
+        const next = await Process.start(disk, { bootId })
+        const { recovering } = next.log.recovery
+        if (recovering === null) t.fail(`forgotten when operation ${failsAt} failed`)
+        await next.stop()
+      }
+      t.ok(failsAt > 10, `${failsAt} operations`)
+    }
+  )
+}
+
 for (const [part, byte] of [
   ['header', 12],
   ['body', 300]
