@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { createRealPlatform, silentLogger } from '../src/platform/index.ts'
+import { collectedBlocks, createRealPlatform, silentLogger } from '../src/platform/index.ts'
 import { encodeProperties } from '../src/protocol/index.ts'
 import type { Entry, ProposalSource, RaftNode, StateMachine } from '../src/raft/index.ts'
 import { ENTRY_HEADER_BYTES } from '../src/raft/index.ts'
@@ -81,7 +81,7 @@ function commitAll(): void {
 
 const directory = mkdtempSync(join(tmpdir(), 'ledgermq-bench-'))
 const store = await openStore({
-  platform: createRealPlatform(),
+  platform: { ...createRealPlatform(), blocks: collectedBlocks },
   logger: silentLogger,
   directory,
   raft: { segmentBytes: 1024 ** 3 } as never,

@@ -1,3 +1,4 @@
+export { type Blocks, collectedBlocks, ReusedBlocks } from './blocks.ts'
 export { BoundedLogger } from './boundedLogger.ts'
 export type { Clock, Timer } from './clock.ts'
 export type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'

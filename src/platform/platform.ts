@@ -1,3 +1,4 @@
+import { type Blocks, ReusedBlocks } from './blocks.ts'
 import type { Clock } from './clock.ts'
 import type { Disk } from './disk.ts'
 import type { Host } from './host.ts'
@@ -16,6 +17,7 @@ export interface Platform {
   disk: Disk
   network: Network
   host: Host
+  blocks: Blocks
 }
 
 /** The real machine. A simulation passes its own. */
@@ -25,6 +27,7 @@ export function createRealPlatform(): Platform {
     random: realRandom,
     disk: realDisk,
     network: realNetwork,
-    host: realHost
+    host: realHost,
+    blocks: new ReusedBlocks()
   }
 }

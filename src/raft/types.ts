@@ -18,7 +18,10 @@ export interface Proposal {
   readonly bytes: Buffer
   /** Called once, before the CRCs: patch what depends on the place and the time. `bodyPosition` = the entry's position + ENTRY_HEADER_BYTES. */
   seal(bodyPosition: number, timeMs: number): void
-  /** Called once, right after `seal`, when the entry stands in the leader's log. It may still be lost: a commit is told by `apply`. */
+  /**
+   * Called once, right after `seal`, when the entry stands in the leader's log, which holds the block of its bytes from then on. It may still be
+   * lost: a commit is told by `apply`.
+   */
   appended(index: number, term: number): void
 }
 
@@ -30,7 +33,7 @@ export interface ProposalSource {
 
 /** What stands on the log. Both are synchronous; a throw stops the node (it would diverge). */
 export interface StateMachine {
-  /** Committed entries, each once, in order, on every replica, from `appliedIndex + 1` on; kinds 3 and 4 too. The array is reused after the call, the entries are not. */
+  /** Committed entries, each once, in order, on every replica, from `appliedIndex + 1` on; kinds 3 and 4 too. The array is reused after the call, and so may be the entries' bytes. */
   apply(entries: readonly Entry[]): void
   /** Role, leader or readiness changed. Speculative state is thrown away when `ready` turns false. */
   roleChanged(status: RaftStatus): void

@@ -5,7 +5,7 @@
  *
  *   append → open batch → closed → taken (index, term known) → applied: waiters told
  */
-import type { Clock, Timer } from '../platform/index.ts'
+import type { Blocks, Clock, Timer } from '../platform/index.ts'
 import { type MessageFields, storedMessageSize, writeStoredMessage } from '../protocol/index.ts'
 import { ENTRY_HEADER_BYTES, type Proposal, type ProposalSource } from '../raft/index.ts'
 import {
@@ -58,6 +58,7 @@ class Lane {
 
 export interface AppenderHost {
   readonly clock: Clock
+  readonly blocks: Blocks
   readonly queues: QueueTable
   readonly counters: StoreCounters
   /** A waiter threw. */
@@ -92,7 +93,7 @@ export class Appender implements ProposalSource {
   /** `entryBytesMax`: what the log takes as one entry, header included. */
   constructor(host: AppenderHost, entryBytesMax: number) {
     this.#host = host
-    this.#slab = new Slab(Math.min(BATCH_BYTES_TARGET, entryBytesMax))
+    this.#slab = new Slab(Math.min(BATCH_BYTES_TARGET, entryBytesMax), host.blocks)
     const roomBytes = entryBytesMax - ENTRY_HEADER_BYTES - TRAILER_LENGTH_BYTES
     this.#appendBytesMax = Math.min(APPEND_BYTES_MAX, roomBytes)
     this.#timer = host.clock.every(TIMEOUT_CHECK_MS, () => this.#checkTimeouts())

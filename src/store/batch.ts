@@ -5,6 +5,7 @@
  *   slab | room for header | message | message | … | trailer? || room for header | message …
  *          ^ one batch                                          ^ the next one
  */
+import type { Blocks } from '../platform/index.ts'
 import { getUint32, putInt32 } from '../protocol/index.ts'
 import { ENTRY_HEADER_BYTES, EntryKind, type Proposal } from '../raft/index.ts'
 import type { AppendFailure, AppendWaiter, BatchAppendWaiter, PendingVisitor } from './append.ts'
@@ -14,7 +15,8 @@ import { placeMessage } from './storedMessageView.ts'
 
 /** A batch that reached this is closed (raft.md 4.2). */
 export const BATCH_BYTES_TARGET = 1024 * 1024
-const SLAB_BYTES = 4 * 1024 * 1024
+/** A batch that meets its end is closed, so that it holds many. */
+const BLOCKS_A_SLAB = 4
 
 /** Told how a command ended. */
 export interface CommandWaiter {
@@ -28,15 +30,20 @@ export class Slab {
   free = 0
   /** A batch is closed before it grows beyond, header and trailer included. */
   readonly batchBytesMax: number
+  /** Held for the slab, and for each batch in it until the log has it. */
+  readonly blocks: Blocks
 
-  constructor(batchBytesMax: number) {
+  constructor(batchBytesMax: number, blocks: Blocks) {
     this.batchBytesMax = batchBytesMax
+    this.blocks = blocks
   }
 
   /** Makes room for a batch of at least `bytes`, its header included; where it begins. */
   open(bytes: number): number {
     if (this.free + bytes > this.bytes.length) {
-      this.bytes = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes))
+      const slabBytes = BLOCKS_A_SLAB * this.blocks.blockBytes
+      this.blocks.release(this.bytes)
+      this.bytes = bytes > slabBytes ? Buffer.allocUnsafeSlow(bytes) : this.blocks.take(slabBytes)
       this.free = 0
     }
     return this.free
@@ -81,6 +88,7 @@ export class MessageBatch extends PendingEntry implements Proposal {
   readonly kind = EntryKind.messages
   flags = 0
   count = 0
+  readonly #blocks: Blocks
   #slab: Buffer
   readonly #start: number
   #end: number
@@ -101,6 +109,8 @@ export class MessageBatch extends PendingEntry implements Proposal {
     super()
     this.#start = slab.open(ENTRY_HEADER_BYTES + firstBytes)
     this.#slab = slab.bytes
+    this.#blocks = slab.blocks
+    this.#blocks.hold(this.#slab)
     this.#end = this.#start + ENTRY_HEADER_BYTES
     slab.free = this.#end
   }
@@ -194,6 +204,12 @@ export class MessageBatch extends PendingEntry implements Proposal {
     }
   }
 
+  /** The log holds the bytes now, until they are applied at least. */
+  override appended(index: number, term: number): void {
+    super.appended(index, term)
+    this.#blocks.release(this.#slab)
+  }
+
   override stored(): void {
     const late = this.#late
     const waiters = this.#waiters
@@ -248,6 +264,7 @@ export class MessageBatch extends PendingEntry implements Proposal {
     const length = this.#end - this.#start
     const moved = Buffer.allocUnsafeSlow(length + moreBytes)
     this.#slab.copy(moved, 0, this.#start, this.#end)
+    this.#blocks.release(this.#slab)
     this.#slab = moved
     this.#end = length
     this.#moved = true

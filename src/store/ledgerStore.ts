@@ -70,6 +70,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     this.appender = new Appender(
       {
         clock,
+        blocks: platform.blocks,
         queues,
         counters,
         waiterFailed: error => logger.error('An answer to a sender failed', { error }),

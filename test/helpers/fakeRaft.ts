@@ -66,7 +66,7 @@ export class FakeLog implements LogReader {
       flags,
       count,
       timeMs: this.timeMs,
-      bytes
+      bytes: Buffer.from(bytes)
     }
     this.entries.push(entry)
     this.endPosition += bytes.length

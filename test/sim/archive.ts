@@ -26,7 +26,7 @@ export class Archive {
   /** In the order of the log, each once. */
   add({ index, kind, count, bytes }: Entry): void {
     if (kind !== EntryKind.messages) return
-    this.#entries.push({ index, count, bytes })
+    this.#entries.push({ index, count, bytes: Buffer.from(bytes) })
     this.#messages = null
   }
 

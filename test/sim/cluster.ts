@@ -213,7 +213,6 @@ export class SimCluster {
       mappedFileSizeConsumeQueue: String(plan.queueFileBytes),
       flushDiskType: plan.syncFlush ? 'SYNC_FLUSH' : 'ASYNC_FLUSH',
       flushIntervalCommitLog: String(plan.flushIntervalMs),
-      tailCacheBytes: '4194304',
       transactionTimeOut: '1000',
       transactionCheckInterval: '2000',
       transactionCheckMax: '1000',
@@ -230,7 +229,9 @@ export class SimCluster {
       doors: {
         openState: directory => machine.state.open(directory),
         openNode: async (options, source, store) => {
-          const node = await openRaft(options, source, this.judge.watched(machine, store))
+          // Less than may be configured: what is applied is soon read from the disk, and its memory used again.
+          const small = { ...options, tailCacheBytes: plan.segmentBytes }
+          const node = await openRaft(small, source, this.judge.watched(machine, store))
           if (process.alive) this.judge.opened(machine, node)
           return node
         }

@@ -1,5 +1,6 @@
 import type { Clock, Disk, Platform, Timer } from '../../src/platform/index.ts'
 import { MemoryDisk, type Unsynced } from '../helpers/memoryDisk.ts'
+import { spoiltBlocks } from '../helpers/spoiltBlocks.ts'
 import type { Dice } from './dice.ts'
 import type { Owner, Scheduler, SimEvent } from './scheduler.ts'
 import { StateDisk } from './stateDisk.ts'
@@ -155,6 +156,7 @@ export class SimProcess implements Owner {
     this.platform = {
       clock: new SimClock(this),
       random: machine.dice.fork(this.name),
+      blocks: spoiltBlocks(),
       disk,
       network: network(this),
       host: { bootId: () => Promise.resolve(machine.bootId), memoryBytes: () => 4_294_967_296 }

@@ -305,7 +305,7 @@ export const RULES: readonly Rule[] = [
     `${LOG}/scanner.js`,
     'await this.#markFault(record, unit)'
   ),
-  rule('4.9', 'a torn tail is cut', `${LOG}/open.js`, 'await wipeBehind('),
+  rule('4.9', 'a torn tail is cut', `${LOG}/open.js`, 'await wipe('),
   rule(
     '4.9',
     'a peer has the damaged entry',

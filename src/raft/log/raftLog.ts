@@ -1,3 +1,4 @@
+import { collectedBlocks } from '../../platform/index.ts'
 import type { ConfigurationFile } from './configurationFile.ts'
 import { type KnownConfigurations, storedConfiguration } from './configurations.ts'
 import { mustContinue } from './continuity.ts'
@@ -79,6 +80,7 @@ export class DiskLog implements RaftLog {
     this.segmentFiles = parts.segments
     this.index = parts.index
     this.tail = parts.tail
+    this.tail.blocks = options.blocks ?? collectedBlocks
     this.#configurations = parts.configurations
     this.faults = parts.faults
     this.#newestSegment = parts.segments.last()
@@ -253,10 +255,6 @@ export class DiskLog implements RaftLog {
     return this.tail.entry(index)
   }
 
-  entryAtPosition(position: number): Entry | null {
-    return this.tail.entryAtPosition(position)
-  }
-
   recentEntries(fromIndex: number, maxBytes: number): Entry[] | null {
     return this.tail.entriesFrom(fromIndex, maxBytes)
   }
@@ -264,7 +262,10 @@ export class DiskLog implements RaftLog {
   async readEntries(fromIndex: number, maxBytes: number): Promise<Entry[]> {
     if (fromIndex > this.lastIndex) return []
     const recent = this.recentEntries(fromIndex, maxBytes)
-    if (recent !== null) return recent
+    if (recent !== null) {
+      for (const { bytes } of recent) this.tail.blocks.keep(bytes)
+      return recent
+    }
     this.mustBeOpen()
     return [...(await this.#reader.entriesFrom(fromIndex, maxBytes))]
   }

@@ -109,7 +109,7 @@ export class EntryReader {
 
   /** See RaftLog.peek. */
   peek(position: number, lengthBytes: number): Buffer | null {
-    const entry = this.#host.tail.entryAtPosition(position) ?? this.cachedAt(position)
+    const entry = this.#recentAt(position) ?? this.cachedAt(position)
     return entry === null ? null : sliceOf(entry, position, lengthBytes)
   }
 
@@ -126,7 +126,7 @@ export class EntryReader {
 
   /** `scattered`: the neighbours are not wanted, unless the entry lies just behind what was read before. */
   async #entryAt(position: number, scattered: boolean): Promise<Entry> {
-    const recent = this.#host.tail.entryAtPosition(position)
+    const recent = this.#recentAt(position)
     if (recent !== null) return recent
     this.#host.mustBeOpen()
     const cached = this.cachedAt(position)
@@ -141,6 +141,14 @@ export class EntryReader {
     const ahead = !scattered || this.#goesOn(place)
     const entry = entryIn(await this.#loadKept(place, ahead), position)
     if (entry === null) throw this.#notThere(position)
+    return entry
+  }
+
+  /** Whoever reads may look at it as long as he likes. */
+  #recentAt(position: number): Entry | null {
+    const { tail } = this.#host
+    const entry = tail.entryAtPosition(position)
+    if (entry !== null) tail.blocks.keep(entry.bytes)
     return entry
   }
 

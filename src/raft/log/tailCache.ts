@@ -1,3 +1,4 @@
+import { type Blocks, collectedBlocks } from '../../platform/index.ts'
 import { type Entry, entryBodyCrc, entryHeaderCrc } from './entry.ts'
 import type { Unit } from './indexFile.ts'
 
@@ -35,6 +36,8 @@ export class TailCache {
   /** Bytes of the entries that are held, without overhead. */
   bytes = 0
   entries = 0
+  /** Held for each entry whose bytes are here. */
+  blocks: Blocks = collectedBlocks
   readonly #bytesMax: number
   #charged = 0
   #mask = 1023
@@ -55,6 +58,7 @@ export class TailCache {
   push(entry: Entry): void {
     this.#place(entry, entry.bytes.length, entryHeaderCrc(entry.bytes))
     this.#entries[entry.index & this.#mask] = entry
+    this.blocks.hold(entry.bytes)
     this.bytes += entry.bytes.length
     this.#charged += entry.bytes.length + ENTRY_OVERHEAD_BYTES
     this.entries += 1
@@ -200,7 +204,7 @@ export class TailCache {
     this.#crcs[slot] = meta.headerCrc
   }
 
-  /** Drops `fromIndex` and what follows; it must be known. */
+  /** Drops `fromIndex` and what follows; it must be known. Its blocks are not given back: it may be on its way to the disk. */
   cut(fromIndex: number): void {
     for (let index = fromIndex; index <= this.last; index++) this.#drop(index)
     this.last = fromIndex - 1
@@ -214,7 +218,9 @@ export class TailCache {
       index <= limit &&
       (this.#charged > this.#bytesMax || this.#entries[index & this.#mask] === null)
     ) {
+      const entry = this.#entries[index & this.#mask]
       this.#drop(index)
+      if (entry != null) this.blocks.release(entry.bytes)
       index += 1
     }
     if (index === this.first) return
@@ -222,7 +228,7 @@ export class TailCache {
     this.first = index
   }
 
-  /** Drops what lies below `index`, whatever the bounds. */
+  /** Drops what lies below `index`, whatever the bounds. Its blocks are not given back, as with a cut. */
   trim(index: number): void {
     if (index <= this.first) return
     const to = Math.min(index - 1, this.last)

@@ -1,4 +1,4 @@
-import type { Clock, Disk, Logger, Random } from '../../platform/index.ts'
+import type { Blocks, Clock, Disk, Logger, Random } from '../../platform/index.ts'
 import type { KnownConfigurations } from './configurations.ts'
 import type { Entry } from './entry.ts'
 import type { Shipping } from './shipping.ts'
@@ -187,6 +187,8 @@ export interface LogOptions {
   readonly tailCacheBytes: number
   /** Bytes of older entries kept after reads; default 16 MiB. */
   readonly readCacheBytes?: number
+  /** What the tail cache holds its entries' memory in; default: none is used again. */
+  readonly blocks?: Blocks
   /** Of the running boot of the machine; '' = not known, every unclean start counts as one after a power loss. */
   readonly bootId: string
   /** Default: 64 MiB ahead at 128 MiB/s, with a spare. */
@@ -255,11 +257,12 @@ export interface RaftLog {
   /** Entries up to `index` were applied and may leave the tail cache. */
   release(index: number): void
 
-  /** From the tail cache, or null. */
+  /** From the tail cache, or null. Its bytes hold until the present call returns, unless their block is held. */
   entryAt(index: number): Entry | null
-  /** The entry that `position` lies in, from the tail cache, or null. */
-  entryAtPosition(position: number): Entry | null
-  /** Entries from `fromIndex` on, as many as fit into `maxBytes` (at least one); null: the first one is not in memory. */
+  /**
+   * Entries from `fromIndex` on, as many as fit into `maxBytes` (at least one); null: the first one is not in memory. Their bytes hold as
+   * those of `entryAt`.
+   */
   recentEntries(fromIndex: number, maxBytes: number): Entry[] | null
   /**
    * The same from memory or disk, CRCs verified. Empty beyond the last entry; ends before a fault. Rejects with

@@ -197,6 +197,7 @@ export class Driver {
   }
 
   #push(event: Event, entries: readonly Entry[]): void {
+    for (const { bytes } of entries) this.#options.platform.blocks.hold(bytes)
     this.#queue.push(event)
     this.#queueEntries.push(entries)
   }
@@ -214,6 +215,7 @@ export class Driver {
             if (this.#ended) break
           }
           if (this.#ended) break
+          for (const { bytes } of this.#received) this.#options.platform.blocks.release(bytes)
         }
         this.#queue.length = 0
         this.#queueEntries.length = 0
@@ -381,6 +383,7 @@ export class Driver {
     const [entry] = this.#receivedFrom(index, index)
     if (entry === undefined) throw new Error(`entry ${index} is to be rewritten and did not come`)
     this.#ledger.rewriting(writeSeq)
+    this.#options.platform.blocks.keep(entry.bytes)
     this.log.writeRepair(index, entry.bytes).then(
       () => {
         this.#ledger.rewritten(writeSeq)
@@ -468,9 +471,15 @@ export class Driver {
   }
 
   frame(from: string, frame: Frame): void {
-    if (this.snapshots.frame(from, frame)) return
+    const { blocks } = this.#options.platform
+    if (this.snapshots.frame(from, frame)) {
+      blocks.keep(frame.payload)
+      return
+    }
     const message = decodeMessage(frame)
     if (message === null) return
+    // All others are seldom, and some of their fields are views.
+    if (message.type !== 'append' && message.type !== 'appendReply') blocks.keep(frame.header)
     if (message.type === 'snapshotOffer') this.snapshots.offered(message.snapshotId, frame.payload)
     const { entries, summaries } = entriesOf(message, frame.payload)
     this.#push({ kind: 'receive', from, message, entries: summaries }, entries)

@@ -114,7 +114,7 @@ export class Inbound {
     this.#sockets.add(socket)
     this.#ungreeted.add(socket)
     const { clock } = this.#platform
-    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX, this.#platform.blocks)
     let session: Session | null = null
     let heard = true
     /** Refused or broken: what still comes is not looked at. */

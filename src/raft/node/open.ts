@@ -45,6 +45,7 @@ export async function openRaft(
     flushIntervalMs: options.flushIntervalMs,
     ...(options.warmSegments === true ? { prepare: WARM } : {}),
     tailCacheBytes: options.tailCacheBytes,
+    blocks: platform.blocks,
     bootId: await platform.host.bootId()
   })
   try {

@@ -13,6 +13,7 @@ import {
   helloReplyCodec,
   WireError
 } from '../wire/index.ts'
+import { SentBytes } from './sentBytes.ts'
 
 /** Handed to the socket and not yet taken: the send window and what goes beside it; beyond, the peer does not read. */
 const BUFFERED_BYTES_MAX = 48 * 1024 * 1024
@@ -93,6 +94,8 @@ export class PeerStream {
   #proofGiven = false
   #pingsUnanswered = 0
   #pending: Buffer[] = []
+  /** Blocks are held for what the socket may not have taken yet. */
+  readonly #sent: SentBytes
   #lastRefusal = ''
   #lastRefusalMs = 0
   #lastError = ''
@@ -107,6 +110,7 @@ export class PeerStream {
     events: PeerStreamEvents
   ) {
     this.#platform = platform
+    this.#sent = new SentBytes(platform.blocks)
     this.#logger = logger
     this.#id = peer.id
     this.#addresses = peer.addresses
@@ -161,7 +165,10 @@ export class PeerStream {
   send(head: Buffer, entries: readonly Bytes[]): void {
     if (this.#state.kind !== 'up') return
     this.#pending.push(head)
-    for (const entry of entries) this.#pending.push(entry.bytes)
+    for (const { bytes } of entries) {
+      this.#pending.push(bytes)
+      this.#platform.blocks.hold(bytes)
+    }
   }
 
   /** One socket write for all that was sent since the last one. */
@@ -172,7 +179,9 @@ export class PeerStream {
     if (this.#state.kind !== 'up') return
     const { socket } = this.#state
     for (const buffer of buffers) this.sentBytes += buffer.length
+    this.#sent.given(buffers)
     socket.write(buffers)
+    this.#sent.waiting(socket.bufferedBytes)
     if (socket.bufferedBytes > BUFFERED_BYTES_MAX) {
       socket.destroy(new Error(`${socket.bufferedBytes} bytes are waiting, the peer does not read`))
     }
@@ -210,7 +219,7 @@ export class PeerStream {
     })
     const opening: State = { kind: 'opening', socket, deadline: null }
     this.#state = opening
-    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+    const reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX, this.#platform.blocks)
     let broken = false
     socket.onConnect(() => {
       if (this.#state !== opening) return
@@ -224,6 +233,7 @@ export class PeerStream {
     const received = (bytes: number): void => {
       if (this.#state.kind === 'stopped' || broken) return
       this.receivedBytes += bytes
+      if (this.#standsOn(socket)) this.#sent.waiting(socket.bufferedBytes)
       try {
         reader.received(bytes)
         for (let frame = reader.next(); frame !== null; frame = reader.next()) {
@@ -297,6 +307,7 @@ export class PeerStream {
     if (state.kind === 'up') state.pings.cancel()
     else state.deadline?.cancel()
     this.#pending = []
+    this.#sent.forget()
     if (!this.#isStranger) this.#logBreak(wasUp, error)
     const refused = (error as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED'
     this.#refusedInARow = refused ? this.#refusedInARow + 1 : 0

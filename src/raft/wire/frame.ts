@@ -7,7 +7,7 @@
  *    8       header, then payload: raw entries, never inside a protobuf object
  */
 
-import type { Reception } from '../../platform/index.ts'
+import type { Blocks, Reception } from '../../platform/index.ts'
 
 export const FRAME_PREFIX_BYTES = 8
 /** One entry of the largest size, with its header and some room. */
@@ -25,7 +25,7 @@ export class WireError extends Error {
 export interface Frame {
   readonly type: number
   readonly flags: number
-  /** Views of the received bytes, which belong to the receiver. */
+  /** Views of the received bytes; who needs them longer than the call holds or keeps their block. */
   readonly header: Buffer
   readonly payload: Buffer
 }
@@ -42,8 +42,6 @@ export function encodeFrameHead(type: number, header: Uint8Array, payloadBytes: 
   return head
 }
 
-/** Frames are views of blocks of this size, which what is kept of them shares. */
-const BLOCK_BYTES = 1024 * 1024
 /** Less room than this is not worth a read. */
 const ROOM_BYTES_MIN = 16 * 1024
 const UNKNOWN = -1
@@ -54,16 +52,18 @@ const UNKNOWN = -1
  *   block  | frames given out | frame under way … | room |
  *                             #start              #end
  *
- * What is given out is never written again; the next block begins with a copy of the frame under way.
+ * The next block begins with a copy of the frame under way, and this one is the reader's no longer.
  */
 export class FrameReader implements Reception {
   #frameBytesMax: number
+  readonly #blocks: Blocks
   #block: Buffer = EMPTY
   #start = 0
   #end = 0
 
-  constructor(frameBytesMax: number) {
+  constructor(frameBytesMax: number, blocks: Blocks) {
     this.#frameBytesMax = frameBytesMax
+    this.#blocks = blocks
   }
 
   set frameBytesMax(bytes: number) {
@@ -110,10 +110,14 @@ export class FrameReader implements Reception {
   #nextBlock(frameBytes: number): void {
     const rest = this.#block.subarray(this.#start, this.#end)
     const wanted = Math.max(rest.length, frameBytes)
-    const usual = Math.min(BLOCK_BYTES, this.#frameBytesMax)
-    this.#block = Buffer.allocUnsafeSlow(Math.max(usual, wanted + ROOM_BYTES_MIN))
+    const { blockBytes } = this.#blocks
+    const usual = Math.min(blockBytes, this.#frameBytesMax)
+    const bytes = Math.max(usual, wanted + ROOM_BYTES_MIN)
+    const before = this.#block
+    this.#block = bytes === blockBytes ? this.#blocks.take(bytes) : Buffer.allocUnsafeSlow(bytes)
     this.#end = rest.copy(this.#block)
     this.#start = 0
+    this.#blocks.release(before)
   }
 }
 

@@ -17,6 +17,7 @@ import {
   type SavedState
 } from '../../../src/raft/index.ts'
 import { freePorts } from '../../helpers/freePorts.ts'
+import { spoiltBlocks } from '../../helpers/spoiltBlocks.ts'
 import { Mortal } from './mortal.ts'
 
 export const TIMINGS = {
@@ -243,7 +244,7 @@ export class TestNode {
         throw new Error(`${this.id} was given ${entry.index}, expected ${this.#nextIndex}`)
       }
       this.#nextIndex += 1
-      this.applied.push(entry)
+      this.applied.push({ ...entry, bytes: Buffer.from(entry.bytes) })
       if (entry.kind !== EntryKind.messages) continue
       const body = entry.bytes.subarray(ENTRY_HEADER_BYTES)
       if (body.readDoubleBE(0) !== entry.position + ENTRY_HEADER_BYTES) {
@@ -268,7 +269,7 @@ function makeNode(
   peers: readonly RaftPeer[],
   { disk, ...rest }: ClusterOptions
 ): TestNode {
-  const real = createRealPlatform()
+  const real: Platform = { ...createRealPlatform(), blocks: spoiltBlocks() }
   const platform: Platform = disk === undefined ? real : { ...real, disk: disk(id) }
   return new TestNode(id, join(root, id), () => ({
     platform,

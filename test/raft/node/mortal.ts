@@ -8,6 +8,7 @@ import type {
   Socket,
   Timer
 } from '../../../src/platform/index.ts'
+import { spoiltBlocks } from '../../helpers/spoiltBlocks.ts'
 
 const never = new Promise<never>(() => {})
 
@@ -21,6 +22,7 @@ export class Mortal implements Platform {
   readonly network: Network
   readonly random: Platform['random']
   readonly host: Platform['host']
+  readonly blocks: Platform['blocks'] = spoiltBlocks()
   /** Of writes and syncs to come: waits for it, and fails with what it resolves to. */
   trouble: (operation: 'write' | 'sync', path: string) => Promise<Error | null> = async () => null
   #dead = false

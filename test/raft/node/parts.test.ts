@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Clock, Disk, Timer } from '../../../src/platform/index.ts'
-import { createRealPlatform, silentLogger } from '../../../src/platform/index.ts'
+import { createRealPlatform, ReusedBlocks, silentLogger } from '../../../src/platform/index.ts'
 import { RepairAnswer } from '../../../src/raft/core/index.ts'
 import {
   ENTRY_HEADER_BYTES,
@@ -16,6 +16,7 @@ import { receiveEntries } from '../../../src/raft/node/entries.ts'
 import { EntryClock } from '../../../src/raft/node/entryClock.ts'
 import { Reads } from '../../../src/raft/node/reads.ts'
 import { answerRepair } from '../../../src/raft/node/repairs.ts'
+import { SentBytes } from '../../../src/raft/node/sentBytes.ts'
 import { Ticker } from '../../../src/raft/node/ticker.ts'
 import { WriteLedger } from '../../../src/raft/node/writeLedger.ts'
 import { NotLeaderError } from '../../../src/raft/types.ts'
@@ -464,4 +465,24 @@ t.test('entries of a frame', async t => {
     const nobody = encodeConfiguration({ ...configuration, members: [] })
     t.throws(() => receiveEntries(make(nobody), 1, 1), WireError)
   })
+})
+
+t.test('what a socket was given is held until the socket has taken it', async t => {
+  const blocks = new ReusedBlocks()
+  const sent = new SentBytes(blocks)
+  const views = [1, 2, 3].map(() => blocks.take(1000))
+  sent.given(views)
+  sent.waiting(2500)
+  t.equal(blocks.freeBytes, 0, 'half of the first is taken')
+  sent.waiting(1000)
+  t.equal(blocks.freeBytes, 2000)
+  sent.given([Buffer.from('a header, which is in no block')])
+  sent.waiting(0)
+  t.equal(blocks.freeBytes, 3000)
+  const lost = blocks.take(1000)
+  sent.given([lost])
+  sent.forget()
+  sent.given([blocks.take(1000)])
+  sent.waiting(0)
+  t.equal(blocks.freeBytes, 2000, 'what a broken connection had is not used again')
 })

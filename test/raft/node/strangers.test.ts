@@ -2,7 +2,12 @@ import { open, readdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createRealPlatform, fill, silentLogger } from '../../../src/platform/index.ts'
+import {
+  collectedBlocks,
+  createRealPlatform,
+  fill,
+  silentLogger
+} from '../../../src/platform/index.ts'
 import { defaultTimings } from '../../../src/raft/core/index.ts'
 import { PeerStream } from '../../../src/raft/node/peerStream.ts'
 import {
@@ -47,7 +52,7 @@ class Stranger {
   closed = false
 
   constructor(port: number) {
-    const reader = new FrameReader(1 << 20)
+    const reader = new FrameReader(1 << 20, collectedBlocks)
     this.#socket = net.connect({ port, host: '127.0.0.1' })
     this.#socket.on('data', chunk => {
       fill(reader, chunk)

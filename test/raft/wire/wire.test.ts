@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fill } from '../../../src/platform/index.ts'
+import { collectedBlocks, fill } from '../../../src/platform/index.ts'
 import type { Configuration, Message } from '../../../src/raft/core/index.ts'
 import {
   decodeConfiguration,
@@ -7,6 +7,7 @@ import {
   encodeConfiguration,
   encodeFrameHead,
   encodeMessage,
+  FRAME_BYTES_MAX,
   FRAME_PREFIX_BYTES,
   type Frame,
   FrameReader,
@@ -16,6 +17,7 @@ import {
   helloReplyCodec,
   WireError
 } from '../../../src/raft/wire/index.ts'
+import { spoiltBlocks } from '../../helpers/spoiltBlocks.ts'
 
 const reply: HelloReply = {
   protocol: 1,
@@ -201,7 +203,7 @@ const stream = Buffer.concat(
 
 for (const size of [1, 2, 3, 7, 8, 9, 1024, 65_536, stream.length]) {
   t.test(`frames come out whole when the socket delivers ${size} bytes at a time`, async t => {
-    const reader = new FrameReader(100_000)
+    const reader = new FrameReader(100_000, collectedBlocks)
     const frames: Frame[] = []
     for (let at = 0; at < stream.length; at += size) {
       frames.push(...drain(reader, stream.subarray(at, at + size)))
@@ -218,7 +220,7 @@ for (const size of [1, 2, 3, 7, 8, 9, 1024, 65_536, stream.length]) {
 t.test(
   'a frame is a view of the memory that was read into, also when it came in pieces',
   async t => {
-    const reader = new FrameReader(100_000)
+    const reader = new FrameReader(100_000, collectedBlocks)
     const { buffer } = reader.room()
     const frames: Frame[] = []
     for (let at = 0; at < 2000; at += 100)
@@ -231,8 +233,27 @@ t.test(
   }
 )
 
+t.test('a block whose frames nobody holds is read into again; one that is held is not', async t => {
+  const blocks = spoiltBlocks()
+  const reader = new FrameReader(FRAME_BYTES_MAX, blocks)
+  const memories = new Set<ArrayBufferLike>()
+  let held: Buffer | null = null
+  for (let i = 0; i < 300; i += 1) {
+    const payload = Buffer.alloc((i * 7919) % 20_000, i)
+    for (const frame of drain(reader, frameBytes(3, Buffer.from([1, 2, 3]), payload))) {
+      if (!frame.payload.equals(payload)) t.fail(`frame ${i} is not what was sent`)
+      memories.add(frame.payload.buffer)
+      if (i !== 100) continue
+      held = frame.payload
+      blocks.hold(held)
+    }
+  }
+  t.equal(memories.size, 3, 'the one read into, the one before it, and the one that is held')
+  t.ok(held!.equals(Buffer.alloc((100 * 7919) % 20_000, 100)))
+})
+
 t.test('what was given out stays as it was, however much comes behind it', async t => {
-  const reader = new FrameReader(100_000)
+  const reader = new FrameReader(100_000, collectedBlocks)
   const frames: Frame[] = []
   const wanted: Buffer[] = []
   for (let i = 0; i < 300; i += 1) {
@@ -248,17 +269,25 @@ t.test(
   'a frame above the limit, or shorter than its header says, is refused at its prefix',
   async t => {
     const large = Buffer.from('000003e9000003 00'.replaceAll(' ', ''), 'hex')
-    t.throws(() => drain(new FrameReader(1000), large), { message: /1001 bytes, limit 1000/ })
-    const refused = new FrameReader(1000)
+    t.throws(() => drain(new FrameReader(1000, collectedBlocks), large), {
+      message: /1001 bytes, limit 1000/
+    })
+    const refused = new FrameReader(1000, collectedBlocks)
     const endless = Buffer.from('ffffffff00000300', 'hex')
     t.throws(() => drain(refused, endless), { message: /4294967295 bytes, limit 1000/ })
     const { buffer } = refused.room()
     t.equal(refused.room().buffer, buffer, 'what comes behind it takes no new memory each time')
     const short = Buffer.from('0000001000090300', 'hex')
-    t.throws(() => drain(new FrameReader(1000), short), { message: /shorter than its header/ })
+    t.throws(() => drain(new FrameReader(1000, collectedBlocks), short), {
+      message: /shorter than its header/
+    })
     for (let length = 0; length < FRAME_PREFIX_BYTES; length += 1) {
       const tiny = Buffer.from([0, 0, 0, length, 0, 0, 3, 0])
-      t.throws(() => drain(new FrameReader(1000), tiny), WireError, `length ${length}`)
+      t.throws(
+        () => drain(new FrameReader(1000, collectedBlocks), tiny),
+        WireError,
+        `length ${length}`
+      )
     }
   }
 )
@@ -283,7 +312,7 @@ t.test('mutated, cut and random streams give frames or a WireError, nothing else
     for (let at = 0; at < flips && bytes.length > 0; at += 1) {
       bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
     }
-    const reader = new FrameReader(4096)
+    const reader = new FrameReader(4096, collectedBlocks)
     try {
       for (let at = 0; at < bytes.length; ) {
         const size = 1 + Math.floor(random() * 400)
