@@ -255,8 +255,11 @@ export interface LogReader {
   readonly firstIndex: number
   /** End of the last committed entry. */
   readonly committedPosition: number
-  /** Bytes inside one entry from memory (a view, valid until the next trim), null when not in memory. */
-  peek(position: number, length: number): Buffer | null
+  /**
+   * Bytes inside one entry from memory, a view; null when not in memory. `hold`: its block in `platform.blocks` has one hold more, and whoever
+   * asked lets it go. Without, it stays as it is for as long as somebody looks at it.
+   */
+  peek(position: number, length: number, hold?: boolean): Buffer | null
   /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
   read(position: number, length: number): Promise<Buffer>
   /**

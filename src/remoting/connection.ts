@@ -1,4 +1,4 @@
-import type { Socket } from '../platform/index.ts'
+import { type Blocks, collectedBlocks, type Socket } from '../platform/index.ts'
 import {
   CommandFlag,
   decodeCommand,
@@ -130,9 +130,9 @@ export class SocketConnection implements OwnedConnection {
     this.#written()
   }
 
-  writeChunks(chunks: readonly Buffer[]): void {
+  writeChunks(chunks: readonly Buffer[], blocks: Blocks = collectedBlocks): void {
     if (this.closed) return
-    for (const chunk of chunks) this.#output.append(chunk)
+    for (const chunk of chunks) this.#output.append(chunk, blocks)
     this.#written()
   }
 

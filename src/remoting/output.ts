@@ -1,3 +1,5 @@
+import { type Blocks, collectedBlocks } from '../platform/index.ts'
+
 /** Composed output is gathered in chunks of this size. */
 export const OUTPUT_CHUNK_BYTES = 65_536
 const POOL_CHUNKS_MAX = 256
@@ -39,6 +41,8 @@ export class OutputBuffer {
   #parts: Buffer[] = []
   /** Chunks that are full and may still be in the socket's hands. */
   #full: Buffer[] = []
+  /** Views that may still be in the socket's hands, and where they are held. */
+  #lent: { readonly view: Buffer; readonly blocks: Blocks }[] = []
 
   constructor(pool: ChunkPool) {
     this.#pool = pool
@@ -78,15 +82,17 @@ export class OutputBuffer {
     this.pendingBytes += bytes
   }
 
-  append(view: Buffer): void {
+  append(view: Buffer, blocks: Blocks): void {
     if (view.length <= COPY_BYTES_MAX) {
       const { buffer, offset } = this.reserve(view.length)
       view.copy(buffer, offset)
       this.commit(view.length)
+      blocks.release(view)
       return
     }
     this.#sealPiece()
     this.#parts.push(view)
+    if (blocks !== collectedBlocks) this.#lent.push({ view, blocks })
     this.pendingBytes += view.length
   }
 
@@ -99,9 +105,11 @@ export class OutputBuffer {
     return parts
   }
 
-  /** The socket has nothing left of what was taken: all chunks without pending bytes may be used again. */
+  /** The socket has nothing left of what was taken: all chunks without pending bytes may be used again, and what was lent goes back. */
   released(): void {
     if (this.pendingBytes > 0) return
+    for (const { view, blocks } of this.#lent) blocks.release(view)
+    this.#lent.length = 0
     for (const chunk of this.#full) this.#pool.give(chunk)
     this.#full.length = 0
     if (this.#chunk !== null) this.#pool.give(this.#chunk)
@@ -112,6 +120,7 @@ export class OutputBuffer {
   discard(): void {
     this.#parts = []
     this.#full = []
+    this.#lent = []
     this.#forgetChunk()
     this.pendingBytes = 0
   }

@@ -1,3 +1,4 @@
+import type { Blocks } from '../platform/index.ts'
 import type { Frame, RemotingCommand } from '../protocol/index.ts'
 
 /** What is needed of a request to answer it; a RemotingCommand has it all. */
@@ -62,8 +63,11 @@ export interface Connection {
   reserve(bytesMax: number): Reservation
   /** The first `bytes` of the last reservation are a whole frame. Without it the reservation is void. */
   commit(bytes: number): void
-  /** Sends views as they are, in order with everything else; they must not change until written, so they must be written once only. */
-  writeChunks(chunks: readonly Buffer[]): void
+  /**
+   * Sends views as they are, in order with everything else; they must not change until written, so they must be written once only. `blocks`: each
+   * is held there, and let go when it is written; what a broken connection still has is not.
+   */
+  writeChunks(chunks: readonly Buffer[], blocks?: Blocks): void
   /** A request from us; rejects with RemotingError. Accuracy of the time limit: 100 ms. */
   invoke(command: RemotingCommand, timeoutMs: number): Promise<RemotingCommand>
   /** `invoke` without a promise. */

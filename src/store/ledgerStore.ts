@@ -1,5 +1,5 @@
 /** The door's class: puts the parts together and passes calls on; what a call does is in the part that it goes to. */
-import type { RaftNode, RaftStatus, SavedState, StateMachine } from '../raft/index.ts'
+import type { RaftNode, RaftStatus, SavedState, StateMachine, StopOptions } from '../raft/index.ts'
 import type {
   AppendRefusal,
   AppendWaiter,
@@ -24,7 +24,7 @@ import { failureOf } from './failures.ts'
 import { StoreEvents } from './listeners.ts'
 import { Lookups } from './lookups.ts'
 import { Machine } from './machine.ts'
-import { OffsetCommits } from './offsetCommits.ts'
+import { type OffsetCommitOptions, OffsetCommits } from './offsetCommits.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import { Reader } from './reader.ts'
 import { Retention } from './retention.ts'
@@ -61,7 +61,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
   constructor(parts: StoreParts) {
     const { platform, logger, tables, queues, files, index, counters, state, restored } = parts
     super(parts.events)
-    const { clock, disk } = platform
+    const { clock, disk, blocks } = platform
     const node = (): RaftNode => this.node
     const log = (): RaftNode['log'] => this.node.log
     this.#parts = parts
@@ -70,7 +70,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     this.appender = new Appender(
       {
         clock,
-        blocks: platform.blocks,
+        blocks,
         queues,
         counters,
         waiterFailed: error => logger.error('An answer to a sender failed', { error }),
@@ -103,7 +103,14 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     )
     const machine = this.#machine
     this.#reader = new Reader(
-      { queues, files, counters, log, whenBack: (...block) => this.#repair.whenBack(...block) },
+      {
+        blocks,
+        queues,
+        files,
+        counters,
+        log,
+        whenBack: (...block) => this.#repair.whenBack(...block)
+      },
       parts.pullLimits
     )
     const appliedPosition = (): number => machine.appliedPosition
@@ -267,18 +274,12 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     })
   }
 
-  commitOffset(
-    offset: ConsumerOffset,
-    options: { ageMs?: number; mayGoBack?: boolean } = {}
-  ): boolean {
+  commitOffset(offset: ConsumerOffset, options: OffsetCommitOptions = {}): boolean {
     if (!this.appender.ready) return false
     return this.#offsetCommits.add(offset, options.ageMs ?? 0, options.mayGoBack === true, null)
   }
 
-  commitOffsetAndWait(
-    offset: ConsumerOffset,
-    options: { ageMs?: number; mayGoBack?: boolean } = {}
-  ): Promise<void> {
+  commitOffsetAndWait(offset: ConsumerOffset, options: OffsetCommitOptions = {}): Promise<void> {
     if (!this.appender.ready) return Promise.reject(failureOf('notLeader', this.node.leaderId))
     return new Promise((resolve, reject) => {
       const taken = this.#offsetCommits.add(
@@ -440,7 +441,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     return this.#retention.cleanExpired()
   }
 
-  stop(options: { transfer?: boolean; graceMs?: number } = {}): Promise<void> {
+  stop(options: StopOptions = {}): Promise<void> {
     this.#stopping ??= this.#stop(options, true)
     return this.#stopping
   }
@@ -451,10 +452,7 @@ export class LedgerStore extends StoreEvents implements Omit<Store, 'group'>, St
     return this.#stopping
   }
 
-  async #stop(
-    options: { transfer?: boolean; graceMs?: number },
-    checkpoint: boolean
-  ): Promise<void> {
+  async #stop(options: StopOptions, checkpoint: boolean): Promise<void> {
     const { clock } = this.#parts.platform
     const { state, files, index, logger } = this.#parts
     this.#retention.stop()

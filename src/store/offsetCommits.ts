@@ -38,6 +38,13 @@ export interface OffsetCommitsHost {
   propose(command: Command, waiter: CommandWaiter): AppendRefusal | null
 }
 
+export interface OffsetCommitOptions {
+  /** How long a forwarder held it, ms; dropped if the offset was moved back meanwhile. */
+  ageMs?: number
+  /** Also a smaller offset than the stored one (an explicit UPDATE_CONSUMER_OFFSET that nobody held); else it only moves forward (those that ride on pulls). */
+  mayGoBack?: boolean
+}
+
 export class OffsetCommits {
   readonly #host: OffsetCommitsHost
   readonly #intervalMs: number

@@ -14,6 +14,8 @@ export interface PullRequest {
   filter?: MessageFilter | null
   /** How long the first message is waited for when its part of the log is damaged here, ms: a peer gives it back. Absent: not at all. */
   patienceMs?: number
+  /** `chunks` are held in `platform.blocks`, and who asks lets each go once; what he does not let go costs memory for a while. */
+  holdsChunks?: boolean
 }
 
 /** For who has a client waiting: well below the time after which clients give a pull up (10 s). */

@@ -103,8 +103,11 @@ export class Reader {
     const log = this.#host.log()
     for (let i = 0; i < span.units; i++) {
       const at = span.at + i * UNIT_BYTES
-      const message = log.peek(unitPosition(span.bytes, at), unitSize(span.bytes, at))
-      if (message === null || filter.matches(message, 0)) return true
+      const message = log.peek(unitPosition(span.bytes, at), unitSize(span.bytes, at), true)
+      if (message === null) return true
+      const matches = filter.matches(message, 0)
+      this.#host.blocks.release(message)
+      if (matches) return true
     }
     return false
   }
@@ -211,7 +214,7 @@ export class Reader {
     const log = this.#host.log()
     const chunks: Buffer[] = []
     for (let i = 0; i < selection.positions.length; i++) {
-      const chunk = log.peek(selection.positions[i]!, selection.lengths[i]!)
+      const chunk = log.peek(selection.positions[i]!, selection.lengths[i]!, request.holdsChunks)
       if (chunk === null) return this.#readCold(request, queue, selection, chunks)
       chunks.push(chunk)
     }

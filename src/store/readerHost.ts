@@ -1,3 +1,4 @@
+import type { Blocks } from '../platform/index.ts'
 import type { LogReader } from '../raft/index.ts'
 import type { ConsumeQueue } from './consumeQueue.ts'
 import type { StoreCounters } from './counters.ts'
@@ -6,6 +7,7 @@ import type { QueueTable } from './queueTable.ts'
 
 /** What pulls read from, with a filter and without. */
 export interface ReaderHost {
+  readonly blocks: Blocks
   readonly queues: QueueTable
   readonly files: QueueFiles
   readonly counters: StoreCounters

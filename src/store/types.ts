@@ -18,6 +18,7 @@ import type { Command, CommandResult, ConsumerOffset, QueueRef } from './command
 import type { StoreCounters } from './counters.ts'
 import type { DerivedDamage } from './derivedRepair.ts'
 import type { KeyValueStore } from './keyValueStore.ts'
+import type { OffsetCommitOptions } from './offsetCommits.ts'
 import type { PopCheckpoint } from './pop.ts'
 import type { MessageFilter, PullRequest, PullResult } from './pull.ts'
 import type { ScrubStatus } from './scrubber.ts'
@@ -173,16 +174,11 @@ export interface Store {
   execute(command: Command): Promise<CommandResult>
   /**
    * A consumer's progress; coalesced, proposed within 100 ms, the last value for a queue wins (R-A2).
-   * `ageMs`: how long a forwarder held it; dropped if the offset was moved back meanwhile. `mayGoBack`: also a smaller offset than the
-   * stored one (an explicit UPDATE_CONSUMER_OFFSET that nobody held); else it only moves forward (offsets that ride on pulls).
    * False: not taken (not the ready leader, or full).
    */
-  commitOffset(offset: ConsumerOffset, options?: { ageMs?: number; mayGoBack?: boolean }): boolean
+  commitOffset(offset: ConsumerOffset, options?: OffsetCommitOptions): boolean
   /** The same, told when it is committed and applied (two-way UPDATE_CONSUMER_OFFSET). Rejects as execute. */
-  commitOffsetAndWait(
-    offset: ConsumerOffset,
-    options?: { ageMs?: number; mayGoBack?: boolean }
-  ): Promise<void>
+  commitOffsetAndWait(offset: ConsumerOffset, options?: OffsetCommitOptions): Promise<void>
   /** Proposes what is coalesced, and resolves when all that was taken so far is applied (or can no longer be: leadership lost). */
   flushOffsets(): Promise<void>
   /** LOCK_BATCH_MQ: the queues that the client owns after it. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { collectedBlocks, ReusedBlocks } from '../../src/platform/index.ts'
 import { ChunkPool, OUTPUT_CHUNK_BYTES, OutputBuffer } from '../../src/remoting/output.ts'
 
 function compose(output: OutputBuffer, text: string): void {
@@ -16,7 +17,7 @@ t.test(
   async t => {
     const output = new OutputBuffer(new ChunkPool())
     compose(output, 'first ')
-    output.append(Buffer.from('copied '))
+    output.append(Buffer.from('copied '), collectedBlocks)
     const taken = output.take()
     compose(output, 'second')
     output.released()
@@ -46,7 +47,7 @@ t.test('pieces, views and large reservations leave in the order in which they ca
   let expected = ''
   for (let n = 0; n < 100; n++) {
     compose(output, `<${n}>`)
-    output.append(view)
+    output.append(view, collectedBlocks)
     const { buffer, offset } = output.reserve(OUTPUT_CHUNK_BYTES + 1)
     buffer.write(`[${n}]`, offset)
     output.commit(`[${n}]`.length)
@@ -56,6 +57,24 @@ t.test('pieces, views and large reservations leave in the order in which they ca
   t.equal(textOf(output.take()), expected)
   t.equal(output.pendingBytes, 0)
   t.strictSame(output.take(), [])
+})
+
+t.test('a view that is lent goes back when it is copied, or when the socket is empty', async t => {
+  const blocks = new ReusedBlocks()
+  const output = new OutputBuffer(new ChunkPool())
+  output.append(blocks.take(1_000), blocks)
+  t.equal(blocks.freeBytes, 1_000, 'copied')
+  output.append(blocks.take(2_000), blocks)
+  output.released()
+  t.equal(blocks.freeBytes, 1_000, 'not given to the socket yet')
+  output.take()
+  output.released()
+  t.equal(blocks.freeBytes, 3_000)
+  output.append(blocks.take(4_000), blocks)
+  output.take()
+  output.discard()
+  output.released()
+  t.equal(blocks.freeBytes, 3_000, 'what a connection had when it broke is not used again')
 })
 
 t.test('a connection that has nothing to say holds no chunk', async t => {

@@ -119,7 +119,8 @@ export class PullPath {
       maxMessages: pull.maxMessages,
       tagHashes: pull.tagHashes,
       filter: pull.filter,
-      patienceMs: REPAIR_PATIENCE_MS
+      patienceMs: REPAIR_PATIENCE_MS,
+      holdsChunks: true
     })
     if (!(result instanceof Promise)) {
       this.#finish(pull, result, first)
@@ -194,7 +195,7 @@ export class PullPath {
     if ((pull.flag & CommandFlag.oneway) !== 0) return
     this.#write(pull, result.bytes)
     if (result.bytes === 0) return
-    connection.writeChunks(result.chunks)
+    connection.writeChunks(result.chunks, this.#broker.platform.blocks)
     this.#broker.stats.got(pull.group, pull.topic, pull.queueId, {
       messages: result.messageCount,
       bytes: result.bytes,

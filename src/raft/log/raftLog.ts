@@ -291,8 +291,8 @@ export class DiskLog implements RaftLog {
     }
   }
 
-  peek(position: number, lengthBytes: number): Buffer | null {
-    return this.#reader.peek(position, lengthBytes)
+  peek(position: number, lengthBytes: number, hold = false): Buffer | null {
+    return this.#reader.peek(position, lengthBytes, hold)
   }
 
   read(position: number, lengthBytes: number): Promise<Buffer> {

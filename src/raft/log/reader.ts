@@ -108,8 +108,8 @@ export class EntryReader {
   }
 
   /** See RaftLog.peek. */
-  peek(position: number, lengthBytes: number): Buffer | null {
-    const entry = this.#recentAt(position) ?? this.cachedAt(position)
+  peek(position: number, lengthBytes: number, hold: boolean): Buffer | null {
+    const entry = this.#recentAt(position, hold) ?? this.cachedAt(position)
     return entry === null ? null : sliceOf(entry, position, lengthBytes)
   }
 
@@ -126,7 +126,7 @@ export class EntryReader {
 
   /** `scattered`: the neighbours are not wanted, unless the entry lies just behind what was read before. */
   async #entryAt(position: number, scattered: boolean): Promise<Entry> {
-    const recent = this.#recentAt(position)
+    const recent = this.#recentAt(position, false)
     if (recent !== null) return recent
     this.#host.mustBeOpen()
     const cached = this.cachedAt(position)
@@ -144,11 +144,13 @@ export class EntryReader {
     return entry
   }
 
-  /** Whoever reads may look at it as long as he likes. */
-  #recentAt(position: number): Entry | null {
+  /** Who does not say that he will let it go may look at it as long as he likes. */
+  #recentAt(position: number, hold: boolean): Entry | null {
     const { tail } = this.#host
     const entry = tail.entryAtPosition(position)
-    if (entry !== null) tail.blocks.keep(entry.bytes)
+    if (entry === null) return null
+    if (hold) tail.blocks.hold(entry.bytes)
+    else tail.blocks.keep(entry.bytes)
     return entry
   }
 

@@ -274,8 +274,8 @@ export interface RaftLog {
   /** null: not in the log or unknown. For Repair answers and comparisons with faults. */
   headerCrcAt(index: number): Promise<number | null>
 
-  /** Bytes inside one entry from memory, a view; null: not in memory. */
-  peek(position: number, lengthBytes: number): Buffer | null
+  /** See LogReader. */
+  peek(position: number, lengthBytes: number, hold?: boolean): Buffer | null
   /** The same from memory or disk; the whole entry's CRC is verified. Rejects like `readEntries`. */
   read(position: number, lengthBytes: number): Promise<Buffer>
   /** See LogReader.readSized. */
