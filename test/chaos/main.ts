@@ -1,18 +1,14 @@
 /**
  * Real processes on real disks and sockets are disturbed while clients work; then what the clients saw is judged (docs/durability.md).
+ * `npm run chaos -- --help` shows the options.
  *
- *   npm run chaos -- [--minutes 3] [--seed S] [--only kill-leader,hard-flip-log] [--flush ASYNC_FLUSH] [--system rocketmq]
- *                    [--once] [--directory DIR] [--tap FILE] [--list]
- *   npm run chaos -- --healthy [--minutes 60]
- *   npm run chaos -- --check history-1.ndjson [--openchaos FILE]
- *
- * With --once each fault comes once, and the minutes are only a limit. Leaves histories and report.html in the directory. Ends with status 1 when something does not hold, with 2 when it cannot run here.
+ * Leaves histories and report.html in the directory. Ends with status 1 when something does not hold, with 2 when it cannot run here.
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
-import { parseArgs } from 'node:util'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { check } from './check.ts'
 import { readHistory } from './events.ts'
 import { FAULTS } from './faults.ts'
@@ -26,22 +22,41 @@ import { RULES } from './topics.ts'
 const SEGMENT_BYTES = 4_194_304
 const FULL_LOAD_SEGMENT_BYTES = 268_435_456
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '3' },
-    seed: { type: 'string' },
-    only: { type: 'string' },
-    flush: { type: 'string', default: 'SYNC_FLUSH' },
-    system: { type: 'string', default: 'ledgermq' },
-    directory: { type: 'string' },
-    tap: { type: 'string' },
-    list: { type: 'boolean', default: false },
-    once: { type: 'boolean', default: false },
-    healthy: { type: 'boolean', default: false },
-    check: { type: 'string' },
-    openchaos: { type: 'string' }
-  }
-})
+interface Options {
+  minutes: number
+  seed?: number
+  only: typeof FAULTS
+  flush: 'SYNC_FLUSH' | 'ASYNC_FLUSH'
+  system: 'ledgermq' | 'rocketmq'
+  directory?: string
+  tap?: string
+  list?: true
+  once?: true
+  healthy?: true
+  check?: string
+  openchaos?: string
+}
+
+const values = new Command('chaos')
+  .description('Disturbs a cluster of real processes while clients work, and judges what they saw.')
+  .option('--minutes <number>', 'how long', minutes, 3)
+  .option('--seed <number>', 'decides the faults; it is told when it is left out', seed)
+  .addOption(
+    new Option('--only <faults>', 'these, with commas').argParser(chosen).default(FAULTS, 'all')
+  )
+  .option('--list', 'show the faults')
+  .option('--once', 'each fault once; the minutes are a limit')
+  .option('--healthy', 'full load and stalls of one loop, no other fault')
+  .addOption(
+    new Option('--flush <mode>').choices(['SYNC_FLUSH', 'ASYNC_FLUSH']).default('SYNC_FLUSH')
+  )
+  .addOption(new Option('--system <name>').choices(['ledgermq', 'rocketmq']).default('ledgermq'))
+  .option('--directory <directory>', 'for histories and report.html')
+  .option('--tap <file>', 'what held, as TAP')
+  .option('--check <history>', 'judge a history that was kept')
+  .option('--openchaos <file>', 'with --check: write it as OpenChaos does')
+  .parse()
+  .opts<Options>()
 
 process.exitCode = await main()
 
@@ -61,15 +76,7 @@ async function main(): Promise<number> {
     if (values.seed === undefined) process.argv.push('--seed', String(Date.now() % 1_000_000))
     return runInside()
   }
-  const seed = whole('seed', values.seed ?? '')
-  const minutes = Number(values.minutes)
-  if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: use a number above 0`)
-  if (values.system !== 'ledgermq' && values.system !== 'rocketmq') {
-    throw new Error(`--system ${values.system}: use ledgermq or rocketmq`)
-  }
-  if (values.flush !== 'SYNC_FLUSH' && values.flush !== 'ASYNC_FLUSH') {
-    throw new Error(`--flush ${values.flush}: use SYNC_FLUSH or ASYNC_FLUSH`)
-  }
+  const { seed = 0, minutes } = values
   const directory = resolve(values.directory ?? join(tmpdir(), `ledgermq-chaos-${seed}`))
   await rm(directory, { recursive: true, force: true })
   await mkdir(directory, { recursive: true })
@@ -78,27 +85,32 @@ async function main(): Promise<number> {
     ...{ seed, minutes, directory, system: values.system, flush: values.flush },
     faults: values.healthy
       ? [healthy(minutes)]
-      : chosen(values.only).filter(fault => own || fault.ownOnly !== true),
+      : values.only.filter(fault => own || fault.ownOnly !== true),
     segmentBytes: values.healthy ? FULL_LOAD_SEGMENT_BYTES : SEGMENT_BYTES,
-    once: values.once || values.healthy,
+    once: values.once === true || values.healthy === true,
     tapFile: values.tap ?? null
   })
 }
 
-function chosen(only: string | undefined): typeof FAULTS {
-  if (only === undefined) return FAULTS
+function chosen(only: string): typeof FAULTS {
   return only.split(',').map(name => {
     const fault = FAULTS.find(one => one.name === name)
-    if (fault === undefined) throw new Error(`--only ${name}: --list shows the faults`)
+    if (fault === undefined)
+      throw new InvalidArgumentError(`There is no fault ${name}: --list shows them.`)
     return fault
   })
 }
 
-function whole(name: string, text: string): number {
+function seed(text: string): number {
   const value = Number(text)
-  if (!/^\d+$/.test(text) || value >= 2 ** 32) {
-    throw new Error(`--${name} ${text}: use a whole number below 4294967296`)
-  }
+  if (!/^\d+$/.test(text) || value >= 2 ** 32)
+    throw new InvalidArgumentError('Use a whole number below 4294967296.')
+  return value
+}
+
+function minutes(text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('Use a number above 0.')
   return value
 }
 

@@ -2,9 +2,7 @@
  * The simulations (raft.md 5.2): the whole cluster in one thread, on simulated time, chance, disks and wires, and the bare
  * cores, of which there are far more schedules.
  *
- *   npm run sim -- --seeds 1..1000 [--depth core] [--workers 2] [--minutes 10] [--first]
- *   npm run sim -- --seeds 1..60 --with bitRot,kill --flush sync     (these faults in every run)
- *   npm run sim -- --seed 17 [--depth core] [--lines 200] [--minimize]
+ * `npm run sim -- --help` shows the options.
  *
  * Many seeds: a progress line, faults by kind and role, how often each rule decided something, and for each seed that fails
  * the command that plays it again. One seed: its plan, its log, and what came of it; the trace hash is the same each time.
@@ -12,73 +10,95 @@
  * --only-faults, --only-lanes). Ends with status 1 when something does not hold, or a long campaign never came to something.
  */
 import process from 'node:process'
-import { parseArgs } from 'node:util'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { Campaign, type Depth } from './campaign.ts'
 import { replayCore, usualCore } from './coreRun.ts'
 import { CLUSTER_EXPECTED, CORE_EXPECTED } from './expected.ts'
 import { replayCluster } from './minimize.ts'
-import { isFaultKind, type Wanted } from './plan.ts'
+import { type FaultKind, isFaultKind, type Wanted } from './plan.ts'
 import type { RunCut } from './run.ts'
 import { parseRanges } from './shrink.ts'
 
-const { values } = parseArgs({
-  options: {
-    depth: { type: 'string', default: 'cluster' },
-    seed: { type: 'string' },
-    seeds: { type: 'string', default: '1..100' },
-    workers: { type: 'string', default: '1' },
-    minutes: { type: 'string' },
-    lines: { type: 'string', default: '100' },
-    first: { type: 'boolean', default: false },
-    minimize: { type: 'boolean', default: false },
-    with: { type: 'string' },
-    flush: { type: 'string' },
-    steps: { type: 'string' },
-    until: { type: 'string' },
-    'only-faults': { type: 'string' },
-    'only-lanes': { type: 'string' },
-    'only-steps': { type: 'string' }
-  }
-})
-const depth: Depth = values.depth === 'core' ? 'core' : 'cluster'
-const flush = values.flush === 'sync' || values.flush === 'async' ? values.flush : null
-const wanted: Wanted = { faults: (values.with ?? '').split(',').filter(isFaultKind), flush }
+interface Options {
+  depth: Depth
+  seed?: number
+  seeds: string
+  workers: number
+  minutes?: number
+  lines: number
+  first?: true
+  minimize?: true
+  with?: FaultKind[]
+  flush?: 'sync' | 'async'
+  steps?: number
+  until?: number
+  onlyFaults?: ReadonlySet<string>
+  onlyLanes?: ReadonlySet<string>
+  onlySteps?: readonly number[]
+}
+
+const values = new Command('sim')
+  .description(
+    'Plays schedules of faults: whole clusters, or bare cores, on simulated time, disks and wires.'
+  )
+  .addOption(
+    new Option('--depth <depth>', 'what is played').choices(['cluster', 'core']).default('cluster')
+  )
+  .option('--seeds <first..last>', 'these, one after the other', '1..100')
+  .option('--workers <number>', 'processes that share them', wholeNumber, 1)
+  .option('--minutes <number>', 'at most', wholeNumber)
+  .option('--first', 'end with the first seed that fails')
+  .option('--with <faults>', 'these faults in every run, with commas', faultKinds)
+  .addOption(
+    new Option('--flush <mode>', 'this flush mode in every run').choices(['sync', 'async'])
+  )
+  .option('--seed <number>', 'one, with its log', wholeNumber)
+  .option('--lines <number>', 'of its log', wholeNumber, 100)
+  .option(
+    '--minimize',
+    'leave out what it does not need to fail, and print the command for the rest'
+  )
+  .option('--steps <number>', 'core: no more than these', wholeNumber)
+  .option('--only-steps <ranges>', 'core: these alone', parseRanges)
+  .option('--until <ms>', 'cluster: disturbed no longer', wholeNumber)
+  .option('--only-faults <names>', 'cluster: these of its faults', names)
+  .option('--only-lanes <names>', 'cluster: these of its clients', names)
+  .parse()
+  .opts<Options>()
+const { depth } = values
+const wanted: Wanted = { faults: values.with ?? [], flush: values.flush ?? null }
 const print = (text: string): void => console.log(text)
 
-function wholeNumber(name: string, text: string): number {
+function wholeNumber(text: string): number {
   const number = Number(text)
-  if (!Number.isSafeInteger(number) || number < 0) {
-    throw new Error(`--${name} ${text}: use a whole number`)
-  }
+  if (!Number.isSafeInteger(number) || number < 0)
+    throw new InvalidArgumentError('Use a whole number.')
   return number
 }
 
-function playCore(seed: number): Promise<boolean> {
-  const steps = values.steps === undefined ? usualCore.steps : wholeNumber('steps', values.steps)
-  const kept = values['only-steps']
-  const only = kept === undefined ? null : parseRanges(kept)
-  return replayCore(seed, { steps, only }, values.minimize, print)
+function faultKinds(text: string): FaultKind[] {
+  return text.split(',').map(name => {
+    if (!isFaultKind(name)) throw new InvalidArgumentError(`There is no fault ${name}.`)
+    return name
+  })
 }
 
-function names(text: string | undefined): ReadonlySet<string> | null {
-  return text === undefined ? null : new Set(text.split(',').filter(name => name !== ''))
+function names(text: string): ReadonlySet<string> {
+  return new Set(text.split(',').filter(name => name !== ''))
 }
 
 async function playOne(seed: number): Promise<boolean> {
-  if (depth === 'core') return playCore(seed)
-  const cut: RunCut = {
-    untilMs: values.until === undefined ? null : wholeNumber('until', values.until),
-    faults: names(values['only-faults']),
-    lanes: names(values['only-lanes'])
+  const minimize = values.minimize === true
+  if (depth === 'core') {
+    const { steps = usualCore.steps, onlySteps: only = null } = values
+    return replayCore(seed, { steps, only }, minimize, print)
   }
-  return replayCluster(
-    seed,
-    cut,
-    wanted,
-    values.minimize,
-    wholeNumber('lines', values.lines),
-    print
-  )
+  const cut: RunCut = {
+    untilMs: values.until ?? null,
+    faults: values.onlyFaults ?? null,
+    lanes: values.onlyLanes ?? null
+  }
+  return replayCluster(seed, cut, wanted, minimize, values.lines, print)
 }
 
 async function playMany(range: string): Promise<boolean> {
@@ -86,19 +106,16 @@ async function playMany(range: string): Promise<boolean> {
   const campaign = new Campaign({
     depth,
     expected: depth === 'core' ? CORE_EXPECTED : CLUSTER_EXPECTED,
-    firstSeed: wholeNumber('seeds', first),
-    lastSeed: wholeNumber('seeds', last),
-    workers: Math.max(1, wholeNumber('workers', values.workers)),
-    timeMs: values.minutes === undefined ? null : Number(values.minutes) * 60_000,
-    first: values.first,
+    firstSeed: wholeNumber(first),
+    lastSeed: wholeNumber(last),
+    workers: Math.max(1, values.workers),
+    timeMs: values.minutes === undefined ? null : values.minutes * 60_000,
+    first: values.first === true,
     wanted,
     print
   })
   return campaign.run()
 }
 
-const whole =
-  values.seed === undefined
-    ? await playMany(values.seeds)
-    : await playOne(wholeNumber('seed', values.seed))
+const whole = values.seed === undefined ? await playMany(values.seeds) : await playOne(values.seed)
 process.exit(whole ? 0 : 1)
