@@ -51,7 +51,8 @@ export class SimCluster {
     this.log = new LogBook(() => scheduler.nowMs)
     this.network = new SimNetwork(scheduler, dice.fork('network'), {
       latencyMs: plan.latencyMs,
-      windowBytes: plan.windowBytes
+      windowBytes: plan.windowBytes,
+      violation: text => this.violation(text)
     })
     const machine = (name: string, ip: string): Machine => {
       const settings = {
@@ -133,7 +134,7 @@ export class SimCluster {
   }
 
   powerLoss(machine: Machine): void {
-    if (this.plan.syncFlush) this.judge.closing(machine)
+    if (this.brokers.includes(machine)) this.judge.closing(machine, !this.plan.syncFlush)
     this.network.powerLost(machine)
     machine.powerLoss()
     this.#gone(machine)
@@ -230,7 +231,7 @@ export class SimCluster {
         openState: directory => machine.state.open(directory),
         openNode: async (options, source, store) => {
           // Less than may be configured: what is applied is soon read from the disk, and its memory used again.
-          const small = { ...options, tailCacheBytes: plan.segmentBytes }
+          const small = { ...options, tailCacheBytes: plan.segmentBytes / 8 }
           const node = await openRaft(small, source, this.judge.watched(machine, store))
           if (process.alive) this.judge.opened(machine, node)
           return node

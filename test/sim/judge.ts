@@ -202,13 +202,13 @@ export class Judge {
     }
   }
 
-  /** Before its process is gone: what its log has for good must be there, or be claimed, when it comes back. */
-  closing(machine: Machine): void {
+  /** Before its process is gone: what its log has for good must be there, or be claimed, when it comes back, unless the log `mayLose` it. */
+  closing(machine: Machine, mayLose = false): void {
     const member = this.#member(machine)
     if (member.node === null) return
     const { durableIndex, stopReason, lastIndex, trouble } = member.node.status()
     member.recovering = trouble === 'recovering'
-    if (stopReason === null || stopReason === IN_ORDER)
+    if (!mayLose && (stopReason === null || stopReason === IN_ORDER))
       member.syncedIndex = Math.min(durableIndex, lastIndex)
   }
 

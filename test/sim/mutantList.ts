@@ -621,5 +621,32 @@ export const MUTANTS: readonly Mutant[] = [
     'slots.push(...(await readSlots(file)));',
     'if (slots.length === 0) slots.push(...(await readSlots(file)));',
     { with: ['bitRot', 'kill'] }
+  ),
+  one(
+    'S5',
+    'memory is used again that the socket to a peer still sends from',
+    'cluster',
+    'raft/node/sentBytes.js',
+    'const takenBytes = this.#givenBytes - bytes;',
+    'const takenBytes = this.#givenBytes;',
+    { with: ['slowLink', 'isolate', 'stall'] }
+  ),
+  one(
+    'S6',
+    'memory is used again that a socket to a client still sends from',
+    'cluster',
+    'remoting/output.js',
+    'this.#lent.push({ view, blocks });',
+    'blocks.release(view);',
+    { with: ['slowLink', 'isolate', 'stallClient'] }
+  ),
+  one(
+    'S7',
+    'a start takes away a bad end of the log before it says that it recovers',
+    'test',
+    'raft/log/open.js',
+    'if (recovering !== null && torn && !fresh)',
+    'if (false)',
+    { test: 'raft/log/recovery.test.js' }
   )
 ]

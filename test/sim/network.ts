@@ -28,6 +28,7 @@ export interface NetworkSettings {
   readonly latencyMs: number
   /** What of a connection may be on its way or unread at the other side, bytes. */
   readonly windowBytes: number
+  readonly violation: (text: string) => void
 }
 
 interface Port {

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { isSpoilt } from '../helpers/spoiltBlocks.ts'
 import type { Link, SimNetwork, SimSocket } from './network.ts'
 
 /** A system's buffer takes this much of a program at once; what it has not taken waits with the program. */
@@ -148,6 +149,11 @@ export class Pipe {
       at += taken
       if (taken === first.length) this.#waiting.shift()
       else this.#waiting[0] = first.subarray(taken)
+    }
+    if (isSpoilt(bytes)) {
+      const { from, to } = this
+      const way = `${from.process.name} (port ${from.localPort}) to ${to.machine.name}`
+      this.#network.settings.violation(`${way}: memory was used again before the socket had it`)
     }
     this.waitingBytes -= bytes.length
     this.#unacknowledgedBytes += bytes.length

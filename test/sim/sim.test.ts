@@ -160,6 +160,37 @@ t.test('what a log had on its disk is asked of the last process that had it', t 
   t.end()
 })
 
+t.test('a member that recovered before the power went is not asked to recover still', t => {
+  const violations: string[] = []
+  const judge = new Judge({
+    syncFlush: false,
+    segmentBytes: 65_536,
+    logDirectory: '/log',
+    archive: null,
+    membersChange: false,
+    nowMs: () => 0,
+    violation: text => violations.push(text)
+  })
+  const machine = { name: 'n0' } as Machine
+  const process = (starts: string | null, ends: string | null): void => {
+    let trouble = starts
+    const status = { lastIndex: 9, durableIndex: 9, stopReason: null, commitIndex: 0 }
+    const node = { term: 1, status: () => ({ ...status, trouble }) }
+    judge.opened(machine, node as unknown as RaftNode)
+    trouble = ends
+    judge.closing(machine, true)
+    judge.closed(machine)
+  }
+  judge.add(machine)
+  process('recovering', 'recovering')
+  process('recovering', null)
+  process(null, 'recovering')
+  t.strictSame(violations, [])
+  process(null, null)
+  t.match(violations, [/^n0 was recovering and starts as if it were whole/])
+  t.end()
+})
+
 t.test('whoever reaches the real clock or chance is found', t => {
   const reached: string[] = []
   const release = guardGlobals(what => reached.push(what))
