@@ -12,7 +12,7 @@ import {
 } from './entry.ts'
 import { RepairError } from './errors.ts'
 import type { IndexFile } from './indexFile.ts'
-import { isNoSpace } from './noSpace.ts'
+import { isNoSpace, RETRY_NO_SPACE_MS } from './noSpace.ts'
 import type { EntryReader } from './reader.ts'
 import { RepairWaits } from './repairWaits.ts'
 import type { Segment, Segments } from './segments.ts'
@@ -41,11 +41,13 @@ export class Repairer {
   readonly waits: RepairWaits
   readonly #host: RepairHost
   readonly #reader: EntryReader
+  readonly #clock: Clock
   readonly #logger: Logger
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(host: RepairHost, reader: EntryReader, clock: Clock, logger: Logger) {
     this.waits = new RepairWaits(clock, host.faults)
+    this.#clock = clock
     this.#logger = logger
     this.#host = host
     this.#reader = reader
@@ -73,7 +75,24 @@ export class Repairer {
     } catch (error) {
       if (!this.#isGone(fault)) throw error
     }
-    if (this.#isGone(fault)) return
+    let isTold = false
+    while (!this.#isGone(fault)) {
+      this.#host.mustWork()
+      try {
+        await this.#put(fault, bytes)
+        return
+      } catch (error) {
+        if (!isNoSpace(error)) throw error
+      }
+      if (!isTold) this.#logger.error('A repair waits until the disk has space', { index })
+      isTold = true
+      await new Promise<void>(resolve => this.#clock.after(RETRY_NO_SPACE_MS, resolve))
+    }
+  }
+
+  /** In its place, with its unit. */
+  async #put(fault: Fault, bytes: Buffer): Promise<void> {
+    const { index } = fault
     const position = entryPosition(bytes)
     const segment = this.#host.segmentFiles.at(position) as Segment
     const file = await this.#host.segmentFiles.acquire(segment)

@@ -302,6 +302,51 @@ t.test(
   }
 )
 
+t.test(
+  'a repair waits for room on the disk; a cut of its entry or a stop ends the waiting',
+  async t => {
+    const damaged = async (): Promise<{ disk: MemoryDisk; a: Process; made: Entry[] }> => {
+      const disk = new MemoryDisk()
+      const before = await Process.start(disk)
+      const made = Array.from({ length: 30 }, () => before.append(500))
+      await before.written()
+      await before.rest()
+      disk.kill()
+      const { position } = made[11]!
+      const segment = position - (position % SEGMENT_BYTES)
+      disk.corrupt(`${DATA}/${String(segment).padStart(20, '0')}`, position - segment + 300)
+      const a = await Process.start(disk)
+      await t.rejects(a.wait(a.log.read(position + 64, 10)), DamagedEntryError)
+      disk.failNext('write', 'ENOSPC', { times: Number.MAX_SAFE_INTEGER, path: DATA })
+      return { disk, a, made }
+    }
+    const one = await damaged()
+    const back = one.a.log.writeRepair(12, one.made[11]!.bytes)
+    await one.a.rest(1_000)
+    t.equal(one.a.log.faults.size, 1)
+    one.disk.failNoMore()
+    await one.a.wait(back)
+    t.equal(one.a.log.faults.size, 0)
+    t.strictSame(one.a.told.failures, [])
+    await one.a.stop()
+
+    const two = await damaged()
+    const cut = two.a.log.writeRepair(12, two.made[11]!.bytes)
+    await two.a.rest(300)
+    two.a.cut(12)
+    await two.a.wait(cut)
+    two.disk.failNoMore()
+    await two.a.stop()
+
+    const three = await damaged()
+    const stopped = three.a.log.writeRepair(12, three.made[11]!.bytes)
+    stopped.catch(() => {})
+    await three.a.rest(300)
+    await three.a.stop()
+    await t.rejects(stopped, { message: /closed/ })
+  }
+)
+
 t.test('a repair that waits for another is left out when its entry is cut meanwhile', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, { tailCacheBytes: 0 })
