@@ -26,6 +26,7 @@ function javaCommand(nameServers: string, laneMs: number): string[] | null {
 /** RocketMQ's own Java client as a sender for each queue of a topic and its orderly consumer, in a process of its own. */
 export class JavaClients {
   readonly #child: ChildProcess
+  #started: () => void = () => {}
   #drained: () => void = () => {}
   acknowledged = 0
   failed = 0
@@ -42,6 +43,7 @@ export class JavaClients {
     const lines = createInterface({ input: this.#child.stdout! })
     lines.on('line', line => {
       if (!line.startsWith('{')) return
+      if (line.includes('"started"')) return this.#started()
       if (line.includes('"drained"')) return this.#drained()
       const event = JSON.parse(line) as HistoryEvent
       if (event.op === 'send' && event.kind === 'ok') this.acknowledged += 1
@@ -51,15 +53,20 @@ export class JavaClients {
     })
   }
 
-  /** Null where it cannot run. */
-  static start(
+  /** Null where it cannot run. Resolves when it consumes: to start it needs a name server, which a fault may take away. */
+  static async start(
     nameServers: string,
     laneMs: number,
     recorder: Recorder,
     tell: (event: HistoryEvent) => void
-  ): JavaClients | null {
+  ): Promise<JavaClients | null> {
     const args = javaCommand(nameServers, laneMs)
-    return args === null ? null : new JavaClients(args, recorder, tell)
+    if (args === null) return null
+    const clients = new JavaClients(args, recorder, tell)
+    await new Promise<void>(resolve => {
+      clients.#started = resolve
+    })
+    return clients
   }
 
   /** Resolves when the last send is settled. */

@@ -75,7 +75,7 @@ async function open(request: Extract<LoadRequest, { op: 'open' }>): Promise<null
   await register.open()
   producers.start()
   register.start()
-  const java = JavaClients.start(nameServers, laneMs * JAVA_PAUSES, recorder, event => {
+  const java = await JavaClients.start(nameServers, laneMs * JAVA_PAUSES, recorder, event => {
     if (event.op === 'deliver') consumers.saw(event)
   })
   running = { recorder, producers, consumers, register, java }

@@ -51,6 +51,7 @@ public final class Chaos {
         producer.start();
         DefaultMQPushConsumer consumer = consumer(args[0], topic, args[2]);
         consumer.start();
+        line("{\"started\":true}");
         List<Thread> lanes = new ArrayList<>();
         for (MessageQueue queue : queues(producer, topic)) {
             Thread lane = new Thread(() -> send(producer, queue, Integer.parseInt(args[3])));
