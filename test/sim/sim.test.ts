@@ -129,17 +129,7 @@ t.test('a group whose log is trimmed and whose members change is whole in the en
 })
 
 t.test('what a log had on its disk is asked of the last process that had it', t => {
-  const violations: string[] = []
-  const judge = new Judge({
-    syncFlush: false,
-    segmentBytes: 65_536,
-    logDirectory: '/log',
-    archive: null,
-    membersChange: false,
-    nowMs: () => 0,
-    violation: text => violations.push(text)
-  })
-  const machine = { name: 'n0' } as Machine
+  const { judge, machine, violations } = judgeOfOne()
   const process = (starts: number, ends: number, stopReason: string | null): void => {
     let status = { lastIndex: starts, durableIndex: starts, stopReason: null as string | null }
     const node = { term: 1, status: () => ({ ...status, trouble: null, commitIndex: 0 }) }
@@ -148,7 +138,6 @@ t.test('what a log had on its disk is asked of the last process that had it', t 
     judge.closing(machine)
     judge.closed(machine)
   }
-  judge.add(machine)
   process(0, 159, null)
   process(159, 158, 'stopped')
   t.strictSame(violations, [], 'it was cut, and stopped in order')
@@ -161,17 +150,7 @@ t.test('what a log had on its disk is asked of the last process that had it', t 
 })
 
 t.test('a member that recovered before the power went is not asked to recover still', t => {
-  const violations: string[] = []
-  const judge = new Judge({
-    syncFlush: false,
-    segmentBytes: 65_536,
-    logDirectory: '/log',
-    archive: null,
-    membersChange: false,
-    nowMs: () => 0,
-    violation: text => violations.push(text)
-  })
-  const machine = { name: 'n0' } as Machine
+  const { judge, machine, violations } = judgeOfOne()
   const process = (starts: string | null, ends: string | null): void => {
     let trouble = starts
     const status = { lastIndex: 9, durableIndex: 9, stopReason: null, commitIndex: 0 }
@@ -181,7 +160,6 @@ t.test('a member that recovered before the power went is not asked to recover st
     judge.closing(machine, true)
     judge.closed(machine)
   }
-  judge.add(machine)
   process('recovering', 'recovering')
   process('recovering', null)
   process(null, 'recovering')
@@ -253,3 +231,20 @@ t.test('nothing that was acknowledged is lost in a share of disturbed clusters',
   // How many runs fit into the time is the machine's business; that there were some is not.
   t.ok(campaign.runs >= 1 && campaign.acknowledged > 100, `${campaign.runs} seeds`)
 })
+
+/** A judge of a group of one machine, `n0`. */
+function judgeOfOne(): { judge: Judge; machine: Machine; violations: string[] } {
+  const violations: string[] = []
+  const judge = new Judge({
+    syncFlush: false,
+    segmentBytes: 65_536,
+    logDirectory: '/log',
+    archive: null,
+    membersChange: false,
+    nowMs: () => 0,
+    violation: text => violations.push(text)
+  })
+  const machine = { name: 'n0' } as Machine
+  judge.add(machine)
+  return { judge, machine, violations }
+}

@@ -218,9 +218,8 @@ export class TailCache {
       index <= limit &&
       (this.#charged > this.#bytesMax || this.#entries[index & this.#mask] === null)
     ) {
-      const entry = this.#entries[index & this.#mask]
-      this.#drop(index)
-      if (entry != null) this.blocks.release(entry.bytes)
+      const dropped = this.#drop(index)
+      if (dropped !== null) this.blocks.release(dropped.bytes)
       index += 1
     }
     if (index === this.first) return
@@ -238,13 +237,15 @@ export class TailCache {
     this.first = to + 1
   }
 
-  #drop(index: number): void {
+  /** What was held there. */
+  #drop(index: number): Entry | null {
     const slot = index & this.#mask
-    const entry = this.#entries[slot]
-    if (entry === null || entry === undefined) return
+    const entry = this.#entries[slot] ?? null
+    if (entry === null) return null
     this.#entries[slot] = null
     this.bytes -= entry.bytes.length
     this.#charged -= entry.bytes.length + ENTRY_OVERHEAD_BYTES
     this.entries -= 1
+    return entry
   }
 }
