@@ -10,6 +10,8 @@ import type { Answer, Task } from './worker.ts'
 const PROGRESS_MS = 5_000
 /** Core schedules a worker plays before it answers. */
 const CORES_A_TASK = 50
+/** A run throws away what it allocates: 33.1 -> 29.2 s of CPU for ten clusters against V8's 16 MiB, no better with 128. */
+const YOUNG_SPACE = '--max-semi-space-size=64'
 /** A campaign of so many runs must have come to every rule and every kind of fault, or it proves little. */
 const ALL_SEEN_FROM_RUNS = { cluster: 500, core: 5_000 } as const
 
@@ -105,7 +107,8 @@ export class Campaign {
       const counts = this.runs < this.#countedRuns
       const program = this.#o.worker ?? new URL('./worker.js', import.meta.url)
       const worker = fork(fileURLToPath(program), {
-        env: { TZ: 'UTC', ...(counts ? { COUNT_RULES: '1' } : {}) }
+        env: { TZ: 'UTC', ...(counts ? { COUNT_RULES: '1' } : {}) },
+        execArgv: [...process.execArgv, YOUNG_SPACE]
       })
       let task: Task | null = null
       let ended = false
