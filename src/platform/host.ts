@@ -7,4 +7,6 @@ export interface Host {
   bootId(): Promise<string>
   /** Of the machine, or of the container where that has a limit, bytes. */
   memoryBytes(): number
+  /** Files and connections that the process may have open at once. */
+  openFilesMax(): number
 }

@@ -5,6 +5,11 @@ import type { Host } from './host.ts'
 /** Linux: a fresh uuid at each boot. */
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id'
 
+/** Linux: what the process may have; Node.js has raised its soft limits to the hard ones. */
+const LIMITS_FILE = '/proc/self/limits'
+/** Where it cannot be told. */
+const OPEN_FILES = 2_048
+
 /** Tests of power loss set this, so that a restarted process takes its machine for rebooted. */
 const BOOT_ID_VARIABLE = 'LEDGERMQ_BOOT_ID'
 
@@ -24,5 +29,16 @@ export const realHost: Host = {
     const total = os.totalmem()
     // Without a limit it is 0, or a number beyond all memory.
     return limit !== undefined && limit > 0 && limit < total ? limit : total
+  },
+
+  openFilesMax(): number {
+    try {
+      const soft = /^Max open files +(\d+|unlimited)/m.exec(
+        fs.readFileSync(LIMITS_FILE, 'utf8')
+      )?.[1]
+      return soft === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(soft ?? OPEN_FILES)
+    } catch {
+      return OPEN_FILES
+    }
   }
 }

@@ -171,7 +171,7 @@ async function openOn(
       ? (options.consumeQueueFileBytes ?? CONSUME_QUEUE_FILE_BYTES)
       : restored.queueFileUnits * UNIT_BYTES
   const checks = new QueueChecks(state, new BlockGeometry(fileBytes))
-  const files = new QueueFiles(platform.disk, join(directory, 'consumequeue'), checks)
+  const files = new QueueFiles(platform, join(directory, 'consumequeue'), checks)
   let index: KeyIndex | null = null
   if (options.indexEnabled !== false) {
     index = new KeyIndex(platform.disk, join(directory, 'index'), state, logger)

@@ -4,14 +4,16 @@
  * when its checksum fits (queueChecks.ts); else it is built again from the log (derivedRepair.ts), and asked for once more.
  */
 import { dirname, join } from 'node:path'
-import type { Disk } from '../platform/index.ts'
+import type { Disk, Host } from '../platform/index.ts'
 import { type ConsumeQueue, UNIT_BYTES, type UnitSpan } from './consumeQueue.ts'
 import { FileCache } from './fileCache.ts'
 import { type BlockGeometry, checkedCrc, type QueueChecks } from './queueChecks.ts'
 
 /** 10 MiB. */
 const BLOCKS_MAX = 512
-const OPEN_FILES_MAX = 512
+/** Of what the process may have open, the rest is for connections: files that are opened anew at each checkpoint cost three times as much. */
+const OPEN_FILES_SHARE = 1 / 4
+const OPEN_FILES_MAX = 16_384
 /** The file system makes one commit of several; the threads of the log's own writes must not all be taken. */
 const SYNCS_AT_ONCE = 3
 
@@ -47,13 +49,14 @@ export class QueueFiles {
   /** Files whose directory entries are durable. */
   readonly #named = new Set<string>()
 
-  constructor(disk: Disk, directory: string, checks: QueueChecks) {
+  constructor({ disk, host }: { disk: Disk; host: Host }, directory: string, checks: QueueChecks) {
     this.#disk = disk
     this.#directory = directory
     this.checks = checks
     this.#geometry = checks.geometry
     this.#fileUnits = checks.geometry.fileUnits
-    this.#files = new FileCache(disk, OPEN_FILES_MAX)
+    const filesMax = Math.floor(host.openFilesMax() * OPEN_FILES_SHARE)
+    this.#files = new FileCache(disk, Math.min(filesMax, OPEN_FILES_MAX))
   }
 
   /** Writes the units from `firstUnit` on; the bytes must not change before it resolves. */

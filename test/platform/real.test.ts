@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -41,6 +41,15 @@ t.test('real disk', async t => {
     t.equal(readFileSync(file, 'utf8'), 'a=2')
     t.equal(statSync(file).mode & 0o777, 0o600)
   })
+})
+
+t.test('as many files may be open as the shell says', t => {
+  const told = spawnSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout.trim()
+  const { openFilesMax } = platform.host
+  if (process.platform !== 'linux') t.equal(openFilesMax(), 2_048, 'where it is not known')
+  else if (told === 'unlimited') t.ok(openFilesMax() > 1e9)
+  else t.equal(openFilesMax(), Number(told))
+  t.end()
 })
 
 t.test('sockets', async t => {

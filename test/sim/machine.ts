@@ -159,7 +159,11 @@ export class SimProcess implements Owner {
       blocks: spoiltBlocks(),
       disk,
       network: network(this),
-      host: { bootId: () => Promise.resolve(machine.bootId), memoryBytes: () => 4_294_967_296 }
+      host: {
+        bootId: () => Promise.resolve(machine.bootId),
+        memoryBytes: () => 4_294_967_296,
+        openFilesMax: () => 2_048
+      }
     }
   }
 }

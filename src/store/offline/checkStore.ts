@@ -110,7 +110,7 @@ async function checkDerived({
     const restored = await restore(state, new Tables(), queues, bootId, silentLogger)
     const fileUnits = restored.queueFileUnits ?? QUEUE_FILE_UNITS
     const checks = new QueueChecks(state, new BlockGeometry(fileUnits * UNIT_BYTES))
-    const files = new QueueFiles(disk, join(directory, 'consumequeue'), checks)
+    const files = new QueueFiles(platform, join(directory, 'consumequeue'), checks)
     const index = new KeyIndex(disk, join(directory, 'index'), state, silentLogger)
     const queueReports: QueueReport[] = []
     const all = [...queues.all()]
