@@ -39,30 +39,31 @@ export class Lookups {
   }
 
   /** Null when no committed message begins there. Any number may be asked for: ids come from clients. */
-  messageAt(position: number): Promise<Buffer | null> {
-    return this.#message(position, REPAIR_PATIENCE_MS)
+  async messageAt(position: number): Promise<Buffer | null> {
+    try {
+      return await this.#message(position, REPAIR_PATIENCE_MS)
+    } catch {
+      // Not inside one entry, trimmed, or damaged: there is no message to show.
+      return null
+    }
   }
 
+  /** As `messageAt`; rejects when it cannot be read. */
   async #message(position: number, patienceMs: number): Promise<Buffer | null> {
     const log = this.#host.log()
     const end = this.#host.appliedPosition()
     if (!Number.isSafeInteger(position)) return null
     if (position < log.startPosition || position + MESSAGE_HEAD_BYTES > end) return null
-    try {
-      const head = log.peek(position, MESSAGE_HEAD_BYTES)
-      const message =
-        head === null
-          ? await log.patiently(
-              () => log.readSized(position, MESSAGE_HEAD_BYTES, messageSize),
-              patienceMs
-            )
-          : log.peek(position, messageSize(head))
-      if (message === null || position + message.length > end) return null
-      return isMessageAt(message, 0, position) ? message : null
-    } catch {
-      // Not inside one entry, trimmed, or damaged: there is no message to show.
-      return null
-    }
+    const head = log.peek(position, MESSAGE_HEAD_BYTES)
+    const message =
+      head === null
+        ? await log.patiently(
+            () => log.readSized(position, MESSAGE_HEAD_BYTES, messageSize),
+            patienceMs
+          )
+        : log.peek(position, messageSize(head))
+    if (message === null || position + message.length > end) return null
+    return isMessageAt(message, 0, position) ? message : null
   }
 
   async unit(queue: ConsumeQueue, offset: number): Promise<QueueUnit | null> {
@@ -132,7 +133,8 @@ export class Lookups {
 
   async query(query: KeyQuery): Promise<KeyQueryResult> {
     const index = this.#host.index
-    if (index === null) return { messages: [], lastUpdateTimestamp: 0, lastUpdatePhysicalOffset: 0 }
+    if (index === null)
+      return { messages: [], unreadable: 0, lastUpdateTimestamp: 0, lastUpdatePhysicalOffset: 0 }
     const topic = Buffer.from(query.topic)
     const key = Buffer.from(query.key)
     const hash = keyHash(topicSeed(topic), key, 0, key.length)
@@ -146,12 +148,15 @@ export class Lookups {
     const messages: Buffer[] = []
     const view = new StoredMessageView()
     let bytes = 0
-    let patienceMs = REPAIR_PATIENCE_MS
+    let unreadable = 0
     for (const position of positions) {
       if (messages.length === query.maxMessages) break
-      const message = await this.#message(position, patienceMs)
       // One that nobody gives back is waited for; so much for this query.
-      if (message === null) patienceMs = 0
+      const patienceMs = unreadable === 0 ? REPAIR_PATIENCE_MS : 0
+      const message = await this.#message(position, patienceMs).catch(() => {
+        unreadable += 1
+        return null
+      })
       if (message === null || !hasKey(view, message, topic, key)) continue
       bytes += message.length
       if (bytes > QUERY_BYTES_MAX && messages.length > 0) break
@@ -159,6 +164,7 @@ export class Lookups {
     }
     return {
       messages: messages.reverse(),
+      unreadable,
       lastUpdateTimestamp: index.lastTimestamp,
       lastUpdatePhysicalOffset: index.lastPosition
     }

@@ -126,6 +126,8 @@ export interface KeyQuery {
 export interface KeyQueryResult {
   /** Stored messages, by physical offset ascending. */
   messages: Buffer[]
+  /** Those that may have the key and cannot be read now: damaged, and nobody has given them back yet. */
+  unreadable: number
   /** Store time and place of the newest indexed message; 0 when none. */
   lastUpdateTimestamp: number
   lastUpdatePhysicalOffset: number

@@ -1,9 +1,14 @@
 import t from 'tap'
-import { TimerService } from '../../src/broker/timer/index.ts'
+import { recallHandle } from '../../src/broker/timer/handle.ts'
+import { recallMessage, TimerService } from '../../src/broker/timer/index.ts'
 import { silentLogger } from '../../src/platform/index.ts'
 import {
   encodeProperties,
   type MessageFields,
+  type RemotingCommand,
+  RequestCode,
+  ResponseCode,
+  request,
   storedMessageSize,
   writeStoredMessage
 } from '../../src/protocol/index.ts'
@@ -299,6 +304,39 @@ t.test('a recall waits for the delivery under way', async t => {
   stage.service.stop()
   await t.rejects(lost, { name: 'NotLeaderError' })
   await t.rejects(stage.service.recall([later]), { name: 'NotLeaderError' })
+})
+
+t.test('a recall is not answered as done while a message of its key cannot be read', async t => {
+  const { service, clock } = new Stage()
+  const found = { messages: [] as Buffer[], unreadable: 1 }
+  const broker = {
+    platform: { clock },
+    store: { timeMs: () => clock.wallMs(), query: async () => found },
+    topics: { find: () => ({}) },
+    config: {
+      values: {
+        recallMessageEnable: true,
+        startAcceptSendRequestTimeStamp: 0,
+        timerMaxDelaySec: 60
+      },
+      settings: { permission: 6, brokerName: 'b' }
+    }
+  }
+  const dueMs = clock.wallMs() + 1_000
+  const handle = recallHandle({ topic: 'T', brokerName: 'b', dueMs, uniqueKey: 'K' })
+  const recall = async (): Promise<RemotingCommand | null> =>
+    await recallMessage(service).handle(
+      request(RequestCode.RECALL_MESSAGE, { topic: 'T', recallHandle: handle }),
+      null as never,
+      broker as never
+    )
+  t.match(await recall(), { code: ResponseCode.SYSTEM_ERROR, remark: /cannot be read now/ })
+  found.unreadable = 0
+  t.match(
+    await recall(),
+    { code: ResponseCode.SUCCESS, extFields: { msgId: 'K' } },
+    'there is none'
+  )
 })
 
 t.test('what cannot be read now is read later, what is gone for good is passed', async t => {

@@ -339,6 +339,17 @@ t.test(
       endTimestamp: 1
     })
     t.equal(lastUpdateTimestamp, log.timeMs)
+    log.inMemory = false
+    log.damagedFrom = log.entries[4]!.position
+    const { messages, unreadable } = await store.query({
+      topic: 'T',
+      key: 'all',
+      maxMessages: 32,
+      beginTimestamp: 0,
+      endTimestamp: Number.MAX_SAFE_INTEGER
+    })
+    t.equal(messages.length + unreadable, 6, 'what is damaged is counted')
+    t.ok(messages.length > 0 && unreadable > 0)
     await store.stop()
   }
 )

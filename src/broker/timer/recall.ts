@@ -32,6 +32,11 @@ export function recallMessage(timers: TimerService): Handler {
       const handle = checked(broker, topic, requiredText(request.extFields, 'recallHandle'))
       if ('code' in handle) return handle
       const waiting = await findWaiting(broker, handle)
+      if (waiting === null)
+        return response(
+          ResponseCode.SYSTEM_ERROR,
+          'recall failed, it cannot be read now, try again'
+        )
       if (waiting.length > 0 && !(await timers.recall(waiting)))
         return response(ResponseCode.ILLEGAL_OPERATION, 'recall failed, timestamp invalid')
       return response(ResponseCode.SUCCESS, null, { msgId: handle.uniqueKey })
@@ -69,15 +74,22 @@ function illegal(remark: string): RemotingCommand {
   return response(ResponseCode.ILLEGAL_OPERATION, remark)
 }
 
-/** Messages of the timer topic with the handle's key, topic and time; whether they still wait is the service's to say. */
-async function findWaiting(broker: BrokerContext, handle: RecallHandle): Promise<TimerRef[]> {
-  const { messages } = await broker.store.query({
+/**
+ * Messages of the timer topic with the handle's key, topic and time; whether they still wait is the service's to say. Null: one that
+ * cannot be read may be among them.
+ */
+async function findWaiting(
+  broker: BrokerContext,
+  handle: RecallHandle
+): Promise<TimerRef[] | null> {
+  const { messages, unreadable } = await broker.store.query({
     topic: SystemTopic.TIMER,
     key: handle.uniqueKey,
     maxMessages: candidatesMax,
     beginTimestamp: 0,
     endTimestamp: Number.MAX_SAFE_INTEGER
   })
+  if (unreadable > 0) return null
   return messages
     .map(bytes => decodeStoredMessage(bytes))
     .filter(
