@@ -15,11 +15,20 @@ const LOAD = ['--size', '128', '--connections', '4', '--inflight', '64', '--warm
 const STALL_MS = 500
 const STALL_EVERY_MS = 5000
 
+/** Everything is kept until it is judged: full load writes two gigabytes a minute here. */
+const EPISODE_MINUTES = 12
+
+/** So many minutes of `healthy`, each cluster alive for as long as its disks are sure to hold. */
+export function healthyEpisodes(minutes: number): Fault[] {
+  const count = Math.ceil(minutes / EPISODE_MINUTES)
+  return Array.from({ length: count }, () => healthy(minutes / count))
+}
+
 /**
  * No fault at all: as many sends as the cluster takes (bench/sendLoad.ts) for so many minutes, and every 5 s one node's loop stands
  * still for 500 ms. No node may be elected meanwhile, and none of the sends may be refused.
  */
-export function healthy(minutes: number): Fault {
+function healthy(minutes: number): Fault {
   return {
     name: 'healthy',
     ownOnly: true,

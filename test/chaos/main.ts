@@ -12,7 +12,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { check } from './check.ts'
 import { readHistory } from './events.ts'
 import { FAULTS } from './faults.ts'
-import { healthy } from './healthy.ts'
+import { healthyEpisodes } from './healthy.ts'
 import { isInside, missing, runInside } from './isolation.ts'
 import { openChaosLines } from './openChaos.ts'
 import { runChaos } from './run.ts'
@@ -20,6 +20,7 @@ import { RULES } from './topics.ts'
 
 /** Small, so that a run has several. */
 const SEGMENT_BYTES = 4_194_304
+const EPISODE_FAULTS = 12
 const FULL_LOAD_SEGMENT_BYTES = 268_435_456
 
 interface Options {
@@ -84,8 +85,10 @@ async function main(): Promise<number> {
   return runChaos({
     ...{ seed, minutes, directory, system: values.system, flush: values.flush },
     faults: values.healthy
-      ? [healthy(minutes)]
+      ? healthyEpisodes(minutes)
       : values.only.filter(fault => own || fault.ownOnly !== true),
+    episodeFaults: values.healthy ? 1 : EPISODE_FAULTS,
+    limited: values.healthy !== true,
     segmentBytes: values.healthy ? FULL_LOAD_SEGMENT_BYTES : SEGMENT_BYTES,
     once: values.once === true || values.healthy === true,
     tapFile: values.tap ?? null

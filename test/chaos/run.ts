@@ -16,8 +16,6 @@ const exec = promisify(execFile)
 
 const NATS_PORT = 4222
 const MINUTE_MS = 60_000
-/** After this many faults a new cluster is made: histories and disks stay small, and what broke is found soon. */
-const EPISODE_FAULTS = 12
 /** Pauses between sends: so many that the load is one of clients, not of a benchmark. */
 const PACE = { laneMs: 10, looseMs: 5 }
 
@@ -31,10 +29,14 @@ export interface ChaosOptions {
   system: 'ledgermq' | 'rocketmq'
   flush: string
   faults: readonly Fault[]
+  /** After so many a new cluster is made: histories and disks stay small, and what broke is found soon. */
+  episodeFaults: number
   /** Of our broker's log. */
   segmentBytes: number
   /** Each fault once, and then it is over. */
   once: boolean
+  /** The minutes are a limit; else all of the faults' time is in them. */
+  limited: boolean
   tapFile: string | null
 }
 
@@ -65,7 +67,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
   const broken = Promise.race(children.map(failure))
   const bus = await Bus.open(url)
   const status = new StatusLine()
-  const endMs = sharedNowMs() + minutes * MINUTE_MS
+  const endMs = options.limited ? sharedNowMs() + minutes * MINUTE_MS : Number.POSITIVE_INFINITY
   const bag = new Bag(options.faults, new Seeded(seed), options.once)
   const episodes: Episode[] = []
   console.log(`${system}, ${flush}, seed ${seed}, ${minutes} minutes; kept in ${directory}`)
@@ -83,7 +85,7 @@ export async function runChaos(options: ChaosOptions): Promise<number> {
         historyFile: join(directory, `history-${number}.ndjson`),
         next: () => {
           faults += 1
-          return faults > EPISODE_FAULTS || sharedNowMs() > endMs ? null : bag.take()
+          return faults > options.episodeFaults || sharedNowMs() > endMs ? null : bag.take()
         },
         tell: what => status.tell(`episode ${number}: ${what}`),
         watch: scene => status.watch(() => scene.counts())
