@@ -35,7 +35,7 @@ export interface ChaosOptions {
   segmentBytes: number
   /** Each fault once, and then it is over. */
   once: boolean
-  /** The minutes are a limit; else all of the faults' time is in them. */
+  /** The minutes end the run; else it ends with its last fault. */
   limited: boolean
   tapFile: string | null
 }
