@@ -222,9 +222,8 @@ export class Driver {
         this.#received = NO_ENTRIES
       } while (!this.#ended && this.#offer())
     } catch (error) {
-      const { message, stack } = error as Error
-      this.#logger.error('A broken invariant', { stack })
-      this.end(message)
+      this.#logger.error('A broken invariant', { stack: (error as Error).stack })
+      this.end((error as Error).message)
     } finally {
       this.#running = false
     }
@@ -331,6 +330,7 @@ export class Driver {
         return
       case 'installSnapshot':
         this.snapshots.install(effect.from, effect.snapshot)
+        this.#meetPeers()
         return
       case 'dropSnapshot':
         this.snapshots.drop(effect.snapshotId)
@@ -346,9 +346,9 @@ export class Driver {
     }
   }
 
-  /** Streams to all members as the configuration has them, and to nobody else. */
+  /** Streams to all members as the configuration has them, to who gives a snapshot, and to nobody else. */
   #meetPeers(): void {
-    for (const peer of meetPeers(this.core, this.#options, this.transport)) {
+    for (const peer of meetPeers(this.core, this.#options, this.transport, this.snapshots.giver)) {
       this.#catchUp.forget(peer)
       this.#push({ kind: 'linkDown', peer }, NO_ENTRIES)
     }

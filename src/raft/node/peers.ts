@@ -7,9 +7,14 @@ import type { Transport } from './transport.ts'
 
 /**
  * Whom a node connects to, and where: the members of the configuration at its addresses, and at those of the own file where
- * they differ, so that a group that was moved as a whole finds itself again. Before there is a configuration, the file's.
+ * they differ, so that a group that was moved as a whole finds itself again. Before there is a configuration, the file's. And whoever
+ * gives a snapshot: he may have become a member while this node was away.
  */
-function peersOf(core: RaftCore, { peers, selfId }: RaftOptions): PeerAddresses[] {
+function peersOf(
+  core: RaftCore,
+  { peers, selfId }: RaftOptions,
+  giver: Member | null
+): PeerAddresses[] {
   const wanted = new Map<string, Address[]>()
   const add = (id: string, address: Address | null): void => {
     if (id === selfId) return
@@ -22,14 +27,20 @@ function peersOf(core: RaftCore, { peers, selfId }: RaftOptions): PeerAddresses[
     add(id, parseAddress(raftAddress))
   const belongs = core.configuration !== null
   for (const { id, host, port } of peers) if (!belongs || wanted.has(id)) add(id, { host, port })
+  if (giver !== null) add(giver.id, parseAddress(giver.raftAddress))
   return [...wanted]
     .map(([id, addresses]) => ({ id, addresses }))
     .filter(({ addresses }) => addresses.length > 0)
 }
 
 /** Returns those whose streams stood and are gone now. */
-export function meetPeers(core: RaftCore, options: RaftOptions, transport: Transport): string[] {
-  const lost = transport.connectTo(peersOf(core, options))
+export function meetPeers(
+  core: RaftCore,
+  options: RaftOptions,
+  transport: Transport,
+  giver: Member | null
+): string[] {
+  const lost = transport.connectTo(peersOf(core, options, giver))
   transport.keepOnly(hello => core.keepsConnection(factsOf(hello)))
   return lost
 }

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Clock, Disk, Logger, Platform, Timer } from '../../platform/index.ts'
-import type { SnapshotFacts } from '../core/index.ts'
+import type { Member, SnapshotFacts } from '../core/index.ts'
 import {
   CopyDamagedError,
   decodeManifest,
@@ -103,6 +103,12 @@ export class SnapshotReceiver {
     const doneBytes = copy?.doneBytes ?? 0
     const totalBytes = manifestBytes(manifest)
     return [{ direction: 'receiving', peerId: source, snapshotId, index, doneBytes, totalBytes }]
+  }
+
+  get giver(): Member | null {
+    if (this.#current === null) return null
+    const { source, manifest } = this.#current
+    return manifest.configuration.members.find(member => member.id === source) ?? null
   }
 
   /** Of the copy that was reported as whole. */

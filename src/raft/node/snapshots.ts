@@ -1,5 +1,5 @@
 import type { Logger } from '../../platform/index.ts'
-import type { Event, RaftCore, SnapshotFacts } from '../core/index.ts'
+import type { Event, Member, RaftCore, SnapshotFacts } from '../core/index.ts'
 import type { Manifest, RaftLog } from '../log/index.ts'
 import type { RaftOptions, SavedState, SnapshotProgress } from '../types.ts'
 import {
@@ -122,6 +122,11 @@ export class Snapshots {
   /** Of the copy that the core wants to change over to. */
   get copied(): Manifest | null {
     return this.#receiver.manifest
+  }
+
+  /** Whose snapshot is copied, as its configuration has him; null: nobody's. */
+  get giver(): Member | null {
+    return this.#receiver.giver
   }
 
   committed(index: number): void {

@@ -63,6 +63,32 @@ t.test(
   }
 )
 
+t.test('a wiped founder takes its snapshot from a leader that its file does not name', async t => {
+  const cluster = await Cluster.of(t, 3, SMALL)
+  await cluster.start()
+  const texts: string[] = []
+  const founder = await cluster.leader()
+  const [wiped] = cluster.followersOf(founder) as [TestNode]
+  const added = await cluster.further()
+  await added.start()
+  await until(() => added.logged('waits until it is added'), 'it waits')
+  const change = { op: 'add', id: added.id, raftAddress: null, priority: null } as const
+  t.match(await founder.raft.changeMembership(change), { refusal: null })
+  await until(() => added.raft.status().membership === 'voter', 'it is a voter')
+  await propose(founder, texts, 60)
+  await cluster.agreeOn(texts)
+  t.ok(await founder.raft.transferLeadership(added.id))
+  await until(() => added.raft.ready, 'it leads')
+  await trim(cluster.nodes)
+  await wiped.kill()
+  await rm(wiped.directory, { recursive: true })
+  await wiped.start({ appliedIndex: 0 })
+  await until(() => wiped.installs === 1, 'the snapshot is there')
+  t.ok(added.logged('A snapshot is on offer'), 'of this leader')
+  await propose(added, texts, 10)
+  await cluster.agreeOn(texts)
+})
+
 t.test('a copy that finds no room is given up, said so, and made when there is room', async t => {
   const timings = { ...TIMINGS, offerRetryMs: 300 }
   const cluster = await Cluster.of(t, 3, { ...SMALL, snapshotBytesPerSecond: 100_000, timings })
