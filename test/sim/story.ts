@@ -1,3 +1,4 @@
+import type { ReceivedMessage } from '../../src/client/index.ts'
 import { decodeStoredMessage, popRetryTopic } from '../../src/protocol/index.ts'
 import type { Store } from '../../src/store/index.ts'
 import { type Archived, archived } from './archive.ts'
@@ -56,6 +57,11 @@ interface Others {
   readonly pops: PopClients | null
   readonly steps: Steps | null
   readonly timed: TimedClient | null
+}
+
+interface Place {
+  readonly queueId: number
+  readonly queueOffset: number
 }
 
 /** What happens in a run, one thing after the other. */
@@ -117,10 +123,7 @@ export class Story {
     const losses: Losses = { lossesMs: cluster.judge.lossesMs, mayOvertake: this.#mayOvertake() }
     const lossless = losses.lossesMs.length === 0
     const readable = await this.#within(CALM_MS, 'everything can be read', workload.readAll())
-    // A member may trim later than the leader, and what is gone there was read from it.
-    const wasRead = new Set(readable.map(seen => `${seen.queueId}@${seen.queueOffset}`))
-    const gone = this.#trimmed(TOPIC).filter(m => !wasRead.has(`${m.queueId}@${m.queueOffset}`))
-    const trimmed = gone.map(({ queueId, queueOffset, body }) => ({
+    const trimmed = this.#trimmed(TOPIC, readable).map(({ queueId, queueOffset, body }) => ({
       queueId,
       queueOffset,
       body: nameOf(body)
@@ -244,7 +247,10 @@ export class Story {
       async () => {
         delivered = new Map()
         const readable = await timed.read()
-        for (const { body, storeTimestamp } of [...this.#trimmed(TIMED_TOPIC), ...readable]) {
+        for (const { body, storeTimestamp } of [
+          ...this.#trimmed(TIMED_TOPIC, readable.map(placeOf)),
+          ...readable
+        ]) {
           const times = delivered.get(body.toString())
           if (times === undefined) delivered.set(body.toString(), [storeTimestamp])
           else times.push(storeTimestamp)
@@ -286,14 +292,21 @@ export class Story {
     }
   }
 
-  /** Of a topic, what was applied and has gone from the leader's log since. */
-  #trimmed(topic: string): Archived[] {
+  /**
+   * Of a topic, what was applied and has gone from the leader's log since, but for what was read: members trim at times of their own, and
+   * one that had it still may have been asked.
+   */
+  #trimmed(topic: string, readable: readonly Place[] = []): Archived[] {
     const { archive } = this.#cluster
     const leader = this.#cluster.leader()
     if (archive === null || leader === null) return []
     const { store } = this.#cluster.running.get(leader)!
+    const wasRead = new Set(readable.map(keyOf))
     return archive.messages.filter(
-      m => m.topic === topic && m.queueOffset < store.minOffset(topic, m.queueId)
+      m =>
+        m.topic === topic &&
+        m.queueOffset < store.minOffset(topic, m.queueId) &&
+        !wasRead.has(keyOf(m))
     )
   }
 
@@ -305,9 +318,11 @@ export class Story {
   }
 
   /** Bodies of all that was ever stored in a topic. */
-  async #everIn(topic: string, read: () => Promise<string[]>): Promise<string[]> {
+  async #everIn(topic: string, read: () => Promise<ReceivedMessage[]>): Promise<string[]> {
     const readable = await read()
-    return [...this.#trimmed(topic).map(({ body }) => body.toString()), ...readable]
+    return [...this.#trimmed(topic, readable.map(placeOf)), ...readable].map(({ body }) =>
+      body.toString()
+    )
   }
 
   /** Bodies that lie in one of the broker's own topics on behalf of `topic`, each as often as it was stored. */
@@ -431,6 +446,14 @@ export class Story {
     const late = new Error(`in vain for ${ms} ms: ${what}`)
     return Promise.race([run, this.#cluster.scheduler.delay(ms).then(() => Promise.reject(late))])
   }
+}
+
+function placeOf({ queue: { queueId }, queueOffset }: ReceivedMessage): Place {
+  return { queueId, queueOffset }
+}
+
+function keyOf({ queueId, queueOffset }: Place): string {
+  return `${queueId}@${queueOffset}`
 }
 
 function asWaited({ body, dueMs }: Archived): Waited {

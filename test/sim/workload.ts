@@ -188,21 +188,19 @@ export class Workload {
     return all
   }
 
-  readDelayed(): Promise<string[]> {
+  readDelayed(): Promise<ReceivedMessage[]> {
     return this.#readTopic(DELAYED_TOPIC)
   }
 
-  readTransactions(): Promise<string[]> {
+  readTransactions(): Promise<ReceivedMessage[]> {
     return this.#readTopic(TRANSACTION_TOPIC)
   }
 
-  async #readTopic(topic: string): Promise<string[]> {
+  async #readTopic(topic: string): Promise<ReceivedMessage[]> {
     const queues = await this.#patiently(() => this.#reader!.queues(topic))
-    const bodies: string[] = []
-    for (const queue of queues) {
-      for (const { body } of await this.#readQueue(queue)) bodies.push(body.toString())
-    }
-    return bodies
+    const messages: ReceivedMessage[] = []
+    for (const queue of queues) messages.push(...(await this.#readQueue(queue)))
+    return messages
   }
 
   /** Of what is stored, what one of the two groups has not got yet, with its place and who lacks it. */
