@@ -1,3 +1,6 @@
+/** Appends may leave zeros as far as the next multiple of this. The largest logical block that disks have. */
+export const APPEND_BLOCK_BYTES = 4096
+
 /** An open file. Positions and lengths are bytes. Errors are Node.js' system errors (`code` ENOSPC, EIO, …). */
 export interface DiskFile {
   readonly path: string
@@ -7,6 +10,11 @@ export interface DiskFile {
   write(buffers: readonly Buffer[], position: number): Promise<void>
   /** As `write`, and resolves when these bytes are on the disk (O_DSYNC); says nothing of what was written before. Half of it may be there after an error. */
   writeDurably(buffers: readonly Buffer[], position: number): Promise<void>
+  /**
+   * As `writeDurably`, past the page cache where the file system can do that (O_DIRECT). Only where the file has nothing or zeros behind these bytes,
+   * as far as the next multiple of APPEND_BLOCK_BYTES: zeros may be written there, so that the file grows.
+   */
+  appendDurably(buffers: readonly Buffer[], position: number): Promise<void>
   /** Resolves when everything written before this call is on the disk (fdatasync). */
   datasync(): Promise<void>
   truncate(length: number): Promise<void>

@@ -1,7 +1,13 @@
 export { type Blocks, collectedBlocks, ReusedBlocks } from './blocks.ts'
 export { BoundedLogger } from './boundedLogger.ts'
 export type { Clock, Timer } from './clock.ts'
-export type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
+export {
+  APPEND_BLOCK_BYTES,
+  type Disk,
+  type DiskFile,
+  type DiskSpace,
+  type FileInfo
+} from './disk.ts'
 export { allowGarbage } from './garbage.ts'
 export type { Host } from './host.ts'
 export { type LogFields, type Logger, silentLogger } from './logger.ts'

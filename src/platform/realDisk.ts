@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { dirname, join } from 'node:path'
+import { DirectFile, NoDirectWrites } from './directFile.ts'
 import type { Disk, DiskFile, DiskSpace, FileInfo } from './disk.ts'
 
 /** `writev` takes at most this many buffers in one call (IOV_MAX on Linux). */
@@ -18,6 +19,11 @@ class RealFile implements DiskFile {
   readonly #descriptor: number
   /** Of the same file with O_DSYNC: write and fdatasync in one hand-over to the thread pool. */
   #durable: Promise<number> | null = null
+  /** Asked for by the first append, from then on the way of all writes; null: there is none. */
+  #direct: Promise<DirectFile | null> | null = null
+  #directDescriptor: number | null = null
+  /** Writes by way of the page cache that are under way. */
+  readonly #cached = new Set<Promise<void>>()
 
   constructor(path: string, descriptor: number) {
     this.path = path
@@ -34,11 +40,23 @@ class RealFile implements DiskFile {
     return done
   }
 
-  write(buffers: readonly Buffer[], position: number): Promise<void> {
-    return this.#writeAll(this.#descriptor, buffers, position)
+  async write(buffers: readonly Buffer[], position: number): Promise<void> {
+    if (this.#direct !== null && (await this.#wroteDirectly('write', buffers, position))) return
+    await this.#writeCached(this.#descriptor, buffers, position)
   }
 
   async writeDurably(buffers: readonly Buffer[], position: number): Promise<void> {
+    if (this.#direct !== null && (await this.#wroteDirectly('write', buffers, position))) return
+    await this.#writeCached(await this.#openDurable(), buffers, position)
+  }
+
+  async appendDurably(buffers: readonly Buffer[], position: number): Promise<void> {
+    this.#direct ??= this.#openDirect()
+    if (await this.#wroteDirectly('append', buffers, position)) return
+    await this.#writeCached(await this.#openDurable(), buffers, position)
+  }
+
+  #openDurable(): Promise<number> {
     if (this.#durable === null) {
       const opened = openDescriptor(this.path, fs.constants.O_WRONLY | fs.constants.O_DSYNC)
       this.#durable = opened
@@ -46,7 +64,53 @@ class RealFile implements DiskFile {
         if (this.#durable === opened) this.#durable = null
       })
     }
-    await this.#writeAll(await this.#durable, buffers, position)
+    return this.#durable
+  }
+
+  async #openDirect(): Promise<DirectFile | null> {
+    const { O_WRONLY, O_DSYNC, O_DIRECT } = fs.constants
+    if (O_DIRECT === undefined) return null // not Linux
+    await Promise.allSettled(this.#cached)
+    try {
+      this.#directDescriptor = await openDescriptor(this.path, O_WRONLY | O_DSYNC | O_DIRECT)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EINVAL') return null // the file system cannot
+      this.#direct = null
+      throw error
+    }
+    return new DirectFile(this.#directDescriptor, this.read.bind(this))
+  }
+
+  /** False: there is no such way, and nothing was written. */
+  async #wroteDirectly(
+    how: 'write' | 'append',
+    buffers: readonly Buffer[],
+    position: number
+  ): Promise<boolean> {
+    const direct = await this.#direct
+    if (direct === null) return false
+    try {
+      await direct[how](buffers, position)
+      return true
+    } catch (error) {
+      if (!(error instanceof NoDirectWrites)) throw error
+      this.#direct = Promise.resolve(null)
+      return false
+    }
+  }
+
+  async #writeCached(
+    descriptor: number,
+    buffers: readonly Buffer[],
+    position: number
+  ): Promise<void> {
+    const written = this.#writeAll(descriptor, buffers, position)
+    this.#cached.add(written)
+    try {
+      await written
+    } finally {
+      this.#cached.delete(written)
+    }
   }
 
   async #writeAll(descriptor: number, buffers: readonly Buffer[], position: number): Promise<void> {
@@ -66,8 +130,10 @@ class RealFile implements DiskFile {
     )
   }
 
-  truncate(length: number): Promise<void> {
-    return new Promise((resolve, reject) =>
+  async truncate(length: number): Promise<void> {
+    const direct = await this.#direct
+    direct?.forget()
+    await new Promise<void>((resolve, reject) =>
       fs.ftruncate(this.#descriptor, length, error => (error ? reject(error) : resolve()))
     )
   }
@@ -82,6 +148,7 @@ class RealFile implements DiskFile {
     const durable = this.#durable
     this.#durable = null
     if (durable !== null) await durable.then(closeDescriptor, () => {})
+    if (this.#directDescriptor !== null) await closeDescriptor(this.#directDescriptor)
     await closeDescriptor(this.#descriptor)
   }
 

@@ -1,6 +1,12 @@
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
-import type { Disk, DiskFile, DiskSpace, FileInfo } from '../../src/platform/index.ts'
+import {
+  APPEND_BLOCK_BYTES,
+  type Disk,
+  type DiskFile,
+  type DiskSpace,
+  type FileInfo
+} from '../../src/platform/index.ts'
 import { generator } from './generator.ts'
 
 const SECTOR_BYTES = 512
@@ -494,6 +500,20 @@ class MountedFile implements DiskFile {
     let end = position
     for (const buffer of buffers) end += buffer.length
     await this.#sync(snapshot(this.#inode, position, end))
+  }
+
+  /** With the zeros that a direct write leaves in its last block. */
+  async appendDurably(buffers: readonly Buffer[], position: number): Promise<void> {
+    let end = position
+    for (const buffer of buffers) end += buffer.length
+    const padding = Buffer.alloc(
+      (APPEND_BLOCK_BYTES - (end % APPEND_BLOCK_BYTES)) % APPEND_BLOCK_BYTES
+    )
+    const { cached } = this.#inode
+    if (cached.subarray(end, end + padding.length).some(byte => byte !== 0)) {
+      throw new Error(`${this.path}: bytes behind an append that ends at ${end} are not zero`)
+    }
+    await this.writeDurably([...buffers, padding], position)
   }
 
   datasync(): Promise<void> {

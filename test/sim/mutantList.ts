@@ -142,7 +142,7 @@ export const MUTANTS: readonly Mutant[] = [
     'an append is acknowledged before it is durable (SYNC_FLUSH)',
     'cluster',
     'raft/log/storageQueue.js',
-    'await file.writeDurably(group.buffers, group.at)',
+    'await segments.append(file, group.buffers, group.at)',
     'await file.write(group.buffers, group.at)',
     { flush: 'sync' }
   ),

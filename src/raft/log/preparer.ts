@@ -1,4 +1,4 @@
-import type { Clock, DiskFile, Logger } from '../../platform/index.ts'
+import { APPEND_BLOCK_BYTES, type Clock, type DiskFile, type Logger } from '../../platform/index.ts'
 import { joinPath } from './names.ts'
 import { isNoSpace } from './noSpace.ts'
 import { RECYCLED_NAME, type Segments, SPARE_NAME, SPARE_UNFINISHED_NAME } from './segments.ts'
@@ -9,6 +9,9 @@ const PAUSE_AFTER_NO_SPACE_MS = 5000
 /** While the log grows faster than this share of `bytesPerSecond`, it is busy. */
 const BUSY_SHARE = 1 / 16
 const BUSY_PAUSE_MS = 250
+
+const roundUp = (bytes: number): number =>
+  Math.ceil(bytes / APPEND_BLOCK_BYTES) * APPEND_BLOCK_BYTES
 
 interface SpareInProgress {
   readonly path: string
@@ -22,10 +25,11 @@ interface SpareInProgress {
  * fdatasync into written blocks is cheaper than into new ones (R-D10, R-D11). A trimmed segment becomes the spare once
  * it is all zeros. Sleeps whenever there is enough.
  *
- * Zeros ahead are usually written only while the log grows slowly: the next fdatasync of the entries has to carry them to the
- * disk too. Measured here, 64 KiB a write, each synced: 81-141 MB/s with appending, 25-62 MB/s with zeros written ahead
+ * Zeros ahead are usually written only while the log grows slowly: they cost the disk as much as the log. Measured here by way of the page
+ * cache, 64 KiB a write, each synced: 81-141 MB/s with appending, 25-62 MB/s with zeros written ahead
  * meanwhile; 2 KiB a write: 0.20-0.26 ms with appending, 0.15 ms into zeros. The spare is slowed down only.
- * With `warm` zeros are synced by themselves, and written under load too: for those who pay with the space of two whole segments.
+ * With `warm` zeros are written under load too: for those who pay with the space of two whole segments. With SYNC_FLUSH zeros go the
+ * way of the log; with ASYNC_FLUSH they stay in the page cache, unless they are `warm`.
  */
 export class Preparer {
   readonly #options: PrepareOptions
@@ -33,6 +37,7 @@ export class Preparer {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #endPosition: () => number
+  readonly #isSync: boolean
   readonly #zeros: Buffer
   /** To the segment's end when it is to be warm. */
   readonly #aheadBytes: number
@@ -49,13 +54,15 @@ export class Preparer {
     segments: Segments,
     clock: Clock,
     logger: Logger,
-    endPosition: () => number
+    endPosition: () => number,
+    isSync: boolean
   ) {
     this.#options = options
     this.#segments = segments
     this.#clock = clock
     this.#logger = logger
     this.#endPosition = endPosition
+    this.#isSync = isSync
     this.#seenEnd = endPosition()
     this.#seenMs = clock.monotonicMs()
     segments.onSpareTaken = () => {
@@ -91,7 +98,8 @@ export class Preparer {
   #ahead(): { last: ReturnType<Segments['last']>; from: number; room: number } {
     const last = this.#segments.last()
     const end = Math.min(this.#endPosition() - last.firstPosition, this.#segments.segmentBytes)
-    const from = Math.max(last.preparedBytes, end)
+    // Whole blocks: what is appended meanwhile may write zeros as far as its block goes.
+    const from = roundUp(Math.max(last.preparedBytes, end))
     return { last, from, room: from - end }
   }
 
@@ -156,6 +164,7 @@ export class Preparer {
 
   #writeZeros(file: DiskFile, at: number, length: number): Promise<void> {
     const zeros = [this.#zeros.subarray(0, length)]
+    if (this.#isSync) return this.#segments.append(file, zeros, at)
     return this.#options.warm ? file.writeDurably(zeros, at) : file.write(zeros, at)
   }
 

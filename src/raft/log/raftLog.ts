@@ -127,7 +127,8 @@ export class DiskLog implements RaftLog {
       parts.segments,
       options.clock,
       options.logger,
-      () => this.endPosition
+      () => this.endPosition,
+      options.flushMode === 'sync'
     )
     parts.index.onFailure = error => this.fail('write', error)
     parts.index.onWritten = () => this.#evict()

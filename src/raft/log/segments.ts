@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from '../../platform/index.ts'
+import { APPEND_BLOCK_BYTES, type Disk, type DiskFile } from '../../platform/index.ts'
 import { fileName, joinPath } from './names.ts'
 import type { SegmentInfo } from './types.ts'
 
@@ -179,6 +179,12 @@ export class Segments {
     } finally {
       this.release(segment)
     }
+  }
+
+  /** Durably, where everything behind the bytes is zero. An append may leave zeros in a whole block, which must not reach beyond the segment. */
+  append(file: DiskFile, buffers: readonly Buffer[], inSegment: number): Promise<void> {
+    const fits = this.segmentBytes % APPEND_BLOCK_BYTES === 0
+    return fits ? file.appendDurably(buffers, inSegment) : file.writeDurably(buffers, inSegment)
   }
 
   /** The last segment is to be deleted; nobody has it open any more when this resolves. */

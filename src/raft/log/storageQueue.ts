@@ -229,7 +229,7 @@ export class StorageQueue {
       try {
         this.writes.begin()
         if (durably) this.syncs.begin()
-        if (durably) await file.writeDurably(group.buffers, group.at)
+        if (durably) await segments.append(file, group.buffers, group.at)
         else await file.write(group.buffers, group.at)
       } finally {
         this.writes.end()

@@ -465,7 +465,7 @@ t.test('a full disk: the write is tried again until there is space', async t => 
   a.append(100)
   await a.written()
   disk.capacityBytes = disk.usedBytes() + 300
-  for (let i = 0; i < 20; i++) a.append(400)
+  for (let i = 0; i < 20; i++) a.append(4_500)
   await a.until('full', () => a.told.full[0] === true)
   await a.rest()
   t.equal(a.log.writtenIndex, 1, 'nothing is acknowledged')
@@ -473,7 +473,7 @@ t.test('a full disk: the write is tried again until there is space', async t => 
   a.cut(15)
   a.append(200, { term: 2 })
   await a.rest()
-  disk.capacityBytes += 100_000
+  disk.capacityBytes += 200_000
   await a.written()
   t.same(a.told.full, [true, false])
   t.equal(a.told.written.lastIndex, 15)
@@ -663,7 +663,7 @@ t.test('zeros are written ahead of the end, and never over entries', async t => 
   const a = await Process.start(disk)
   await a.rest()
   const first = `${DATA}/${'0'.repeat(20)}`
-  t.equal(disk.contents(first).length, 2048)
+  t.equal(disk.contents(first).length, 4096, 'a whole block')
   for (let i = 0; i < 8; i++) {
     a.append(700)
     await a.rest(3)

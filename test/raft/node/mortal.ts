@@ -119,6 +119,13 @@ export class Mortal implements Platform {
 
   #mortalFile(file: DiskFile): DiskFile {
     const guard = this.#guard.bind(this)
+    const durably = (write: () => Promise<void>): Promise<void> =>
+      guard(async () => {
+        const error =
+          (await this.trouble('write', file.path)) ?? (await this.trouble('sync', file.path))
+        if (error !== null) throw error
+        await write()
+      })
     return {
       path: file.path,
       read: (target, offset, length, position) =>
@@ -129,13 +136,8 @@ export class Mortal implements Platform {
           if (error !== null) throw error
           await file.write(buffers, position)
         }),
-      writeDurably: (buffers, position) =>
-        guard(async () => {
-          const error =
-            (await this.trouble('write', file.path)) ?? (await this.trouble('sync', file.path))
-          if (error !== null) throw error
-          await file.writeDurably(buffers, position)
-        }),
+      writeDurably: (buffers, position) => durably(() => file.writeDurably(buffers, position)),
+      appendDurably: (buffers, position) => durably(() => file.appendDurably(buffers, position)),
       datasync: () =>
         guard(async () => {
           const error = await this.trouble('sync', file.path)
