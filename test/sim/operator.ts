@@ -66,7 +66,7 @@ export class Operator {
     const outside = cluster.brokers.filter(({ name }) => !ids.includes(name))
     const candidates = [...cluster.spares, ...outside]
     const id = dice.pick(ids)
-    if (candidates.length > 0 && dice.chance(0.6)) this.#add(dice.pick(candidates), dice, done)
+    if (candidates.length > 0 && dice.chance(0.6)) this.#add(dice.pick(candidates), ids, dice, done)
     else if (new Set(ids).size > MEMBERS_MIN && dice.chance(0.8)) {
       this.#ask('removeMember', { op: 'remove', id }, ASKED_MAX, done)
     } else {
@@ -75,10 +75,10 @@ export class Operator {
     }
   }
 
-  #add(machine: Machine, dice: Dice, done: Done): void {
+  #add(machine: Machine, members: readonly string[], dice: Dice, done: Done): void {
     const cluster = this.#cluster
     if (cluster.spares.includes(machine)) cluster.join(machine)
-    else if (dice.chance(0.5)) {
+    else if (dice.chance(0.5) && this.#isGoneForGood(machine, members)) {
       cluster.kill(machine)
       cluster.judge.wiped(machine)
       machine.disk.wipe()
@@ -87,6 +87,15 @@ export class Operator {
     cluster.start(machine)
     const add = { op: 'add', id: machine.name, raftAddress: null, priority: null } as const
     this.#ask('addMember', add, ASKED_MAX, done)
+  }
+
+  /** All members that run know that it was removed: nobody will want its vote any more, and its disk may go. */
+  #isGoneForGood(machine: Machine, members: readonly string[]): boolean {
+    return [...this.#cluster.running].every(([{ name }, { store }]) => {
+      if (!members.includes(name)) return true
+      const known = store.status()
+      return known.configurationCommitted && known.members.every(({ id }) => id !== machine.name)
+    })
   }
 
   /** Whoever leads; a refusal that passes is asked again, as the command does. */
