@@ -4,7 +4,7 @@ import { type Blocks, collectedBlocks } from '../platform/index.ts'
 export const OUTPUT_CHUNK_BYTES = 65_536
 const POOL_CHUNKS_MAX = 256
 /** Views up to this size are copied: one more buffer in a socket write costs more than the copy. */
-const COPY_BYTES_MAX = 1_024
+const COPY_BYTES_MAX = 2_048
 const EMPTY = Buffer.alloc(0)
 
 /** Chunks for all connections of a server or client. A chunk comes back only when the operating system has taken all of it. */
