@@ -260,8 +260,8 @@ export interface LogReader {
    * asked lets it go. Without, it stays as it is for as long as somebody looks at it.
    */
   peek(position: number, length: number, hold?: boolean): Buffer | null
-  /** The same from disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
-  read(position: number, length: number): Promise<Buffer>
+  /** The same from memory or disk; the whole entry's CRC is verified. Rejects when the position is trimmed or damaged. */
+  read(position: number, length: number, hold?: boolean): Promise<Buffer>
   /**
    * What begins at `position` and says in its first `headLength` bytes how long it is. For reads here and there: the neighbours come along
    * only when it goes on where the last such read ended. Rejects as `read`.

@@ -228,6 +228,7 @@ export class Reader {
     chunks: Buffer[]
   ): Promise<PullResult> {
     const log = this.#host.log()
+    const hold = request.holdsChunks
     this.#host.counters.getFromDisk += 1
     while (chunks.length < selection.positions.length) {
       const position = selection.positions[chunks.length]!
@@ -235,8 +236,8 @@ export class Reader {
       try {
         // What is in memory already is not kept back for a repair.
         const patienceMs = chunks.length === 0 ? (request.patienceMs ?? 0) : 0
-        const read = (): Promise<Buffer> => log.read(position, length)
-        chunks.push(log.peek(position, length) ?? (await log.patiently(read, patienceMs)))
+        const read = (): Promise<Buffer> => log.read(position, length, hold)
+        chunks.push(log.peek(position, length, hold) ?? (await log.patiently(read, patienceMs)))
       } catch (error) {
         // What lies before the place that cannot be read is served; the client comes back for the rest.
         if (chunks.length > 0) break

@@ -296,8 +296,8 @@ export class DiskLog implements RaftLog {
     return this.#reader.peek(position, lengthBytes, hold)
   }
 
-  read(position: number, lengthBytes: number): Promise<Buffer> {
-    return this.#reader.bytes(position, lengthBytes)
+  read(position: number, lengthBytes: number, hold = false): Promise<Buffer> {
+    return this.#reader.bytes(position, lengthBytes, hold)
   }
 
   readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer> {

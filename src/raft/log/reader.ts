@@ -47,6 +47,8 @@ interface Block {
   readonly position: number
   readonly end: number
   readonly bytes: number
+  /** What the entries are views of. One hold is the cache's. */
+  readonly memory: Buffer
 }
 
 /** A read on its way. */
@@ -89,12 +91,18 @@ export class EntryReader {
 
   /** Drops what lies at or behind `position`, or all. */
   forget(position = 0): void {
+    const dropped = this.#blocks.filter(block => block.end > position)
     this.#blocks = this.#blocks.filter(block => block.end <= position)
     this.#bytes = this.#blocks.reduce((sum, block) => sum + block.bytes, 0)
+    for (const block of dropped) this.#letGo(block)
+  }
+
+  #letGo({ memory }: Block): void {
+    this.#host.tail.blocks.release(memory)
   }
 
   /** From a block that is in memory. */
-  cachedAt(position: number): Entry | null {
+  #cachedAt(position: number): Entry | null {
     for (let i = this.#blocks.length - 1; i >= 0; i--) {
       const block = this.#blocks[i]!
       if (position < block.position || position >= block.end) continue
@@ -109,48 +117,51 @@ export class EntryReader {
 
   /** See RaftLog.peek. */
   peek(position: number, lengthBytes: number, hold: boolean): Buffer | null {
-    const entry = this.#recentAt(position, hold) ?? this.cachedAt(position)
-    return entry === null ? null : sliceOf(entry, position, lengthBytes)
+    const entry = this.#entryInMemory(position)
+    return entry === null ? null : sliceOf(this.#lend(entry, hold), position, lengthBytes)
   }
 
   /** See RaftLog.read. */
-  async bytes(position: number, lengthBytes: number): Promise<Buffer> {
-    return sliceOf(await this.#entryAt(position, false), position, lengthBytes)
+  async bytes(position: number, lengthBytes: number, hold: boolean): Promise<Buffer> {
+    return sliceOf(await this.#entryAt(position, false, hold), position, lengthBytes)
   }
 
   /** See LogReader.readSized. */
   async sizedBytes(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer> {
-    const entry = await this.#entryAt(position, true)
+    const entry = await this.#entryAt(position, true, false)
     return sliceOf(entry, position, sizeOf(sliceOf(entry, position, headBytes)))
   }
 
   /** `scattered`: the neighbours are not wanted, unless the entry lies just behind what was read before. */
-  async #entryAt(position: number, scattered: boolean): Promise<Entry> {
-    const recent = this.#recentAt(position, false)
-    if (recent !== null) return recent
+  async #entryAt(position: number, scattered: boolean, hold: boolean): Promise<Entry> {
+    const known = this.#entryInMemory(position)
+    if (known !== null) return this.#lend(known, hold)
     this.#host.mustBeOpen()
-    const cached = this.cachedAt(position)
-    if (cached !== null) return cached
     const place = await this.placeAt(position)
     const coming = this.#comingWith(place)
     if (coming !== null) {
       // What it fails of need not be this entry, and the log may be cut meanwhile.
       await coming.catch(() => {})
-      return await this.#entryAt(position, scattered)
+      return await this.#entryAt(position, scattered, hold)
     }
     const ahead = !scattered || this.#goesOn(place)
-    const entry = entryIn(await this.#loadKept(place, ahead), position)
+    const block = await this.#loadKept(place, ahead)
+    const entry = entryIn(block, position)
+    if (entry !== null) this.#lend(entry, hold)
+    this.#letGo(block)
     if (entry === null) throw this.#notThere(position)
     return entry
   }
 
+  #entryInMemory(position: number): Entry | null {
+    return this.#host.tail.entryAtPosition(position) ?? this.#cachedAt(position)
+  }
+
   /** Who does not say that he will let it go may look at it as long as he likes. */
-  #recentAt(position: number, hold: boolean): Entry | null {
-    const { tail } = this.#host
-    const entry = tail.entryAtPosition(position)
-    if (entry === null) return null
-    if (hold) tail.blocks.hold(entry.bytes)
-    else tail.blocks.keep(entry.bytes)
+  #lend(entry: Entry, hold: boolean): Entry {
+    const { blocks } = this.#host.tail
+    if (hold) blocks.hold(entry.bytes)
+    else blocks.keep(entry.bytes)
     return entry
   }
 
@@ -167,9 +178,11 @@ export class EntryReader {
     return this.#blocks.slice(-RECENT_BLOCKS).some(isNear)
   }
 
+  /** Held once more for the caller: others that come meanwhile may take its place in the cache. */
   async #loadKept(place: Place, ahead: boolean): Promise<Block> {
     const bytesMax = ahead ? READ_BYTES : SCATTERED_READ_BYTES
-    const block = this.#load(place, bytesMax).then(read => {
+    const block = this.#load(place, bytesMax, ahead).then(read => {
+      this.#host.tail.blocks.hold(read.memory)
       this.#keep(read)
       return read
     })
@@ -184,7 +197,7 @@ export class EntryReader {
   }
 
   async entriesFrom(index: number, bytesMax: number): Promise<readonly Entry[]> {
-    const block = await this.#load(await this.place(index), Math.min(bytesMax, READ_BYTES))
+    const block = await this.#load(await this.place(index), Math.min(bytesMax, READ_BYTES), false)
     return block.entries
   }
 
@@ -278,11 +291,14 @@ export class EntryReader {
     }
   }
 
-  async #load(place: Place, bytesMax: number): Promise<Block> {
+  /** `reused`: into a block that somebody lets go. */
+  async #load(place: Place, bytesMax: number, reused: boolean): Promise<Block> {
     for (;;) {
       const cuts = this.#host.cuts
-      const block = await this.#read(place, bytesMax)
+      const memory = this.#memoryFor(place, bytesMax, reused)
+      const block = memory === null ? null : await this.#read(place, memory)
       if (block !== null && cuts === this.#host.cuts) return block
+      if (memory !== null) this.#host.tail.blocks.release(memory)
       if (place.position < this.#host.startPosition) throw this.#notThere(place.position)
       if (cuts !== this.#host.cuts) {
         if (this.#isGone(place)) throw this.#notThere(place.position)
@@ -294,17 +310,29 @@ export class EntryReader {
     }
   }
 
+  /** As much as is to be read; null: the entry's segment is gone. */
+  #memoryFor({ position, sizeBytes }: Place, bytesMax: number, reused: boolean): Buffer | null {
+    const { segmentFiles: segments, tail } = this.#host
+    const segment = segments.at(position)
+    if (segment === null) return null
+    const left = segment.firstPosition + segments.segmentBytes - position
+    const wanted = Math.max(sizeBytes, Math.min(bytesMax, left))
+    // All of one size, so that one is used for the next.
+    const blockBytes = Math.min(READ_BYTES, segments.segmentBytes)
+    return reused && wanted <= blockBytes
+      ? tail.blocks.take(blockBytes).subarray(0, wanted)
+      : Buffer.allocUnsafeSlow(wanted)
+  }
+
   /** null: the first entry is not sound. What follows is taken as far as it is. */
-  async #read(place: Place, bytesMax: number): Promise<Block | null> {
+  async #read(place: Place, buffer: Buffer): Promise<Block | null> {
     const { segmentFiles: segments, faults } = this.#host
     const segment = segments.at(place.position)
     if (segment === null) return null
     const at = place.position - segment.firstPosition
-    const wanted = Math.max(place.sizeBytes, Math.min(bytesMax, segments.segmentBytes - at))
-    const buffer = Buffer.allocUnsafeSlow(wanted)
     let got: number
     try {
-      got = await segments.read(segment, buffer, wanted, at)
+      got = await segments.read(segment, buffer, buffer.length, at)
     } catch {
       // A later piece may be what cannot be read.
       got = await segments.read(segment, buffer, place.sizeBytes, at).catch(() => 0)
@@ -331,8 +359,8 @@ export class EntryReader {
       crc = entryHeaderCrc(bytes)
       end += size
     }
-    const bytes = Math.max(wanted, BLOCK_BYTES_MIN)
-    return { entries, position: place.position, end: place.position + end, bytes }
+    const bytes = Math.max(buffer.buffer.byteLength, BLOCK_BYTES_MIN)
+    return { entries, position: place.position, end: place.position + end, bytes, memory: buffer }
   }
 
   /**
@@ -349,11 +377,16 @@ export class EntryReader {
   }
 
   #keep(block: Block): void {
-    if (block.position < this.#host.startPosition) return
+    if (block.position < this.#host.startPosition) {
+      this.#letGo(block)
+      return
+    }
     this.#blocks.push(block)
     this.#bytes += block.bytes
     while (this.#bytes > this.#cacheBytes && this.#blocks.length > 1) {
-      this.#bytes -= this.#blocks.shift()!.bytes
+      const oldest = this.#blocks.shift()!
+      this.#bytes -= oldest.bytes
+      this.#letGo(oldest)
     }
   }
 }

@@ -277,7 +277,7 @@ export interface RaftLog {
   /** See LogReader. */
   peek(position: number, lengthBytes: number, hold?: boolean): Buffer | null
   /** The same from memory or disk; the whole entry's CRC is verified. Rejects like `readEntries`. */
-  read(position: number, lengthBytes: number): Promise<Buffer>
+  read(position: number, lengthBytes: number, hold?: boolean): Promise<Buffer>
   /** See LogReader.readSized. */
   readSized(position: number, headBytes: number, sizeOf: SizeOf): Promise<Buffer>
   /** See LogReader. */

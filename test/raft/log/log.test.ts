@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
+import { ReusedBlocks } from '../../../src/platform/index.ts'
 import {
   DamagedEntryError,
+  decodeEntry,
   type Entry,
   entryBytesMax,
   entryIsSound,
@@ -234,6 +236,62 @@ t.test('a read here and there takes little, one that goes on reads ahead', async
   t.ok(several > 1_000_000 && several < 1_100_000, 'at once: the second read serves the others')
   await a.stop()
 })
+
+t.test(
+  'a backlog is read into memory that is used again, and not while somebody looks at it',
+  async t => {
+    const disk = new MemoryDisk()
+    const segmentBytes = 64 * 1024
+    let spoilt = 0
+    const blocks = new ReusedBlocks(segmentBytes, memory => {
+      memory.fill(0xdb)
+      spoilt += 1
+    })
+    const a = await Process.start(disk, {
+      segmentBytes,
+      blocks,
+      tailCacheBytes: 10_000,
+      readCacheBytes: 3 * segmentBytes
+    })
+    const made: Entry[] = []
+    for (let i = 0; i < 200; i++) {
+      const entry = a.make(5_000, { fill: i })
+      made.push(decodeEntry(Buffer.from(entry.bytes)))
+      a.append(5_000, { fill: i })
+      await a.written()
+    }
+    a.log.commitTo(200)
+    a.log.release(200)
+    await a.rest()
+    const view = async (i: number, hold: boolean): Promise<Buffer> => {
+      const { position, bytes } = made[i]!
+      return (
+        a.log.peek(position, bytes.length, hold) ??
+        (await a.wait(a.log.read(position, bytes.length, hold)))
+      )
+    }
+    const held = await view(3, true)
+    const kept = await view(60, false)
+    const before = spoilt
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 180; i++) {
+        const bytes = await view(i, true)
+        t.ok(bytes.equals(made[i]!.bytes), `entry ${i}`)
+        blocks.release(bytes)
+      }
+    }
+    t.ok(spoilt - before > 20, 'blocks were let go')
+    t.ok(held.equals(made[3]!.bytes), 'held')
+    t.ok(kept.equals(made[60]!.bytes), 'not said to be let go')
+    blocks.release(held)
+    const several = await a.wait(Promise.all([10, 40, 70, 100, 130, 160].map(i => view(i, true))))
+    t.ok(
+      several.every((bytes, n) => bytes.equals(made[10 + 30 * n]!.bytes)),
+      'more at once than the cache takes'
+    )
+    await a.stop()
+  }
+)
 
 t.test('a damaged entry is found when it is read, and repaired in place', async t => {
   const disk = new MemoryDisk()
