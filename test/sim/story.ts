@@ -293,20 +293,18 @@ export class Story {
   }
 
   /**
-   * Of a topic, what was applied and has gone from the leader's log since, but for what was read: members trim at times of their own, and
-   * one that had it still may have been asked.
+   * Of a topic, what was applied and has gone from a member's log since, but for what was read: members trim at times of their own, and
+   * any of them may have been asked.
    */
   #trimmed(topic: string, readable: readonly Place[] = []): Archived[] {
-    const { archive } = this.#cluster
-    const leader = this.#cluster.leader()
-    if (archive === null || leader === null) return []
-    const { store } = this.#cluster.running.get(leader)!
+    const { archive, running } = this.#cluster
+    if (archive === null) return []
+    const stores = [...running.values()].map(({ store }) => store)
+    const minOffset = (queueId: number): number =>
+      Math.max(0, ...stores.map(store => store.minOffset(topic, queueId)))
     const wasRead = new Set(readable.map(keyOf))
     return archive.messages.filter(
-      m =>
-        m.topic === topic &&
-        m.queueOffset < store.minOffset(topic, m.queueId) &&
-        !wasRead.has(keyOf(m))
+      m => m.topic === topic && m.queueOffset < minOffset(m.queueId) && !wasRead.has(keyOf(m))
     )
   }
 
