@@ -228,6 +228,8 @@ export class SnapshotSender {
       })
     }
     if (this.#stopped) return
+    // It may have begun again with another disk, and need what is trimmed: where it had come to says nothing then.
+    if (bytes === null) offer?.pullers.delete(peer)
     this.#host.reply(peer, range, bytes === null ? 0 : crc32(bytes), bytes)
   }
 
@@ -244,12 +246,12 @@ export class SnapshotSender {
     const fileBytes = isState ? manifest.stateBytes : (segment?.bytes ?? 0)
     const wanted = Math.min(length, fileBytes - range.offset)
     if (wanted <= 0) return null
-    offer.usedMs = this.#clock.monotonicMs()
-    this.#lastWasIdle = false
     const bytes = isState
       ? await this.#readState(offer, range.offset, wanted)
       : await this.#log.shipping.read(position + range.offset, wanted)
     if (bytes === null || bytes.length === 0) return null
+    offer.usedMs = this.#clock.monotonicMs()
+    this.#lastWasIdle = false
     let before = 0
     for (const { firstPosition, bytes: size } of manifest.segments)
       if (isState || firstPosition < position) before += size

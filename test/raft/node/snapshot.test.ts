@@ -89,6 +89,31 @@ t.test('a wiped founder takes its snapshot from a leader that its file does not 
   await cluster.agreeOn(texts)
 })
 
+t.test(
+  'who is wiped after a snapshot gets another one when the log lost its beginning since',
+  async t => {
+    const cluster = await Cluster.of(t, 3, SMALL)
+    await cluster.start()
+    const texts: string[] = []
+    const leader = await cluster.leader()
+    const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    const goOn = async (count: number): Promise<void> => {
+      await propose(leader, texts, count)
+      await cluster.agreeOn(texts, [leader, other])
+      await trim([leader, other])
+    }
+    for (let life = 1; life <= 2; life++) {
+      await away.raft.stop()
+      // The second time a segment: the snapshot of the first life ends behind where the log begins.
+      await goOn(life === 1 ? 60 : 18)
+      await rm(away.directory, { recursive: true })
+      await away.start({ appliedIndex: 0 })
+      await until(() => away.installs === life, `snapshot ${life}`)
+      await cluster.agreeOn(texts)
+    }
+  }
+)
+
 t.test('a copy that finds no room is given up, said so, and made when there is room', async t => {
   const timings = { ...TIMINGS, offerRetryMs: 300 }
   const cluster = await Cluster.of(t, 3, { ...SMALL, snapshotBytesPerSecond: 100_000, timings })
