@@ -198,10 +198,12 @@ const hardCases: Fault[] = ([...HARMS, 'kill'] as const).map(harm => ({
     await scene.furtherSends(SLEPT_SENDS)
     await scene.agent({ op: 'kill', nodes: [harmed, complete] })
     const seed = scene.random.below(2 ** 31)
+    // Killed under load, its last entries may have no index units yet.
+    const within = harm === 'zero-log' ? 'zero-before-end' : harm
     const done =
-      harm === 'kill'
+      within === 'kill'
         ? 'not harmed'
-        : await scene.agent<string>({ op: 'harm', node: harmed, harm, seed })
+        : await scene.agent<string>({ op: 'harm', node: harmed, harm: within, seed })
     const before = (await scene.counts()).acknowledged
     await scene.agent({ op: 'start', nodes: [sleeper, harmed] })
     await pause(scene.watchMs)

@@ -13,7 +13,11 @@ export const HARMS = [
   'state',
   'wipe'
 ] as const
-export type Harm = (typeof HARMS)[number]
+/**
+ * `zero-before-end`: as `zero-log`, but not the block that the log ends in, which leaves just what a kill leaves of a write: where nobody
+ * else is asked, that is not promised to be noticed (docs/durability.md).
+ */
+export type Harm = (typeof HARMS)[number] | 'zero-before-end'
 
 /** A sector that a disk gives back empty. */
 const BLOCK_BYTES = 4096
@@ -26,6 +30,8 @@ const SLOT_USED_BYTES = 96
 /** How much of a log's end goes at most. */
 const SHORTEN_BYTES_MAX = 65_536
 
+const blockOf = (position: number): number => position - (position % BLOCK_BYTES)
+
 /** Harms the store; resolves to what was done, for the log of the run. */
 export async function harmStore(
   harm: Harm,
@@ -36,6 +42,7 @@ export async function harmStore(
   switch (harm) {
     case 'flip-log':
     case 'zero-log':
+    case 'zero-before-end':
     case 'shorten-log': {
       const files = await filesOf(store, logFolders)
       return harmLog(harm, files, random)
@@ -59,7 +66,7 @@ export async function harmStore(
 }
 
 async function harmLog(
-  harm: 'flip-log' | 'zero-log' | 'shorten-log',
+  harm: 'flip-log' | 'zero-log' | 'zero-before-end' | 'shorten-log',
   files: readonly string[],
   random: Seeded
 ): Promise<string> {
@@ -78,17 +85,13 @@ async function harmLog(
     await truncate(last.file, bytes)
     return `${last.file} has ${bytes} of ${last.bytes} written bytes`
   }
-  if (harm === 'flip-log') {
-    const { file, bytes } = random.pick(written)
-    return flip(file, random.below(bytes), random)
-  }
-  // Without the block that it ends in, a log looks as one whose last write a kill interrupted: not promised (docs/durability.md).
-  const blocks = written
-    .map(({ file, bytes }) => ({ file, whole: Math.floor((bytes - 1) / BLOCK_BYTES) }))
-    .filter(({ whole }) => whole > 0)
-  if (blocks.length === 0) return 'no whole block was written yet'
-  const { file, whole } = random.pick(blocks)
-  const start = random.below(whole) * BLOCK_BYTES
+  const spared = harm === 'zero-before-end' ? BLOCK_BYTES : 0
+  const harmed = written.filter(({ bytes }) => bytes > spared)
+  if (harmed.length === 0) return 'no whole block was written yet'
+  const { file, bytes } = random.pick(harmed)
+  const at = random.below(spared === 0 ? bytes : blockOf(bytes - 1))
+  if (harm === 'flip-log') return flip(file, at, random)
+  const start = blockOf(at)
   const handle = await open(file, 'r+')
   await handle.write(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, start)
   await handle.close()
