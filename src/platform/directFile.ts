@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { APPEND_BLOCK_BYTES, type DiskFile } from './disk.ts'
+import { APPEND_BLOCK_BYTES, appendBlockEnd, type DiskFile } from './disk.ts'
 
 /** Written at once; longer writes are cut into pieces. */
 const PIECE_BYTES = 2 * 1024 * 1024
@@ -48,7 +48,6 @@ interface Turn {
 }
 
 const blockOf = (position: number): number => position - (position % APPEND_BLOCK_BYTES)
-const blockEnd = (position: number): number => blockOf(position + APPEND_BLOCK_BYTES - 1)
 
 /**
  * Durable writes past the page cache (O_DIRECT and O_DSYNC). 120 KB a write into written space: 75 µs of the kernel's time instead of 150
@@ -94,11 +93,9 @@ export class DirectFile {
     for (const { length } of buffers) end += length
     if (end === position) return
     const from = blockOf(position)
-    const to = blockEnd(end)
-    for (let before = this.#overlapping(from, to); before !== null; ) {
-      await before.done
-      before = this.#overlapping(from, to)
-    }
+    const to = appendBlockEnd(end)
+    for (let turn = this.#overlapping(from, to); turn !== null; turn = this.#overlapping(from, to))
+      await turn.done
     const written = this.#writeBlocks(buffers, position, end, append)
     const turn: Turn = { from, to, done: written.catch(() => {}) }
     this.#turns.add(turn)
@@ -122,7 +119,7 @@ export class DirectFile {
   ): Promise<void> {
     const stage = stages.pop() ?? new Stage()
     try {
-      const behind = append || end === blockEnd(end) ? null : await this.#block(blockOf(end))
+      const behind = append || end === appendBlockEnd(end) ? null : await this.#block(blockOf(end))
       let at = blockOf(position)
       let filled = position - at
       if (filled > 0) (await this.#block(at)).copy(stage.piece, 0, 0, filled)
@@ -139,7 +136,7 @@ export class DirectFile {
         }
       }
       if (filled === 0) return
-      const whole = blockEnd(filled)
+      const whole = appendBlockEnd(filled)
       if (behind === null) stage.piece.fill(0, filled, whole)
       else behind.copy(stage.piece, filled, filled % APPEND_BLOCK_BYTES)
       await this.#writePiece(stage, whole, at)

@@ -1,6 +1,11 @@
 /** Appends may leave zeros as far as the next multiple of this. The largest logical block that disks have. */
 export const APPEND_BLOCK_BYTES = 4096
 
+/** Where the block ends that the byte before `position` lies in. */
+export function appendBlockEnd(position: number): number {
+  return Math.ceil(position / APPEND_BLOCK_BYTES) * APPEND_BLOCK_BYTES
+}
+
 /** An open file. Positions and lengths are bytes. Errors are Node.js' system errors (`code` ENOSPC, EIO, …). */
 export interface DiskFile {
   readonly path: string

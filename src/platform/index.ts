@@ -3,6 +3,7 @@ export { BoundedLogger } from './boundedLogger.ts'
 export type { Clock, Timer } from './clock.ts'
 export {
   APPEND_BLOCK_BYTES,
+  appendBlockEnd,
   type Disk,
   type DiskFile,
   type DiskSpace,

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import {
-  APPEND_BLOCK_BYTES,
+  appendBlockEnd,
   type Disk,
   type DiskFile,
   type DiskSpace,
@@ -497,18 +497,13 @@ class MountedFile implements DiskFile {
   /** Two operations: a crash or an error may come between them, as within the one of a real disk. */
   async writeDurably(buffers: readonly Buffer[], position: number): Promise<void> {
     await this.write(buffers, position)
-    let end = position
-    for (const buffer of buffers) end += buffer.length
-    await this.#sync(snapshot(this.#inode, position, end))
+    await this.#sync(snapshot(this.#inode, position, endOf(buffers, position)))
   }
 
   /** With the zeros that a direct write leaves in its last block. */
   async appendDurably(buffers: readonly Buffer[], position: number): Promise<void> {
-    let end = position
-    for (const buffer of buffers) end += buffer.length
-    const padding = Buffer.alloc(
-      (APPEND_BLOCK_BYTES - (end % APPEND_BLOCK_BYTES)) % APPEND_BLOCK_BYTES
-    )
+    const end = endOf(buffers, position)
+    const padding = Buffer.alloc(appendBlockEnd(end) - end)
     const { cached } = this.#inode
     if (cached.subarray(end, end + padding.length).some(byte => byte !== 0)) {
       throw new Error(`${this.path}: bytes behind an append that ends at ${end} are not zero`)
@@ -540,6 +535,9 @@ class MountedFile implements DiskFile {
     this.#closed = true
   }
 }
+
+const endOf = (buffers: readonly Buffer[], position: number): number =>
+  buffers.reduce((end, { length }) => end + length, position)
 
 const sectorOf = (position: number): number => Math.floor(position / SECTOR_BYTES)
 

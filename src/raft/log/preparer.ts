@@ -1,4 +1,4 @@
-import { APPEND_BLOCK_BYTES, type Clock, type DiskFile, type Logger } from '../../platform/index.ts'
+import { appendBlockEnd, type Clock, type DiskFile, type Logger } from '../../platform/index.ts'
 import { joinPath } from './names.ts'
 import { isNoSpace } from './noSpace.ts'
 import { RECYCLED_NAME, type Segments, SPARE_NAME, SPARE_UNFINISHED_NAME } from './segments.ts'
@@ -9,9 +9,6 @@ const PAUSE_AFTER_NO_SPACE_MS = 5000
 /** While the log grows faster than this share of `bytesPerSecond`, it is busy. */
 const BUSY_SHARE = 1 / 16
 const BUSY_PAUSE_MS = 250
-
-const roundUp = (bytes: number): number =>
-  Math.ceil(bytes / APPEND_BLOCK_BYTES) * APPEND_BLOCK_BYTES
 
 interface SpareInProgress {
   readonly path: string
@@ -99,7 +96,7 @@ export class Preparer {
     const last = this.#segments.last()
     const end = Math.min(this.#endPosition() - last.firstPosition, this.#segments.segmentBytes)
     // Whole blocks: what is appended meanwhile may write zeros as far as its block goes.
-    const from = roundUp(Math.max(last.preparedBytes, end))
+    const from = appendBlockEnd(Math.max(last.preparedBytes, end))
     return { last, from, room: from - end }
   }
 

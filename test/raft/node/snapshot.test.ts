@@ -1,9 +1,26 @@
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
-import { Cluster, type TestNode, TIMINGS, until } from './cluster.ts'
+import t, { type Test } from 'tap'
+import { Cluster, type ClusterOptions, type TestNode, TIMINGS, until } from './cluster.ts'
 
 const SMALL = { segmentBytes: 16 * 1024, tailCacheBytes: 64 * 1024 }
+
+interface Three {
+  readonly cluster: Cluster
+  /** All that was proposed. */
+  readonly texts: string[]
+  readonly leader: TestNode
+  readonly away: TestNode
+  readonly other: TestNode
+}
+
+async function threeOf(t: Test, changes: ClusterOptions = {}): Promise<Three> {
+  const cluster = await Cluster.of(t, 3, { ...SMALL, ...changes })
+  await cluster.start()
+  const leader = await cluster.leader()
+  const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+  return { cluster, texts: [], leader, away, other }
+}
 
 async function propose(leader: TestNode, texts: string[], count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
@@ -26,11 +43,7 @@ async function trim(nodes: readonly TestNode[]): Promise<void> {
 t.test(
   'a follower that was away over several trims gets a snapshot, and can lead after it',
   async t => {
-    const cluster = await Cluster.of(t, 3, SMALL)
-    await cluster.start()
-    const texts: string[] = []
-    const leader = await cluster.leader()
-    const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    const { cluster, texts, leader, away, other } = await threeOf(t)
     await propose(leader, texts, 20)
     await cluster.agreeOn(texts)
     await away.raft.stop()
@@ -92,11 +105,7 @@ t.test('a wiped founder takes its snapshot from a leader that its file does not 
 t.test(
   'who is wiped after a snapshot gets another one when the log lost its beginning since',
   async t => {
-    const cluster = await Cluster.of(t, 3, SMALL)
-    await cluster.start()
-    const texts: string[] = []
-    const leader = await cluster.leader()
-    const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+    const { cluster, texts, leader, away, other } = await threeOf(t)
     const goOn = async (count: number): Promise<void> => {
       await propose(leader, texts, count)
       await cluster.agreeOn(texts, [leader, other])
@@ -116,11 +125,10 @@ t.test(
 
 t.test('a copy that finds no room is given up, said so, and made when there is room', async t => {
   const timings = { ...TIMINGS, offerRetryMs: 300 }
-  const cluster = await Cluster.of(t, 3, { ...SMALL, snapshotBytesPerSecond: 100_000, timings })
-  await cluster.start()
-  const texts: string[] = []
-  const leader = await cluster.leader()
-  const [away, other] = cluster.followersOf(leader) as [TestNode, TestNode]
+  const { cluster, texts, leader, away, other } = await threeOf(t, {
+    snapshotBytesPerSecond: 100_000,
+    timings
+  })
   await propose(leader, texts, 20)
   await cluster.agreeOn(texts)
   await away.raft.stop()
