@@ -41,7 +41,8 @@ export class Preparer {
   #spareReady = false
   #seenEnd: number
   #seenMs: number
-  #spare: SpareInProgress | null = null
+  /** 'renamed': a file is on its way into this place or out of it, and nobody else may use its name. */
+  #spare: SpareInProgress | 'renamed' | null = null
   #running: Promise<void> | null = null
   #stopped = false
   #wake: (() => void) | null = null
@@ -66,7 +67,8 @@ export class Preparer {
       this.#spareReady = false
     }
     this.#aheadBytes = options.warm ? Number.POSITIVE_INFINITY : options.aheadBytes
-    this.#zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(options.aheadBytes, 1)))
+    // Whole blocks, for in a recycled segment no zeros stand behind them.
+    this.#zeros = Buffer.alloc(Math.min(CHUNK_BYTES, appendBlockEnd(options.aheadBytes)))
   }
 
   /** Cheap; to be called whenever the log has grown. */
@@ -84,10 +86,17 @@ export class Preparer {
   async recycle(path: string): Promise<boolean> {
     if (!this.#options.spare || this.#options.aheadBytes <= 0) return false
     if (this.#spareReady || this.#spare !== null || this.#stopped) return false
-    const recycled = joinPath(this.#segments.directory, RECYCLED_NAME)
-    await this.#segments.disk.rename(path, recycled)
-    const file = await this.#segments.disk.open(recycled)
-    this.#spare = { path: recycled, file, bytes: await file.size(), done: 0 }
+    this.#spare = 'renamed'
+    let spare: SpareInProgress | null = null
+    try {
+      const recycled = joinPath(this.#segments.directory, RECYCLED_NAME)
+      await this.#segments.disk.rename(path, recycled)
+      const file = await this.#segments.disk.open(recycled)
+      spare = { path: recycled, file, bytes: await file.size(), done: 0 }
+    } finally {
+      this.#spare = spare
+    }
+    if (this.#stopped) await this.#giveUpSpare()
     this.poke()
     return true
   }
@@ -166,15 +175,9 @@ export class Preparer {
   }
 
   async #zeroSpare(): Promise<number> {
-    if (!this.#options.spare || this.#spareReady) return 0
-    const { disk, directory, segmentBytes } = this.#segments
-    if (this.#spare === null) {
-      const path = joinPath(directory, SPARE_UNFINISHED_NAME)
-      const file = await disk.open(path, { create: true })
-      const bytes = Math.min(this.#aheadBytes, segmentBytes)
-      this.#spare = { path, file, bytes, done: 0 }
-    }
-    const spare = this.#spare
+    if (!this.#options.spare || this.#spareReady || this.#spare === 'renamed') return 0
+    const { disk, directory } = this.#segments
+    const spare = this.#spare ?? (await this.#beginSpare())
     const length = Math.min(this.#zeros.length, spare.bytes - spare.done)
     if (length > 0) {
       await this.#writeZeros(spare.file, spare.done, length)
@@ -183,11 +186,29 @@ export class Preparer {
     if (spare.done < spare.bytes) return length
     await spare.file.datasync()
     await spare.file.close()
-    this.#spare = null
-    await disk.rename(spare.path, joinPath(directory, SPARE_NAME))
+    this.#spare = 'renamed'
+    try {
+      await disk.rename(spare.path, joinPath(directory, SPARE_NAME))
+      this.#spareReady = true
+    } finally {
+      this.#spare = null
+    }
     await disk.syncDirectory(directory)
-    this.#spareReady = true
     return Math.max(length, 1)
+  }
+
+  async #beginSpare(): Promise<SpareInProgress> {
+    const { disk, directory, segmentBytes } = this.#segments
+    const path = joinPath(directory, SPARE_UNFINISHED_NAME)
+    this.#spare = 'renamed'
+    let spare: SpareInProgress | null = null
+    try {
+      const file = await disk.open(path, { create: true })
+      spare = { path, file, bytes: Math.min(this.#aheadBytes, segmentBytes), done: 0 }
+    } finally {
+      this.#spare = spare
+    }
+    return spare
   }
 
   #pause(ms: number): Promise<void> {
@@ -205,12 +226,8 @@ export class Preparer {
   /** Only speed and reserve are lost; the log itself finds out by its own writes. */
   async #failed(error: Error): Promise<void> {
     this.#logger.warn('Could not write zeros ahead of the log', { error: error.message })
-    const spare = this.#spare
-    this.#spare = null
-    if (spare !== null) {
-      await spare.file.close().catch(() => {})
-      await this.#segments.disk.remove(spare.path).catch(() => {})
-    }
+    const path = await this.#giveUpSpare().catch(() => null)
+    if (path !== null) await this.#segments.disk.remove(path).catch(() => {})
     if (isNoSpace(error)) await this.#pause(PAUSE_AFTER_NO_SPACE_MS)
     else this.#stopped = true
   }
@@ -219,8 +236,15 @@ export class Preparer {
     this.#stopped = true
     this.#wake?.()
     await this.#running
+    await this.#giveUpSpare()
+  }
+
+  /** Resolves to the path of the file that was closed. */
+  async #giveUpSpare(): Promise<string | null> {
     const spare = this.#spare
+    if (spare === null || spare === 'renamed') return null
     this.#spare = null
-    await spare?.file.close()
+    await spare.file.close()
+    return spare.path
   }
 }

@@ -693,6 +693,41 @@ t.test('a trimmed segment is zeroed whole before it is used again', async t => {
   await a.stop()
 })
 
+t.test('a segment that is trimmed while the one before becomes the spare is deleted', async t => {
+  const spare = `${DATA}/spare`
+  const disk = new MemoryDisk()
+  const a = await Process.start(disk)
+  for (let i = 0; i < 60; i++) a.append(600)
+  await a.written()
+  a.log.commitTo(60)
+  a.log.release(60)
+  await a.until('no spare', () => !disk.paths().includes(spare))
+  let go = (): void => {}
+  let isRenamed = false
+  disk.hook = ({ kind, path }) => {
+    if (kind !== 'directory' || !path.endsWith('/spare.recycled') || isRenamed) return undefined
+    isRenamed = true
+    return new Promise<void>(resolve => {
+      go = resolve
+    })
+  }
+  const [, second, third] = a.log.segments()
+  await a.wait(a.log.trimPrefix(second!.firstIndex, second!.firstPosition))
+  await a.until('the first one is zeros', () => isRenamed)
+  const trimmed = a.log.trimPrefix(third!.firstIndex, third!.firstPosition)
+  await a.rest(20)
+  go()
+  await a.wait(trimmed)
+  await a.until('spare', () => disk.paths().includes(spare))
+  t.ok(disk.contents(spare).every(byte => byte === 0))
+  for (let i = 0; i < 60; i++) a.append(600)
+  await a.written()
+  await a.rest()
+  t.same(a.told.failures, [])
+  t.equal((await a.wait(a.log.verify(third!.firstIndex, 10_000_000))).damagedEntries, 0)
+  await a.stop()
+})
+
 t.test('warm segments are zeros to their end, the spare too, also under load', async t => {
   const disk = new MemoryDisk()
   const a = await Process.start(disk, { prepare: { warm: true } })
