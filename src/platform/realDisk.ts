@@ -45,6 +45,14 @@ class RealFile implements DiskFile {
     await this.#writeCached(this.#descriptor, buffers, position)
   }
 
+  writeNow(bytes: Buffer, position: number): void {
+    let done = 0
+    while (done < bytes.length) {
+      const left = bytes.length - done
+      done += fs.writeSync(this.#descriptor, bytes, done, left, position + done)
+    }
+  }
+
   async writeDurably(buffers: readonly Buffer[], position: number): Promise<void> {
     if (this.#direct !== null && (await this.#wroteDirectly('write', buffers, position))) return
     await this.#writeCached(await this.#openDurable(), buffers, position)

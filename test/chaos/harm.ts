@@ -9,28 +9,25 @@ export const HARMS = [
   'shorten-log',
   'index',
   'hardstate',
+  'acknowledged',
   'queues',
   'state',
   'wipe'
 ] as const
-/**
- * `zero-before-end`: as `zero-log`, but not the block that the log ends in, which leaves just what a kill leaves of a write: where nobody
- * else is asked, that is not promised to be noticed (docs/durability.md).
- */
-export type Harm = (typeof HARMS)[number] | 'zero-before-end'
+export type Harm = (typeof HARMS)[number]
 
 /** A sector that a disk gives back empty. */
 const BLOCK_BYTES = 4096
 const READ_BYTES = 1_048_576
 const HARD_STATE_FILES = ['raft/hardstate', 'raft/hardstate.copy']
+const MARK_FILE = 'raft/acknowledged'
+const MARK_BYTES = 16
 /** Each of the two has two slots of this size; one of all is harmed. */
 const SLOT_BYTES = 4096
 /** Used part of a slot that is sure to be there. */
 const SLOT_USED_BYTES = 96
 /** How much of a log's end goes at most. */
 const SHORTEN_BYTES_MAX = 65_536
-
-const blockOf = (position: number): number => position - (position % BLOCK_BYTES)
 
 /** Harms the store; resolves to what was done, for the log of the run. */
 export async function harmStore(
@@ -42,7 +39,6 @@ export async function harmStore(
   switch (harm) {
     case 'flip-log':
     case 'zero-log':
-    case 'zero-before-end':
     case 'shorten-log': {
       const files = await filesOf(store, logFolders)
       return harmLog(harm, files, random)
@@ -53,6 +49,8 @@ export async function harmStore(
       const at = random.below(2) * SLOT_BYTES + random.below(SLOT_USED_BYTES)
       return flip(join(store, random.pick(HARD_STATE_FILES)), at, random)
     }
+    case 'acknowledged':
+      return flip(join(store, MARK_FILE), random.below(MARK_BYTES), random)
     case 'queues':
       return harmDerived(await filesOf(store, ['consumequeue', 'index']), random)
     case 'state':
@@ -66,7 +64,7 @@ export async function harmStore(
 }
 
 async function harmLog(
-  harm: 'flip-log' | 'zero-log' | 'zero-before-end' | 'shorten-log',
+  harm: 'flip-log' | 'zero-log' | 'shorten-log',
   files: readonly string[],
   random: Seeded
 ): Promise<string> {
@@ -85,13 +83,10 @@ async function harmLog(
     await truncate(last.file, bytes)
     return `${last.file} has ${bytes} of ${last.bytes} written bytes`
   }
-  const spared = harm === 'zero-before-end' ? BLOCK_BYTES : 0
-  const harmed = written.filter(({ bytes }) => bytes > spared)
-  if (harmed.length === 0) return 'no whole block was written yet'
-  const { file, bytes } = random.pick(harmed)
-  const at = random.below(spared === 0 ? bytes : blockOf(bytes - 1))
+  const { file, bytes } = random.pick(written)
+  const at = random.below(bytes)
   if (harm === 'flip-log') return flip(file, at, random)
-  const start = blockOf(at)
+  const start = at - (at % BLOCK_BYTES)
   const handle = await open(file, 'r+')
   await handle.write(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, start)
   await handle.close()

@@ -18,6 +18,20 @@ export function diskSuite(t: Test, make: (t: Test) => Promise<{ disk: Disk; root
     await file.close()
   })
 
+  t.test(
+    'what was written now is there when the call returns, also over what is durable',
+    async t => {
+      const { disk, root } = await make(t)
+      const file = await disk.open(join(root, 'data'), { create: true })
+      await file.writeDurably([Buffer.from('abcdef')], 0)
+      file.writeNow(Buffer.from('XY'), 2)
+      t.equal((await disk.readFile(join(root, 'data'))).toString(), 'abXYef')
+      await file.writeDurably([Buffer.from('Z')], 3)
+      t.equal((await disk.readFile(join(root, 'data'))).toString(), 'abXZef')
+      await file.close()
+    }
+  )
+
   t.test('a read at the end of the file is short, one behind it is empty', async t => {
     const { disk, root } = await make(t)
     const file = await disk.open(join(root, 'data'), { create: true })

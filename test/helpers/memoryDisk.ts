@@ -238,6 +238,14 @@ export class MemoryDisk {
     }
   }
 
+  /** Nothing comes between; of a process that was killed it has no effect. */
+  operateNow(generation: number, kind: DiskOperation, path: string, effect: () => void): void {
+    if (generation !== this.#generation) return
+    this.operations += 1
+    this.#failIfPlanned({ kind, path, bytes: 0 })
+    effect()
+  }
+
   open(path: string, create: boolean): Inode {
     const found = this.#files.get(path)
     if (found !== undefined) return found
@@ -492,6 +500,13 @@ class MountedFile implements DiskFile {
     const inFlight = { inode: this.#inode, bytes, position }
     const effect = (): void => this.#disk.write(this.#inode, bytes, position, this.path)
     return this.#run('write', bytes.length, effect, inFlight)
+  }
+
+  writeNow(bytes: Buffer, position: number): void {
+    if (this.#closed) throw systemError('EBADF', 'write', this.path)
+    this.#disk.operateNow(this.#generation, 'write', this.path, () =>
+      this.#disk.write(this.#inode, bytes, position, this.path)
+    )
   }
 
   /** Two operations: a crash or an error may come between them, as within the one of a real disk. */

@@ -474,7 +474,9 @@ export class Faults {
     const path = atEnd ? last : ofHardState ? HARD_STATE : dice.pick(paths)
     const contents = disk.contents(path)
     const end = atEnd ? endOfUse(contents) : contents.length
-    const at = atEnd ? Math.max(0, end - 1 - dice.below(8192)) : dice.below(end)
+    // The last entries may have no index units yet.
+    const ofEnd = dice.chance(0.5) ? 512 : 8192
+    const at = atEnd ? Math.max(0, end - 1 - dice.below(ofEnd)) : dice.below(end)
     const hows = ['bit', 'bit', 'bit', 'zeros', 'misplaced', 'cut', 'gone'] as const
     const how = dice.pick(hows)
     log.add('FAULT', 'faults', `${path} of ${contents.length} bytes, ${how} at ${at}`)
@@ -488,16 +490,6 @@ export class Faults {
       disk.overwrite(path, at, Buffer.from(other.subarray(from, from + bytes)))
     } else if (how === 'cut') disk.shorten(path, at)
     else disk.delete(path)
-    if (how === 'gone' && path === last) judge.zeroedEnd(victim)
-    if (atEnd && (how === 'zeros' || how === 'misplaced')) {
-      if (
-        disk
-          .contents(path)
-          .subarray(end - 1)
-          .every(byte => byte === 0)
-      )
-        judge.zeroedEnd(victim)
-    }
   }
 }
 
@@ -523,7 +515,7 @@ function isSegment(path: string): boolean {
 
 /** The log with its index, consume queues, key index. */
 function isRotten(path: string): boolean {
-  return /\/raft\/(data|index)\/|\/consumequeue\/|\/index\//.test(path)
+  return /\/raft\/(data|index)\/|\/raft\/acknowledged$|\/consumequeue\/|\/index\//.test(path)
 }
 
 /** Of the two files of the hard state one: without both a node is at its end, as it should be. */

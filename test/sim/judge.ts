@@ -94,14 +94,6 @@ export class Judge {
     this.#member(machine).harmedMs = this.#o.nowMs()
   }
 
-  /**
-   * There are zeros where its last entry ended, or nothing. Until its index unit is written, some milliseconds later, nobody can
-   * tell such a log from one whose last write was stopped by the kill.
-   */
-  zeroedEnd(machine: Machine): void {
-    this.#member(machine).syncedIndex = 0
-  }
-
   /** Messages of a queue below it are gone by retention on some member. */
   trimmedTo(topic: string, queueId: number): number {
     let end = 0

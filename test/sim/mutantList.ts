@@ -224,8 +224,8 @@ export const MUTANTS: readonly Mutant[] = [
     'a failed write is repeated and trusted',
     'cluster',
     'raft/log/storageQueue.js',
-    '                await this.#writeAll(this.#current);',
-    '                await this.#writeAll(this.#current).catch(() => this.#syncSegments());',
+    '        await this.#writeAll(this.#current);',
+    '        await this.#writeAll(this.#current).catch(() => this.#syncSegments());',
     { with: ['failWrite', 'failSync'], flush: 'sync' }
   ),
   {
@@ -255,8 +255,8 @@ export const MUTANTS: readonly Mutant[] = [
       CUTS_AT_BAD_RECORD,
       {
         file: 'raft/log/open.js',
-        from: '(!powerLoss && (await isNoKilledWrite(segments, scanner.end, SEARCH_BYTES)))',
-        to: 'false'
+        from: 'if (lastIndex < acknowledged) {',
+        to: 'if (lastIndex < 0) {'
       },
       {
         file: 'raft/log/open.js',
@@ -648,5 +648,23 @@ export const MUTANTS: readonly Mutant[] = [
     'if (recovering !== null && torn && !fresh)',
     'if (false)',
     { test: 'raft/log/recovery.test.js' }
+  ),
+  one(
+    'S8',
+    'a node tells of entries before its mark says so',
+    'cluster',
+    'raft/log/storageQueue.js',
+    'await this.#withSpace(async () => acknowledged.raise(claim.lastIndex));',
+    '',
+    { with: ['bitRot', 'hardCase'] }
+  ),
+  one(
+    'S9',
+    'a cut leaves the mark behind the end of the log',
+    'test',
+    'raft/log/storageQueue.js',
+    'await this.#o.acknowledged.lower(operation.fromIndex - 1);',
+    '',
+    { test: 'raft/log/crash.test.js' }
   )
 ]

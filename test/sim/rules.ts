@@ -196,6 +196,12 @@ export const RULES: readonly Rule[] = [
   ),
   rule(
     'R-D6',
+    'recovering when the log ends before what was acknowledged',
+    `${LOG}/open.js`,
+    'may have been acknowledged`'
+  ),
+  rule(
+    'R-D6',
     'recovering remembered over a kill',
     `${LOG}/open.js`,
     "return 'it was recovering when it stopped'"
@@ -268,12 +274,7 @@ export const RULES: readonly Rule[] = [
     'begin(s, role, p.id);'
   ),
   rule('R-D9', 'a slow disk is noticed', `${NODE}/watch.js`, 'storageSlow('),
-  rule(
-    'R-D10',
-    'a full disk is told',
-    `${LOG}/storageQueue.js`,
-    'this.#setFull(true);\n                await this.#waitForSpace();\n                if (this.#stopped)\n                    break;'
-  ),
+  rule('R-D10', 'a full disk is told', `${LOG}/storageQueue.js`, 'this.#setFull(true);'),
   rule('R-D11', 'segments are prepared with zeros', `${LOG}/preparer.js`, 'Buffer.alloc('),
   rule(
     'R-T',

@@ -1,3 +1,4 @@
+import type { AcknowledgedMark } from './acknowledgedMark.ts'
 import type { ConfigurationFile } from './configurationFile.ts'
 import type { HardStateFile } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
@@ -15,13 +16,18 @@ const prepare: PrepareOptions = {
 
 export const logDefaults = { watermarkIntervalMs: 100, readCacheBytes: 16 * 1024 * 1024, prepare }
 
-/** What recovery hands over to the log. */
-export interface LogParts {
-  readonly recovery: Recovery
+/** What lies on the disk. */
+export interface LogFiles {
   readonly hardState: HardStateFile
   readonly segments: Segments
   readonly index: IndexFile
   readonly configurations: ConfigurationFile
+  readonly acknowledged: AcknowledgedMark
+}
+
+/** What recovery hands over to the log. */
+export interface LogParts extends LogFiles {
+  readonly recovery: Recovery
   readonly tail: TailCache
   readonly faults: Map<number, Fault>
 }

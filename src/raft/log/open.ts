@@ -1,3 +1,4 @@
+import { AcknowledgedMark } from './acknowledgedMark.ts'
 import { ConfigurationFile } from './configurationFile.ts'
 import { restoreConfigurations } from './configurations.ts'
 import { removeCopy } from './copy.ts'
@@ -5,14 +6,13 @@ import {
   ENTRY_HEADER_BYTES,
   entryIndex,
   entryPosition,
-  entrySize,
   entryTimeMs,
   headerIsSound
 } from './entry.ts'
 import { UnusableLogError } from './errors.ts'
 import { HARD_STATE_NAME, HardStateFile, type StoredState } from './hardState.ts'
 import { IndexFile } from './indexFile.ts'
-import { isNoKilledWrite, PAGE_BYTES } from './killedWrite.ts'
+import type { LogFiles } from './logParts.ts'
 import { fileName, fileNumber, joinPath } from './names.ts'
 import { withPreviousEnd } from './previousEnd.ts'
 import { DiskLog } from './raftLog.ts'
@@ -67,23 +67,22 @@ export async function openLog(options: LogOptions): Promise<RaftLog> {
     },
     0
   )
-  const configurations = await ConfigurationFile.open(options.disk, options.directory)
+  const opened: { close(): Promise<void> }[] = [hardState, index]
   try {
-    return await recover(options, hardState, segments, index, configurations)
+    const configurations = await ConfigurationFile.open(options.disk, options.directory)
+    opened.push(configurations)
+    const fresh = hardState.state === null
+    const acknowledged = await AcknowledgedMark.open(options.disk, options.directory, fresh)
+    opened.push(acknowledged, { close: () => segments.closeAll() })
+    return await recover(options, { hardState, segments, index, configurations, acknowledged })
   } catch (error) {
-    const files = [hardState, index, configurations, { close: () => segments.closeAll() }]
-    for (const file of files) await file.close().catch(() => {})
+    for (const file of opened) await file.close().catch(() => {})
     throw error
   }
 }
 
-async function recover(
-  options: LogOptions,
-  hardState: HardStateFile,
-  segments: Segments,
-  index: IndexFile,
-  configurations: ConfigurationFile
-): Promise<RaftLog> {
+async function recover(options: LogOptions, files: LogFiles): Promise<RaftLog> {
+  const { hardState, segments, index, configurations, acknowledged } = files
   const startedMs = options.clock.monotonicMs()
   const fresh = hardState.state === null
   const whereabouts = await options.disk.identity(joinPath(options.directory, HARD_STATE_NAME))
@@ -114,24 +113,25 @@ async function recover(
   await goThrough(scanner, segments, scanFrom)
 
   const lastIndex = scanner.nextIndex - 1
-  const endLost =
-    !state.clean &&
-    (scanner.faults.has(lastIndex) ||
-      (await isCutOff(segments, scanner.end)) ||
-      (!powerLoss && (await isNoKilledWrite(segments, scanner.end, SEARCH_BYTES))))
   const behind = state.clean ? null : await findBehind(segments, scanner.end, powerLoss)
   const leftovers = behind?.found === true
   const { droppedUnknown } = scanner
   const torn = leftovers || droppedUnknown
   // That file is written and synced before the first entry.
   const neverTookIn = lastIndex === 0 && configurations.found === 'nothing'
-  const recovering = endLost
-    ? 'the end of the log is damaged, and acknowledged entries may have followed'
-    : whyRecovering(
-        state,
-        { isCopy, mayHaveLost: powerLoss && !neverTookIn, leftovers, droppedUnknown },
-        lastIndex
-      )
+  const endDamaged = !state.clean && scanner.faults.has(lastIndex)
+  const recovering = whyRecovering(
+    state,
+    {
+      isCopy,
+      endDamaged,
+      acknowledged: state.clean || fresh ? 0 : acknowledged.index,
+      mayHaveLost: powerLoss && !neverTookIn,
+      leftovers,
+      droppedUnknown
+    },
+    lastIndex
+  )
   // What shows it goes now, and this start may not come to its end.
   if (recovering !== null && torn && !fresh)
     await hardState.update({ recovering: true, bootId: '' })
@@ -157,6 +157,8 @@ async function recover(
     install: '',
     whereabouts
   })
+  // Not before: the hard state remembers what it showed.
+  if (acknowledged.index !== lastIndex) await acknowledged.set(lastIndex)
   if (state.install !== '') await removeCopy(options.disk, options.directory)
   const tail = scanner.tail()
   for (const [at, fault] of scanner.faults)
@@ -173,15 +175,7 @@ async function recover(
     durationMs: options.clock.monotonicMs() - startedMs
   }
   report(options, recovery, lastIndex)
-  const log = new DiskLog(options, {
-    recovery,
-    hardState,
-    segments,
-    index,
-    configurations,
-    tail,
-    faults: scanner.faults
-  })
+  const log = new DiskLog(options, { ...files, recovery, tail, faults: scanner.faults })
   log.known = await restoreConfigurations(configurations, log, fresh, options.logger)
   return log
 }
@@ -279,21 +273,6 @@ async function goThrough(scanner: Scanner, segments: Segments, scanFrom: Segment
     if (!(await scanner.scan(known?.firstIndex ?? scanFrom.firstIndex))) return
   }
   await scanner.scan(Number.MAX_SAFE_INTEGER)
-}
-
-/**
- * Whether the last file ends inside a record, and not where an interrupted write could have ended: somebody has made it shorter, and
- * the record, which is without a unit for some milliseconds after its acknowledgement, need not be the first that is gone.
- */
-async function isCutOff(segments: Segments, end: number): Promise<boolean> {
-  const segment = segments.at(end)
-  if (segment === null || segment.preparedBytes % PAGE_BYTES === 0) return false
-  const at = end - segment.firstPosition
-  if (segment.preparedBytes - at < ENTRY_HEADER_BYTES) {
-    return (await nonZeroChunks(segments, segment, at, segment.preparedBytes)).length > 0
-  }
-  const header = await readHeader(segments, segment, at)
-  return header !== null && at + entrySize(header) > segment.preparedBytes
 }
 
 interface Behind {
@@ -411,10 +390,18 @@ async function fillLastTimes(segments: Segments, index: IndexFile): Promise<void
 /** R-D6 and raft.md 4.9. */
 function whyRecovering(
   state: StoredState,
-  found: { isCopy: boolean; mayHaveLost: boolean; leftovers: boolean; droppedUnknown: boolean },
+  found: {
+    isCopy: boolean
+    endDamaged: boolean
+    /** null: nobody knows how far. */
+    acknowledged: number | null
+    mayHaveLost: boolean
+    leftovers: boolean
+    droppedUnknown: boolean
+  },
   lastIndex: number
 ): string | null {
-  const { isCopy, mayHaveLost, leftovers, droppedUnknown } = found
+  const { isCopy, endDamaged, acknowledged, mayHaveLost, leftovers, droppedUnknown } = found
   if (isCopy)
     return 'its directory is a copy or a backup, and may be older than what it acknowledged'
   if (state.recovering) return 'it was recovering when it stopped'
@@ -424,6 +411,13 @@ function whyRecovering(
   if (lastIndex < state.watermark) {
     return `the log ends at entry ${lastIndex}, and ${state.watermark} was on the disk`
   }
+  if (acknowledged === null) {
+    return 'the file that says how far the log was acknowledged is damaged or gone'
+  }
+  if (lastIndex < acknowledged) {
+    return `the log ends at entry ${lastIndex}, and ${acknowledged} may have been acknowledged`
+  }
+  if (endDamaged) return 'the end of the log is damaged, and acknowledged entries may have followed'
   if (droppedUnknown) return 'the last entries were damaged beyond recognition'
   if (mayHaveLost && state.weakestMode === 'async') {
     return 'the machine went down while entries were acknowledged from the page cache'

@@ -1,12 +1,11 @@
 import { collectedBlocks } from '../../platform/index.ts'
-import type { ConfigurationFile } from './configurationFile.ts'
 import { type KnownConfigurations, storedConfiguration } from './configurations.ts'
 import { mustContinue } from './continuity.ts'
 import { type Entry, EntryKind, entryHeaderCrc } from './entry.ts'
 import { LogError, LogFailedError } from './errors.ts'
-import type { HardStateFile, StoredState } from './hardState.ts'
+import type { StoredState } from './hardState.ts'
 import type { IndexFile } from './indexFile.ts'
-import { type LogParts, logDefaults, logStatistics } from './logParts.ts'
+import { type LogFiles, type LogParts, logDefaults, logStatistics } from './logParts.ts'
 import { Preparer } from './preparer.ts'
 import { withPreviousEnd } from './previousEnd.ts'
 import { EntryReader } from './reader.ts'
@@ -52,11 +51,10 @@ export class DiskLog implements RaftLog {
   commitIndex: number
   /** As the start found them. */
   known: KnownConfigurations = { inLog: [], lost: [] }
-  readonly #configurations: ConfigurationFile
+  readonly #files: LogFiles
   /** For the reader: how often the log was cut. */
   cuts = 0
   readonly #options: LogOptions
-  readonly #hardState: HardStateFile
   readonly #queue: StorageQueue
   readonly #reader: EntryReader
   readonly #preparer: Preparer
@@ -76,12 +74,11 @@ export class DiskLog implements RaftLog {
   constructor(options: LogOptions, parts: LogParts) {
     this.#options = options
     this.recovery = parts.recovery
-    this.#hardState = parts.hardState
     this.segmentFiles = parts.segments
     this.index = parts.index
     this.tail = parts.tail
     this.tail.blocks = options.blocks ?? collectedBlocks
-    this.#configurations = parts.configurations
+    this.#files = parts
     this.faults = parts.faults
     this.#newestSegment = parts.segments.last()
     this.terms = new TermMap(parts.recovery.terms)
@@ -103,6 +100,7 @@ export class DiskLog implements RaftLog {
       {
         clock: options.clock,
         segments: parts.segments,
+        acknowledged: parts.acknowledged,
         flushMode: options.flushMode,
         flushIntervalMs: options.flushIntervalMs,
         end: this.endPosition
@@ -113,7 +111,8 @@ export class DiskLog implements RaftLog {
         diskFull: full => this.#diskFull(full),
         failed: (operation, error) => this.fail(operation, error),
         progressed: () => this.#progressed(),
-        beforeWrite: () => (this.#configurations.dirty ? this.#configurations.save() : null),
+        beforeWrite: () =>
+          this.#files.configurations.dirty ? this.#files.configurations.save() : null,
         beforeCut: operation => this.#beforeCut(operation)
       }
     )
@@ -137,7 +136,7 @@ export class DiskLog implements RaftLog {
   }
 
   get hardState(): HardState {
-    return this.#hardState.state as StoredState
+    return this.#files.hardState.state as StoredState
   }
   get firstIndex(): number {
     return this.hardState.start.index + 1
@@ -155,7 +154,7 @@ export class DiskLog implements RaftLog {
 
   async saveHardState(patch: HardStatePatch): Promise<void> {
     this.mustWork()
-    await this.#hardState.update({ ...patch, commit: this.#commitOnDisk })
+    await this.#files.hardState.update({ ...patch, commit: this.#commitOnDisk })
   }
 
   async markWhole(): Promise<void> {
@@ -166,12 +165,12 @@ export class DiskLog implements RaftLog {
         `${this.faults.size} entries are damaged, the first is ${[...this.faults.keys()].sort((a, b) => a - b)[0]}`
       )
     }
-    await this.#hardState.update({ recovering: false, bootId: this.#options.bootId })
+    await this.#files.hardState.update({ recovering: false, bootId: this.#options.bootId })
   }
 
   append(entries: readonly Entry[], writeSeq: number): void {
     this.mustWork()
-    this.#configurations.entriesCome()
+    this.#files.configurations.entriesCome()
     const { segmentBytes } = this.#options
     for (const entry of entries) {
       mustContinue(entry, this, segmentBytes)
@@ -183,7 +182,7 @@ export class DiskLog implements RaftLog {
       this.lastTimeMs = entry.timeMs
       this.endPosition = entry.position + entry.bytes.length
       if (entry.kind === EntryKind.configuration)
-        this.#configurations.add(storedConfiguration(entry), this.commitIndex)
+        this.#files.configurations.add(storedConfiguration(entry), this.commitIndex)
     }
     if (entries.length > 0) this.#queue.write(entries, writeSeq)
   }
@@ -200,7 +199,7 @@ export class DiskLog implements RaftLog {
     const positions = this.tail.positions(fromIndex)
     this.tail.cut(fromIndex)
     this.terms.cut(fromIndex)
-    if (!forgets) this.#configurations.cut(fromIndex)
+    if (!forgets) this.#files.configurations.cut(fromIndex)
     for (const index of this.faults.keys()) if (index >= fromIndex) this.faults.delete(index)
     this.#reader.forget(positions[0])
     this.#repairer.waits.changed()
@@ -344,7 +343,7 @@ export class DiskLog implements RaftLog {
     }
     const headerCrc = (await this.headerCrcAt(index - 1)) ?? 0
     const term = this.termAt(index - 1) ?? 0
-    await this.#hardState.update({
+    await this.#files.hardState.update({
       start: { index: index - 1, term, headerCrc, position },
       commit: this.#commitOnDisk
     })
@@ -362,11 +361,11 @@ export class DiskLog implements RaftLog {
   }
 
   statistics(): LogStatistics {
-    return logStatistics(this.#queue, this.#hardState, this.tail)
+    return logStatistics(this.#queue, this.#files.hardState, this.tail)
   }
 
   oldestOperationMs(): number {
-    return Math.max(this.#queue.oldestMs(), this.#hardState.latency.runningMs())
+    return Math.max(this.#queue.oldestMs(), this.#files.hardState.latency.runningMs())
   }
 
   async close(options: { orderly: boolean }): Promise<void> {
@@ -386,14 +385,11 @@ export class DiskLog implements RaftLog {
       this.#options.logger.error('The stop is not an orderly one: the disk failed', {
         error: (error as Error).message
       })
-      await this.#hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
+      await this.#files.hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
     } finally {
-      const closing = [
-        this.index.close(),
-        this.segmentFiles.closeAll(),
-        this.#hardState.close(),
-        this.#configurations.close()
-      ]
+      const { hardState, configurations, acknowledged } = this.#files
+      const files = [this.index, hardState, configurations, acknowledged]
+      const closing = [this.segmentFiles.closeAll(), ...files.map(file => file.close())]
       await Promise.all(closing.map(done => done.catch(() => {})))
     }
   }
@@ -408,7 +404,7 @@ export class DiskLog implements RaftLog {
     await this.index.sync()
     const everything = this.syncedIndex === this.lastIndex
     const whole = this.faults.size === 0 && !this.hardState.recovering
-    await this.#hardState.update({
+    await this.#files.hardState.update({
       watermark: this.syncedIndex,
       commit: this.#commitOnDisk,
       clean: everything && whole
@@ -481,7 +477,7 @@ export class DiskLog implements RaftLog {
       operation,
       error: error.message
     })
-    this.#hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
+    this.#files.hardState.update({ bootId: '' }).catch(() => {}) // it may be the same disk
     this.#listener?.failed(operation, error)
   }
 

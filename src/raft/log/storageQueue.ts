@@ -1,4 +1,5 @@
 import type { Clock, DiskFile, Timer } from '../../platform/index.ts'
+import type { AcknowledgedMark } from './acknowledgedMark.ts'
 import { BLANK_HEADER_BYTES, BLANK_MAGIC, ENTRY_HEADER_BYTES, type Entry } from './entry.ts'
 import { Latency } from './latency.ts'
 import { isNoSpace, RETRY_NO_SPACE_MS } from './noSpace.ts'
@@ -48,6 +49,7 @@ interface Group {
 export interface QueueOptions {
   readonly clock: Clock
   readonly segments: Segments
+  readonly acknowledged: AcknowledgedMark
   readonly flushMode: FlushMode
   readonly flushIntervalMs: number
   /** End of what is on the disk when the queue starts. */
@@ -174,32 +176,46 @@ export class StorageQueue {
 
   async #runWrites(): Promise<void> {
     this.#takeWrites()
-    for (;;) {
-      // A write that is tried again leaves out what was cut while it waited.
-      for (const later of this.#queue) {
-        if (later.kind !== 'cut') continue
-        for (const operation of this.#current) this.#keepBelow(operation, later.fromIndex)
-      }
-      const claim = this.#claimOf(this.#current)
-      if (claim === null) break
-      this.#running = claim
-      try {
-        const before = this.#events.beforeWrite()
-        if (before !== null) await before
-        await this.#writeAll(this.#current)
-        this.#setFull(false)
-        this.#returned(claim)
-        break
-      } catch (error) {
-        if (!isNoSpace(error)) throw error
-        this.#running = null
-        this.#setFull(true)
-        await this.#waitForSpace()
-        if (this.#stopped) break
-      }
+    const claim = await this.#withSpace(() => this.#writeCurrent())
+    if (claim !== null) {
+      const { acknowledged } = this.#o
+      await this.#withSpace(async () => acknowledged.raise(claim.lastIndex))
+      if (!this.#stopped) this.#returned(claim)
     }
     this.#running = null
     this.#current = []
+  }
+
+  /** Null: there is nothing left of it. */
+  async #writeCurrent(): Promise<Claim | null> {
+    // A write that is tried again leaves out what was cut while it waited.
+    for (const later of this.#queue) {
+      if (later.kind !== 'cut') continue
+      for (const operation of this.#current) this.#keepBelow(operation, later.fromIndex)
+    }
+    const claim = this.#claimOf(this.#current)
+    this.#running = claim
+    if (claim === null) return null
+    const before = this.#events.beforeWrite()
+    if (before !== null) await before
+    await this.#writeAll(this.#current)
+    return claim
+  }
+
+  /** Tries again whenever there may be room; null: the queue was stopped meanwhile. */
+  async #withSpace<T>(write: () => Promise<T>): Promise<T | null> {
+    for (;;) {
+      try {
+        const result = await write()
+        this.#setFull(false)
+        return result
+      } catch (error) {
+        if (!isNoSpace(error)) throw error
+      }
+      this.#setFull(true)
+      await this.#waitForSpace()
+      if (this.#stopped) return null
+    }
   }
 
   #claimOf(operations: readonly WriteOperation[]): Claim | null {
@@ -346,19 +362,12 @@ export class StorageQueue {
     try {
       while (this.#syncDone !== null) await this.#syncDone
       if (this.#stopped) return
-      for (;;) {
-        try {
-          await this.#events.beforeCut(operation)
-          await this.#zeroFrom(operation)
-          break
-        } catch (error) {
-          if (!isNoSpace(error)) throw error
-          this.#setFull(true)
-          await this.#waitForSpace()
-          if (this.#stopped) return
-        }
-      }
-      this.#setFull(false)
+      const wasCut = await this.#withSpace(async () => {
+        await this.#events.beforeCut(operation)
+        await this.#o.acknowledged.lower(operation.fromIndex - 1)
+        await this.#zeroFrom(operation)
+      })
+      if (wasCut === null) return
       // Entries below the cut may be waiting for their sync.
       await this.#syncSegments()
       this.#unsynced = null

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { ACKNOWLEDGED_NAME, AcknowledgedMark } from '../../../src/raft/log/acknowledgedMark.ts'
 import {
   ENTRY_HEADER_BYTES,
   type Entry,
@@ -8,7 +9,7 @@ import {
   UnusableLogError
 } from '../../../src/raft/log/index.ts'
 import { MemoryDisk } from '../../helpers/memoryDisk.ts'
-import { DATA, HARD_STATE, INDEX, Process, readAll, SEGMENT_BYTES } from './harness.ts'
+import { DATA, DIRECTORY, HARD_STATE, INDEX, Process, readAll, SEGMENT_BYTES } from './harness.ts'
 
 const ENTRIES = 40
 const PAGE_BYTES = 4096
@@ -32,6 +33,14 @@ async function dead(options: Partial<LogOptions> = {}): Promise<Dead> {
   await process.rest()
   disk.kill()
   return { disk, made }
+}
+
+/** As if the process had been killed before anybody was told of what lies behind `index`. */
+async function notTold(disk: MemoryDisk, index: number): Promise<void> {
+  const mark = await AcknowledgedMark.open(disk.mount(), DIRECTORY, false)
+  await mark.set(index)
+  await mark.close()
+  disk.kill()
 }
 
 function place(position: number): { path: string; at: number } {
@@ -78,6 +87,8 @@ for (const bootId of ['boot-1', 'boot-2']) {
       let failsAt = 0
       for (let isOpen = false; !isOpen; failsAt += 1) {
         const { disk, made } = await dead(NO_WITNESS)
+        // After a power loss the mark may be an older one.
+        if (bootId === 'boot-2') await notTold(disk, ENTRIES - 1)
         flip(disk, made[ENTRIES - 1]!, 12)
         let operations = 0
         disk.hook = ({ kind }) =>
@@ -105,13 +116,13 @@ for (const [part, byte] of [
   ['body', 300]
 ] as const) {
   t.test(
-    `a bad ${part} at the end without a witness, and no write ends like that: cut, and the node is recovering`,
+    `a bad ${part} at the end without a unit, which was acknowledged: cut, and the node is recovering`,
     async t => {
       const { disk, made } = await dead(NO_WITNESS)
       flip(disk, made[ENTRIES - 1]!, byte)
       const b = await Process.start(disk)
       t.match(b.log, { lastIndex: ENTRIES - 1, endPosition: made[ENTRIES - 2]!.position + 564 })
-      const recovering = /acknowledged entries may have followed/
+      const recovering = /ends at entry 39, and 40 may have been acknowledged/
       t.match(b.log.recovery, { powerLoss: false, recovering, faults: [], cutFrom: ENTRIES })
       t.equal(b.log.hardState.bootId, '', 'the next start is as careful')
       t.ok(isZeroBehind(disk, b.log.endPosition))
@@ -152,6 +163,7 @@ for (const [part, byte] of [
     `a bad ${part} after a power loss without a unit is cut, and the node is recovering until it is told`,
     async t => {
       const { disk, made } = await dead(NO_WITNESS)
+      await notTold(disk, 30)
       flip(disk, made[30]!, byte)
       const b = await Process.start(disk, { bootId: 'boot-2' })
       t.equal(b.log.lastIndex, 30)
@@ -178,6 +190,7 @@ for (const [part, byte] of [
     async t => {
       for (const flushMode of ['sync', 'async'] as const) {
         const { disk, made } = await dead({ ...NO_WATERMARK, flushMode })
+        await notTold(disk, 0)
         flip(disk, made[30]!, byte)
         const b = await Process.start(disk, { bootId: 'boot-2', flushMode })
         if (flushMode === 'sync') {
@@ -278,21 +291,6 @@ t.test('the last files are gone: damage, which is fetched again into new ones', 
   }
 })
 
-t.test(
-  'a file that ends inside of a record without a unit was made shorter: recovering',
-  async t => {
-    for (const bytesLeft of [100, 30]) {
-      const { disk, made } = await dead(NO_WITNESS)
-      const { path, at } = place(made[ENTRIES - 2]!.position)
-      disk.shorten(path, at + bytesLeft)
-      const b = await Process.start(disk)
-      t.match(b.log, { lastIndex: ENTRIES - 2 })
-      t.match(b.log.recovery.recovering, /end of the log is damaged/, `${bytesLeft} bytes are left`)
-      await b.stop()
-    }
-  }
-)
-
 /** A log without index units whose last entry has `ofPage` of its bytes in one page, the rest in the next. */
 async function deadAcrossPages(ofPage: number): Promise<Dead & { file: string; at: number }> {
   const disk = new MemoryDisk()
@@ -310,9 +308,10 @@ for (const [part, ofPage] of [
   ['header', 20],
   ['body', 500]
 ] as const) {
-  t.test(`a last ${part} that stops at a page is a write that a kill stopped: cut`, async t => {
+  t.test(`a last ${part} that stops at a page, and nobody was told: a kill stopped it`, async t => {
     const { disk, made, file, at } = await deadAcrossPages(ofPage)
     t.equal(at, PAGE_BYTES - ofPage)
+    await notTold(disk, 2)
     disk.overwrite(file, PAGE_BYTES, Buffer.alloc(PAGE_BYTES))
     const b = await Process.start(disk)
     t.match(b.log.recovery, { powerLoss: false, recovering: null, faults: [], cutFrom: 3 })
@@ -322,17 +321,19 @@ for (const [part, ofPage] of [
     await b.stop()
   })
 
-  t.test(`a last ${part} that stops elsewhere may have been acknowledged: recovering`, async t => {
+  t.test(`a last ${part} that was acknowledged is missed, whatever is left of it`, async t => {
     for (const [from, bytes] of [
+      [0, 2000],
       [ofPage - 3, 40],
       [ofPage, 80],
+      [ofPage, 2000],
       [ofPage + 200, 2000]
     ] as const) {
       const { disk, made, file, at } = await deadAcrossPages(ofPage)
       disk.overwrite(file, at + from, Buffer.alloc(bytes))
       const b = await Process.start(disk)
       t.equal(b.log.lastIndex, 2)
-      t.match(b.log.recovery, { recovering: /acknowledged entries may have followed/, cutFrom: 3 })
+      t.match(b.log.recovery, { recovering: /and 3 may have been acknowledged/ })
       t.ok(isZeroBehind(disk, b.log.endPosition))
       await same(t, b, made)
       await b.stop()
@@ -340,8 +341,67 @@ for (const [part, ofPage] of [
   })
 }
 
+t.test(
+  'acknowledged entries without units are missed when the file that had them is gone or shorter',
+  async t => {
+    for (const left of [null, 0, 30, 100]) {
+      const { disk, made } = await dead(NO_WITNESS)
+      const { path, at } = place(made[ENTRIES - 2]!.position)
+      if (left === null) disk.delete(path)
+      else disk.shorten(path, at + left)
+      const b = await Process.start(disk)
+      t.ok(b.log.lastIndex < ENTRIES - 1, `${left} bytes are left`)
+      t.match(b.log.recovery.recovering, /40 may have been acknowledged/, `${left} bytes are left`)
+      await b.stop()
+    }
+  }
+)
+
+t.test(
+  'nobody is told of an entry before the mark says so: one that finds no room waits for it',
+  async t => {
+    const disk = new MemoryDisk()
+    const a = await Process.start(disk)
+    disk.failNext('write', 'ENOSPC', { times: 2, path: `/${ACKNOWLEDGED_NAME}` })
+    a.append(100)
+    await a.until('the disk is full', () => a.told.full.length === 1)
+    t.equal(a.log.writtenIndex, 0)
+    await a.written()
+    t.same(a.told.full, [true, false])
+    await a.stop()
+  }
+)
+
+t.test(
+  'without a mark that can be believed a killed node recovers, one that stopped orderly does not',
+  async t => {
+    for (const harm of ['flip', 'empty', 'gone'] as const) {
+      for (const orderly of [false, true]) {
+        const { disk, made } = await dead()
+        const path = `${DIRECTORY}/${ACKNOWLEDGED_NAME}`
+        if (orderly) await (await Process.start(disk)).stop()
+        if (harm === 'flip') disk.corrupt(path, 12)
+        else if (harm === 'empty') disk.shorten(path, 0)
+        else disk.delete(path)
+        const b = await Process.start(disk)
+        const { recovering } = b.log.recovery
+        t.match(b.log.recovery, { faults: [], cutFrom: 0 })
+        if (orderly) t.equal(recovering, null, harm)
+        else t.match(recovering, /is damaged or gone/, harm)
+        await same(t, b, made)
+        await b.wait(b.log.markWhole())
+        disk.kill()
+        const c = await Process.start(disk)
+        t.equal(c.log.recovery.recovering, null, 'the mark is made again')
+        await c.stop()
+      }
+    }
+  }
+)
+
 t.test('a cut that a kill stopped left headers of zeros with bodies behind: no damage', async t => {
   const { disk, made } = await dead(NO_WITNESS)
+  await notTold(disk, ENTRIES - 2)
   for (const { position } of made.slice(-2)) {
     const { path, at } = place(position)
     disk.overwrite(path, at, Buffer.alloc(ENTRY_HEADER_BYTES))

@@ -136,6 +136,9 @@ export class Mortal implements Platform {
           if (error !== null) throw error
           await file.write(buffers, position)
         }),
+      writeNow: (bytes, position) => {
+        if (!this.#dead) file.writeNow(bytes, position)
+      },
       writeDurably: (buffers, position) => durably(() => file.writeDurably(buffers, position)),
       appendDurably: (buffers, position) => durably(() => file.appendDurably(buffers, position)),
       datasync: () =>
