@@ -27,8 +27,11 @@ import {
 
 const SYNC_INTERVAL_MS = 10_000
 const DURABLE_POLL_MS = 10
-/** Work may take this share of the time: with ten thousand active queues the period grows. */
-const REST_FACTOR = 4
+/**
+ * Work may take a twentieth of the time: with ten thousand active queues, each with a file of its own, it takes more than a second.
+ * At a fifth of the time these cost sends two thirds (bench/README.md, row `queues`).
+ */
+const REST_FACTOR = 19
 const REST_MAX_MS = 30_000
 /** Queues that are built again from the log grow as fast as that can be read. */
 const REBUILD_REST_MS = 100
@@ -37,6 +40,8 @@ const SAY_AGAIN_MS = 30_000
 const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
 /** 80 MB of units. */
 const UNFLUSHED_MESSAGES_MAX = 4_000_000
+/** With more of them no checkpoint rests. */
+const UNFLUSHED_MESSAGES_REST = UNFLUSHED_MESSAGES_MAX / 4
 const HOT_UNITS_MIN = 32
 const HOT_UNITS_MAX = 4096
 
@@ -112,7 +117,11 @@ export class Checkpoints {
 
   /** The disk does not follow: what is only in memory would outgrow it. */
   get isBehind(): boolean {
-    return this.#host.counters.putMessages - this.#flushedMessages > UNFLUSHED_MESSAGES_MAX
+    return this.#unflushedMessages > UNFLUSHED_MESSAGES_MAX
+  }
+
+  get #unflushedMessages(): number {
+    return this.#host.counters.putMessages - this.#flushedMessages
   }
 
   start(): void {
@@ -156,20 +165,30 @@ export class Checkpoints {
     await this.#enqueue(true, true)
   }
 
-  #schedule(delayMs: number): void {
+  #schedule(restMs: number): void {
     if (this.#stopped) return
-    this.#timer = this.#host.clock.after(delayMs, () => {
-      const startedMs = this.#host.clock.monotonicMs()
-      const sync = startedMs >= this.#syncDueMs
-      this.#enqueue(sync, false)
-        .catch((error: unknown) => this.#failed(error))
-        .finally(() => {
-          const tookMs = this.#host.clock.monotonicMs() - startedMs
-          const restMs = Math.min(tookMs * REST_FACTOR, REST_MAX_MS)
-          const rebuilds = this.#host.machine.isRebuilding
-          this.#schedule(rebuilds ? REBUILD_REST_MS : Math.max(this.#intervalMs, restMs))
-        })
-    })
+    const { clock } = this.#host
+    const dueMs = clock.monotonicMs() + restMs
+    const look = (): void => {
+      const leftMs = dueMs - clock.monotonicMs()
+      if (leftMs > 0 && this.#unflushedMessages < UNFLUSHED_MESSAGES_REST)
+        this.#timer = clock.after(Math.min(leftMs, this.#intervalMs), look)
+      else this.#runOnTime()
+    }
+    this.#timer = clock.after(Math.min(restMs, this.#intervalMs), look)
+  }
+
+  #runOnTime(): void {
+    const { clock, machine } = this.#host
+    const startedMs = clock.monotonicMs()
+    const sync = startedMs >= this.#syncDueMs
+    this.#enqueue(sync, false)
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        const tookMs = clock.monotonicMs() - startedMs
+        const restMs = Math.min(tookMs * REST_FACTOR, REST_MAX_MS)
+        this.#schedule(machine.isRebuilding ? REBUILD_REST_MS : Math.max(this.#intervalMs, restMs))
+      })
   }
 
   /** A disk may stay full for hours. */

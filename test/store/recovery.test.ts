@@ -405,6 +405,44 @@ t.test('a state database that is late holds back nothing but checkpoints', async
   await again.store.stop()
 })
 
+t.test('a checkpoint that took long is followed by a long rest, unless much waits', async t => {
+  const life = new Life(t.testdir())
+  const { store, node } = await life.open()
+  const takeOneSecond = async (): Promise<void> => {
+    const { writes } = life.state
+    let release = (): void => {}
+    life.state.gate = new Promise(resolve => {
+      release = resolve
+    })
+    store.append(message('T', 0, 'm'), new Waiter())
+    node.commit()
+    life.clock.advance(INTERVAL_MS)
+    for (let i = 0; i < 20; i++) await turn()
+    life.clock.advance(1_000)
+    release()
+    while (life.state.writes === writes) await turn()
+    for (let i = 0; i < 20; i++) await turn()
+    store.append(message('T', 0, 'more'), new Waiter())
+    node.commit()
+  }
+  const { state, clock } = life
+  const written = async (): Promise<void> => {
+    const { writes } = state
+    clock.advance(1_100)
+    while (state.writes === writes) await turn()
+  }
+  await takeOneSecond()
+  const { writes } = state
+  clock.advance(18_000)
+  for (let i = 0; i < 200; i++) await turn()
+  t.equal(state.writes, writes, 'it may take a twentieth of the time')
+  await written()
+  await takeOneSecond()
+  store.counters.putMessages += 1_000_000
+  await written()
+  await store.stop()
+})
+
 t.test('after a power loss the queues go back to what was synced, and are built again', async t => {
   const directory = t.testdir()
   const life = new Life(join(directory, 'lived'))
