@@ -2,21 +2,32 @@ import { type Blocks, collectedBlocks } from '../platform/index.ts'
 
 /** Composed output is gathered in chunks of this size. */
 export const OUTPUT_CHUNK_BYTES = 65_536
-const POOL_CHUNKS_MAX = 256
+/**
+ * A connection that had no more to say in its last turn begins with a chunk of this size: two thousand producers that are answered in one turn
+ * would take 128 MB of large ones.
+ */
+export const SMALL_CHUNK_BYTES = 4_096
+/** 16 MiB and 8 MiB are kept for the next turn. */
+const LARGE_CHUNKS_MAX = 256
+const SMALL_CHUNKS_MAX = 2_048
 /** Views up to this size are copied: one more buffer in a socket write costs more than the copy. */
 const COPY_BYTES_MAX = 2_048
 const EMPTY = Buffer.alloc(0)
 
 /** Chunks for all connections of a server or client. A chunk comes back only when the operating system has taken all of it. */
 export class ChunkPool {
-  readonly #free: Buffer[] = []
+  readonly #large: Buffer[] = []
+  readonly #small: Buffer[] = []
 
-  take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(OUTPUT_CHUNK_BYTES)
+  take(bytes: typeof OUTPUT_CHUNK_BYTES | typeof SMALL_CHUNK_BYTES): Buffer {
+    const free = bytes === OUTPUT_CHUNK_BYTES ? this.#large : this.#small
+    return free.pop() ?? Buffer.allocUnsafeSlow(bytes)
   }
 
   give(chunk: Buffer): void {
-    if (this.#free.length < POOL_CHUNKS_MAX) this.#free.push(chunk)
+    if (chunk.length === OUTPUT_CHUNK_BYTES) {
+      if (this.#large.length < LARGE_CHUNKS_MAX) this.#large.push(chunk)
+    } else if (this.#small.length < SMALL_CHUNKS_MAX) this.#small.push(chunk)
   }
 }
 
@@ -24,7 +35,7 @@ export class ChunkPool {
  * What one connection has to say in this turn, in order: frames composed in place, and views of buffers of others.
  *
  *   chunk  | handed to the socket before | this turn's open piece | free |
- *          0                        #pieceStart                 #fill   OUTPUT_CHUNK_BYTES
+ *          0                        #pieceStart                 #fill   its length
  *
  * Bytes left of `#fill` are never written again until `released()` says that the socket is empty.
  */
@@ -38,6 +49,8 @@ export class OutputBuffer {
   #chunk: Buffer | null = null
   #pieceStart = 0
   #fill = 0
+  /** The last turn had more than a small chunk takes. */
+  #isBusy = false
   #parts: Buffer[] = []
   /** Chunks that are full and may still be in the socket's hands. */
   #full: Buffer[] = []
@@ -51,7 +64,9 @@ export class OutputBuffer {
 
   /** Memory of chunks held, whether used or not. */
   get heldBytes(): number {
-    return (this.#full.length + (this.#chunk === null ? 0 : 1)) * OUTPUT_CHUNK_BYTES
+    let bytes = this.#chunk?.length ?? 0
+    for (const chunk of this.#full) bytes += chunk.length
+    return bytes
   }
 
   reserve(bytesMax: number): { buffer: Buffer; offset: number } {
@@ -62,7 +77,8 @@ export class OutputBuffer {
       reservation.offset = 0
       return reservation
     }
-    if (this.#chunk === null || this.#fill + bytesMax > OUTPUT_CHUNK_BYTES) this.#nextChunk()
+    if (this.#chunk === null || this.#fill + bytesMax > this.#chunk.length)
+      this.#nextChunk(bytesMax)
     reservation.buffer = this.#chunk!
     reservation.offset = this.#fill
     return reservation
@@ -101,6 +117,7 @@ export class OutputBuffer {
     this.#sealPiece()
     const parts = this.#parts
     this.#parts = []
+    this.#isBusy = this.pendingBytes > SMALL_CHUNK_BYTES
     this.pendingBytes = 0
     return parts
   }
@@ -133,10 +150,11 @@ export class OutputBuffer {
     this.#fill = 0
   }
 
-  #nextChunk(): void {
+  #nextChunk(bytesMax: number): void {
     this.#sealPiece()
     if (this.#chunk !== null) this.#full.push(this.#chunk)
-    this.#chunk = this.#pool.take()
+    const isSmall = this.#chunk === null && !this.#isBusy && bytesMax <= SMALL_CHUNK_BYTES
+    this.#chunk = this.#pool.take(isSmall ? SMALL_CHUNK_BYTES : OUTPUT_CHUNK_BYTES)
     this.#pieceStart = 0
     this.#fill = 0
   }

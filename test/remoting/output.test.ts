@@ -1,6 +1,11 @@
 import t from 'tap'
 import { collectedBlocks, ReusedBlocks } from '../../src/platform/index.ts'
-import { ChunkPool, OUTPUT_CHUNK_BYTES, OutputBuffer } from '../../src/remoting/output.ts'
+import {
+  ChunkPool,
+  OUTPUT_CHUNK_BYTES,
+  OutputBuffer,
+  SMALL_CHUNK_BYTES
+} from '../../src/remoting/output.ts'
 
 function compose(output: OutputBuffer, text: string): void {
   const { buffer, offset } = output.reserve(text.length + 50)
@@ -32,7 +37,7 @@ t.test('chunks go round: a released one is the next to be used, by whoever comes
   const [one, two] = [new OutputBuffer(pool), new OutputBuffer(pool)]
   compose(one, 'a')
   const [part] = one.take()
-  t.equal(one.heldBytes, OUTPUT_CHUNK_BYTES)
+  t.equal(one.heldBytes, SMALL_CHUNK_BYTES)
   compose(two, 'b')
   t.not(two.take()[0]!.buffer, part!.buffer, 'not while the socket may still read it')
   one.released()
@@ -40,6 +45,27 @@ t.test('chunks go round: a released one is the next to be used, by whoever comes
   compose(one, 'c')
   t.equal(one.take()[0]!.buffer, part!.buffer)
 })
+
+t.test(
+  'who says little in a turn has a small chunk, who says much a large one, the next turn too',
+  async t => {
+    const output = new OutputBuffer(new ChunkPool())
+    const line = 'x'.repeat(500)
+    const turn = (lines: number): number => {
+      for (let n = 0; n < lines; n++) compose(output, line)
+      const { heldBytes } = output
+      t.equal(textOf(output.take()), line.repeat(lines))
+      output.released()
+      t.equal(output.heldBytes, 0)
+      return heldBytes
+    }
+    t.equal(turn(3), SMALL_CHUNK_BYTES)
+    t.equal(turn(30), SMALL_CHUNK_BYTES + OUTPUT_CHUNK_BYTES)
+    t.equal(turn(30), OUTPUT_CHUNK_BYTES)
+    t.equal(turn(3), OUTPUT_CHUNK_BYTES)
+    t.equal(turn(3), SMALL_CHUNK_BYTES)
+  }
+)
 
 t.test('pieces, views and large reservations leave in the order in which they came', async t => {
   const output = new OutputBuffer(new ChunkPool())
