@@ -86,16 +86,13 @@ export class Preparer {
   async recycle(path: string): Promise<boolean> {
     if (!this.#options.spare || this.#options.aheadBytes <= 0) return false
     if (this.#spareReady || this.#spare !== null || this.#stopped) return false
-    this.#spare = 'renamed'
-    let spare: SpareInProgress | null = null
-    try {
-      const recycled = joinPath(this.#segments.directory, RECYCLED_NAME)
-      await this.#segments.disk.rename(path, recycled)
-      const file = await this.#segments.disk.open(recycled)
-      spare = { path: recycled, file, bytes: await file.size(), done: 0 }
-    } finally {
-      this.#spare = spare
-    }
+    const { disk, directory } = this.#segments
+    await this.#renaming(async () => {
+      const recycled = joinPath(directory, RECYCLED_NAME)
+      await disk.rename(path, recycled)
+      const file = await disk.open(recycled)
+      return { path: recycled, file, bytes: await file.size(), done: 0 }
+    })
     if (this.#stopped) await this.#giveUpSpare()
     this.poke()
     return true
@@ -186,29 +183,35 @@ export class Preparer {
     if (spare.done < spare.bytes) return length
     await spare.file.datasync()
     await spare.file.close()
-    this.#spare = 'renamed'
-    try {
+    await this.#renaming(async () => {
       await disk.rename(spare.path, joinPath(directory, SPARE_NAME))
       this.#spareReady = true
-    } finally {
-      this.#spare = null
-    }
+      return null
+    })
     await disk.syncDirectory(directory)
     return Math.max(length, 1)
   }
 
-  async #beginSpare(): Promise<SpareInProgress> {
+  #beginSpare(): Promise<SpareInProgress> {
     const { disk, directory, segmentBytes } = this.#segments
-    const path = joinPath(directory, SPARE_UNFINISHED_NAME)
-    this.#spare = 'renamed'
-    let spare: SpareInProgress | null = null
-    try {
+    return this.#renaming(async () => {
+      const path = joinPath(directory, SPARE_UNFINISHED_NAME)
       const file = await disk.open(path, { create: true })
-      spare = { path, file, bytes: Math.min(this.#aheadBytes, segmentBytes), done: 0 }
-    } finally {
+      return { path, file, bytes: Math.min(this.#aheadBytes, segmentBytes), done: 0 }
+    })
+  }
+
+  /** What `change` resolves to is the spare in progress from then on; nothing is when it fails. */
+  async #renaming<T extends SpareInProgress | null>(change: () => Promise<T>): Promise<T> {
+    this.#spare = 'renamed'
+    try {
+      const spare = await change()
       this.#spare = spare
+      return spare
+    } catch (error) {
+      this.#spare = null
+      throw error
     }
-    return spare
   }
 
   #pause(ms: number): Promise<void> {
