@@ -40,7 +40,7 @@ const SAY_AGAIN_MS = 30_000
 const HOT_UNITS_ALL = (32 * 1024 * 1024) / 20
 /** 80 MB of units. */
 const UNFLUSHED_MESSAGES_MAX = 4_000_000
-/** With more of them no checkpoint rests. */
+/** With so many no checkpoint rests longer than its interval. */
 const UNFLUSHED_MESSAGES_REST = UNFLUSHED_MESSAGES_MAX / 4
 const HOT_UNITS_MIN = 32
 const HOT_UNITS_MAX = 4096
@@ -167,15 +167,12 @@ export class Checkpoints {
 
   #schedule(restMs: number): void {
     if (this.#stopped) return
-    const { clock } = this.#host
-    const dueMs = clock.monotonicMs() + restMs
-    const look = (): void => {
-      const leftMs = dueMs - clock.monotonicMs()
-      if (leftMs > 0 && this.#unflushedMessages < UNFLUSHED_MESSAGES_REST)
-        this.#timer = clock.after(Math.min(leftMs, this.#intervalMs), look)
-      else this.#runOnTime()
-    }
-    this.#timer = clock.after(Math.min(restMs, this.#intervalMs), look)
+    const waitMs = Math.min(restMs, this.#intervalMs)
+    this.#timer = this.#host.clock.after(waitMs, () => {
+      const isOver = restMs === waitMs || this.#unflushedMessages >= UNFLUSHED_MESSAGES_REST
+      if (isOver) this.#runOnTime()
+      else this.#schedule(restMs - waitMs)
+    })
   }
 
   #runOnTime(): void {
