@@ -6,6 +6,14 @@ import type { Disk, DiskFile } from './disk.ts'
  */
 export function readOnlyDisk(disk: Disk): Disk {
   const nothing = async (): Promise<void> => {}
+  const unwritten = {
+    write: nothing,
+    writeNow: () => {},
+    writeDurably: nothing,
+    appendDurably: nothing,
+    datasync: nothing,
+    truncate: nothing
+  }
   return {
     async open(path, options): Promise<DiskFile> {
       if (options?.create !== true || (await disk.exists(path))) {
@@ -13,12 +21,7 @@ export function readOnlyDisk(disk: Disk): Disk {
         return {
           path,
           read: (target, offset, length, position) => file.read(target, offset, length, position),
-          write: nothing,
-          writeNow: () => {},
-          writeDurably: nothing,
-          appendDurably: nothing,
-          datasync: nothing,
-          truncate: nothing,
+          ...unwritten,
           size: () => file.size(),
           close: () => file.close()
         }
@@ -27,12 +30,7 @@ export function readOnlyDisk(disk: Disk): Disk {
       return {
         path,
         read: empty,
-        write: nothing,
-        writeNow: () => {},
-        writeDurably: nothing,
-        appendDurably: nothing,
-        datasync: nothing,
-        truncate: nothing,
+        ...unwritten,
         size: empty,
         close: nothing
       }
