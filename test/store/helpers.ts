@@ -28,8 +28,19 @@ export class MemoryState implements KeyValueStore {
   syncs = 0
   failing = false
   readonly compacted: [string, string][] = []
-  /** Writes wait for it. */
-  gate: Promise<void> | null = null
+  #gate: Promise<void> | null = null
+
+  /** Writes wait until what comes back is called. */
+  hold(): () => void {
+    let open = (): void => {}
+    this.#gate = new Promise(resolve => {
+      open = resolve
+    })
+    return () => {
+      this.#gate = null
+      open()
+    }
+  }
 
   async *entries(from: Buffer, to: Buffer): AsyncGenerator<[Buffer, Buffer][]> {
     const low = from.toString('hex')
@@ -41,7 +52,7 @@ export class MemoryState implements KeyValueStore {
   }
 
   async write(changes: readonly KeyValueChange[], options: { sync: boolean }): Promise<void> {
-    await this.gate
+    await this.#gate
     if (this.failing) throw new Error('no space left')
     for (const { key, value } of changes) {
       if (value === null) this.pairs.delete(key.toString('hex'))

@@ -381,10 +381,7 @@ t.test('a state database that fails stops nothing, and catches up when it works 
 t.test('a state database that is late holds back nothing but checkpoints', async t => {
   const life = new Life(t.testdir())
   const { store, node } = await life.open()
-  let release = (): void => {}
-  life.state.gate = new Promise(resolve => {
-    release = resolve
-  })
+  const release = life.state.hold()
   store.append(message('T', 0, 'early'), new Waiter())
   node.commit()
   life.clock.advance(INTERVAL_MS)
@@ -410,10 +407,7 @@ t.test('a checkpoint that took long is followed by a long rest, unless much wait
   const { store, node } = await life.open()
   const takeOneSecond = async (): Promise<void> => {
     const { writes } = life.state
-    let release = (): void => {}
-    life.state.gate = new Promise(resolve => {
-      release = resolve
-    })
+    const release = life.state.hold()
     store.append(message('T', 0, 'm'), new Waiter())
     node.commit()
     life.clock.advance(INTERVAL_MS)

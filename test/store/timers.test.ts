@@ -82,10 +82,7 @@ t.test('what lies in the state database and what is newer are one list', async t
   t.equal(records(), 10, 'nothing is written before the checkpoint')
 
   t.test('also while the checkpoint is being written', async t => {
-    let release = (): void => {}
-    state.gate = new Promise(resolve => {
-      release = resolve
-    })
+    const release = state.hold()
     clock.advance(60_000)
     for (let i = 0; i < 20; i++) await turn()
     await waits(store, 25)
@@ -96,7 +93,6 @@ t.test('what lies in the state database and what is newer are one list', async t
     const reading = times(store)
     const { writes } = state
     release()
-    state.gate = null
     t.strictSame(await reading, now, 'that ends during the look')
     while (state.writes === writes) await turn()
     t.strictSame(await times(store), now)

@@ -333,7 +333,8 @@ for (const [part, ofPage] of [
       disk.overwrite(file, at + from, Buffer.alloc(bytes))
       const b = await Process.start(disk)
       t.equal(b.log.lastIndex, 2)
-      t.match(b.log.recovery, { recovering: /and 3 may have been acknowledged/ })
+      const cutFrom = from === 0 ? 0 : 3
+      t.match(b.log.recovery, { recovering: /and 3 may have been acknowledged/, cutFrom })
       t.ok(isZeroBehind(disk, b.log.endPosition))
       await same(t, b, made)
       await b.stop()
@@ -350,7 +351,8 @@ t.test(
       if (left === null) disk.delete(path)
       else disk.shorten(path, at + left)
       const b = await Process.start(disk)
-      t.ok(b.log.lastIndex < ENTRIES - 1, `${left} bytes are left`)
+      if (left === null) t.ok(b.log.lastIndex < ENTRIES - 1)
+      else t.equal(b.log.lastIndex, ENTRIES - 2)
       t.match(b.log.recovery.recovering, /40 may have been acknowledged/, `${left} bytes are left`)
       await b.stop()
     }
