@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../platform/index.ts'
 import { getUint64, putUint64 } from './entry.ts'
 import { joinPath } from './names.ts'
+import { ignoreUnreadable } from './unreadable.ts'
 
 /**
  * How far this node may have acknowledged its log, or counted itself for it: an index in a file of its own, which is written after the entries
@@ -53,12 +54,12 @@ export class AcknowledgedMark {
 
   /** Entries behind `index` are about to be cut. */
   async lower(index: number): Promise<void> {
-    if (this.index !== null && index >= this.index) return
-    await this.set(index)
+    if (this.index === null || index < this.index) await this.set(index)
   }
 
-  /** Durably, whatever it was. */
+  /** Durably. */
   async set(index: number): Promise<void> {
+    if (index === this.index) return
     await this.#file.writeDurably([this.#encode(index)], 0)
     this.index = index
   }
@@ -79,7 +80,7 @@ async function readIndex(file: DiskFile): Promise<number | null> {
   try {
     await file.read(bytes, 0, MARK_BYTES, 0)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+    ignoreUnreadable(error)
     return null
   }
   const sound =

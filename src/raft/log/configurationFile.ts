@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../platform/index.ts'
 import { getUint64, putUint64 } from './entry.ts'
+import { ignoreUnreadable } from './unreadable.ts'
 
 /** A configuration entry, remembered apart from the log. */
 export interface StoredConfiguration {
@@ -98,7 +99,7 @@ export class ConfigurationFile {
     try {
       length = await file.read(slots, 0, slots.length, 0)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      ignoreUnreadable(error)
       slots.fill(1)
     }
     const newest = [slots.subarray(0, SLOT_BYTES), slots.subarray(SLOT_BYTES)]

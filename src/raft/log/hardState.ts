@@ -4,6 +4,7 @@ import { getUint64, putUint64 } from './entry.ts'
 import { UnusableLogError } from './errors.ts'
 import { Latency } from './latency.ts'
 import type { Founder, HardState } from './types.ts'
+import { ignoreUnreadable } from './unreadable.ts'
 
 /**
  * The hard state: two files of the same content, `hardstate` and `hardstate.copy`, each with two slots of 4096 bytes that
@@ -262,7 +263,7 @@ async function readSlots(file: DiskFile): Promise<Buffer[]> {
   try {
     await file.read(slots, 0, slots.length, 0)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+    ignoreUnreadable(error)
     slots.fill(1)
   }
   return [slots.subarray(0, SLOT_BYTES), slots.subarray(SLOT_BYTES)]

@@ -1,4 +1,5 @@
 import type { Segment, Segments } from './segments.ts'
+import { ignoreUnreadable } from './unreadable.ts'
 
 const WINDOW_BYTES = 2 * 1024 * 1024
 const PIECE_BYTES = 4096
@@ -51,7 +52,7 @@ export class LogBytes {
       this.bytesRead += got
       return got
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      ignoreUnreadable(error)
       return this.#readPieces(segment, target, length, inSegment)
     }
   }
@@ -64,7 +65,7 @@ export class LogBytes {
       try {
         await this.#segments.read(segment, piece, part, at + done)
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+        ignoreUnreadable(error)
         piece.fill(0)
       }
     }

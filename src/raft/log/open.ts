@@ -20,6 +20,7 @@ import { Scanner, SEARCH_BYTES } from './scanner.ts'
 import { RECYCLED_NAME, Segment, Segments, SPARE_UNFINISHED_NAME } from './segments.ts'
 import { putInPlace, removeLeftCopy } from './switchLog.ts'
 import type { LogOptions, RaftLog, Recovery } from './types.ts'
+import { ignoreUnreadable } from './unreadable.ts'
 import { isElsewhere } from './whereabouts.ts'
 
 const SEGMENT_BYTES_MIN = 4096
@@ -125,7 +126,7 @@ async function recover(options: LogOptions, files: LogFiles): Promise<RaftLog> {
     {
       isCopy,
       endDamaged,
-      acknowledged: state.clean || fresh ? 0 : acknowledged.index,
+      acknowledged: state.clean ? 0 : acknowledged.index,
       mayHaveLost: powerLoss && !neverTookIn,
       leftovers,
       droppedUnknown
@@ -158,7 +159,7 @@ async function recover(options: LogOptions, files: LogFiles): Promise<RaftLog> {
     whereabouts
   })
   // Not before: the hard state remembers what it showed.
-  if (acknowledged.index !== lastIndex) await acknowledged.set(lastIndex)
+  await acknowledged.set(lastIndex)
   if (state.install !== '') await removeCopy(options.disk, options.directory)
   const tail = scanner.tail()
   for (const [at, fault] of scanner.faults)
@@ -255,7 +256,7 @@ async function readHeader(
   try {
     await segments.read(segment, header, ENTRY_HEADER_BYTES, at)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+    ignoreUnreadable(error)
     return null
   }
   return headerIsSound(header) && entryPosition(header) === segment.firstPosition + at
@@ -332,7 +333,7 @@ async function nonZeroChunks(
     try {
       got = await segments.read(segment, chunk, length, at)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      ignoreUnreadable(error)
       chunk.fill(1)
     }
     if (chunk.compare(zeros, 0, got, 0, got) !== 0) found.push({ at, length: got })
@@ -354,7 +355,7 @@ async function rewrite(segments: Segments, from: number, end: number): Promise<v
       const got = await file.read(chunk, 0, length, at)
       if (got > 0) await file.write([chunk.subarray(0, got)], at)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      ignoreUnreadable(error)
     } finally {
       segments.release(segment)
     }
